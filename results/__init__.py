@@ -1,0 +1,1 @@
+"""Run records, their aggregation, statistics and tables, and the published numbers."""

@@ -1,0 +1,132 @@
+"""The record of one run: what was measured in every round, and where every number comes from.
+
+A run is one (experiment, data set, task, method, split). Its record is one JSON file,
+
+    <runs>/<experiment>/<data set>/<task>/<method>/split-<s>.json
+
+While the run works, the rounds it has finished stand in `split-<s>.partial.json` beside it. Both files are written
+aside and renamed, so that a reader never sees half a file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+FORMAT_VERSION = 1
+METRICS = ("mae", "rmse", "q95", "q99", "maxe")
+
+
+class RecordError(ValueError):
+    """A record that cannot be read or written; the message names the file."""
+
+
+@dataclass(frozen=True)
+class RoundRecord:
+    """One round: the errors on the test set after training, then the selection (absent in the last round).
+
+    Times are wall-clock seconds. `indices` are the selected points as row numbers of the prepared data set, in the
+    order of selection. `effective_dimension` is that of the pool features (None when they have over 1,000 columns).
+    """
+
+    round: int
+    n_train: int
+    mae: float
+    rmse: float
+    q95: float
+    q99: float
+    maxe: float
+    train_seconds: float
+    kernel_seconds: float | None = None
+    selection_seconds: float | None = None
+    n_filled: int | None = None
+    effective_dimension: float | None = None
+    indices: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Everything beside the configuration that a number depends on."""
+
+    data_hash: str
+    seed: int
+    code_version: str
+    python: str
+    torch: str
+    numpy: str
+    device: str
+    n_threads: int
+    host: str
+    started: str
+    finished: str | None = None
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What one run measured, with the resolved configuration that it ran under."""
+
+    experiment: str
+    dataset: str
+    task: str
+    method: str
+    split: int
+    config: dict[str, Any]
+    provenance: Provenance
+    rounds: tuple[RoundRecord, ...] = ()
+    complete: bool = False
+    format_version: int = field(default=FORMAT_VERSION)
+
+
+def record_path(runs: Path, experiment: str, dataset: str, task: str, method: str, split: int) -> Path:
+    """Where the complete record of a run lies."""
+    return runs / experiment / dataset / task / method / f"split-{split}.json"
+
+
+def partial_path(path: Path) -> Path:
+    """Where the finished rounds of a run that still works lie, given the path of its record."""
+    return path.with_suffix(".partial.json")
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write a file aside and rename it, so that it appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with aside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_record(record: RunRecord, path: Path) -> None:
+    """Write a record atomically. Raises ValueError if a number is NaN or infinite."""
+    write_text_atomically(path, json.dumps(asdict(record), indent=1, allow_nan=False) + "\n")
+
+
+def read_record(path: Path) -> RunRecord:
+    """Read one record. Raises RecordError, which names the file, if it is damaged or of another format."""
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        if raw["format_version"] != FORMAT_VERSION:
+            raise RecordError(
+                f"{path}: record format {raw['format_version']}, this version reads {FORMAT_VERSION}; "
+                "move the file away to have the run repeated"
+            )
+        rounds = tuple(
+            RoundRecord(**{**r, "indices": None if r["indices"] is None else tuple(r["indices"])})
+            for r in raw.pop("rounds")
+        )
+        return RunRecord(**{**raw, "provenance": Provenance(**raw["provenance"]), "rounds": rounds})
+    except RecordError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RecordError(
+            f"{path}: not a readable run record ({type(error).__name__}: {error}); "
+            "move the file away to have the run repeated"
+        ) from error
