@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 FORMAT_VERSION = 1
 METRICS = ("mae", "rmse", "q95", "q99", "maxe")
+_INDICES = re.compile(r'"indices": \[[\d,\s]*\]')
 
 
 class RecordError(ValueError):
@@ -109,10 +111,14 @@ def write_record(record: RunRecord, path: Path) -> None:
     write_text_atomically(path, json.dumps(asdict(record), indent=1, allow_nan=False) + "\n")
 
 
-def read_record(path: Path) -> RunRecord:
-    """Read one record. Raises RecordError, which names the file, if it is damaged or of another format."""
+def read_record(path: Path, *, with_indices: bool = True) -> RunRecord:
+    """Read one record. Raises RecordError, which names the file, if it is damaged or of another format.
+
+    The selected indices are nine tenths of a file. Without them (`indices` is None) reading is several times faster.
+    """
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        raw = json.loads(text if with_indices else _INDICES.sub('"indices": null', text))
         if raw["format_version"] != FORMAT_VERSION:
             raise RecordError(
                 f"{path}: record format {raw['format_version']}, this version reads {FORMAT_VERSION}; "

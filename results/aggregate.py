@@ -1,0 +1,139 @@
+"""From rounds to the reported numbers: means over rounds, then splits, then data sets, with standard errors.
+
+The protocol of arXiv 2203.09410, Section 5 and Appendix E.4. Data sets count as fixed, so that only the splits
+contribute to the standard error:
+
+    mean = mean over data sets of (mean over splits of value)
+    stderr = sqrt(sum over data sets of var_over_splits / n_splits) / n_data_sets      (population variance)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from results.errors import ResultsError
+from results.record import METRICS
+
+TIMED_SPLIT = 9  # the published runs timed this split alone on its device
+GROUP = ["experiment", "task"]
+_RUN = [*GROUP, "dataset", "method", "split"]
+
+
+@dataclass(frozen=True)
+class CommonPart:
+    """The rows of the runs that every method has, and what had to be left out for that."""
+
+    frame: pd.DataFrame
+    notes: tuple[str, ...]
+
+
+def run_values(
+    frame: pd.DataFrame, *, metrics: Sequence[str] = METRICS, final: bool = False, log: bool = True
+) -> pd.DataFrame:
+    """One row per run: each metric's (natural logarithm's) mean over rounds 1..n, or its value in round n."""
+    rounds = frame[frame["round"] > 0]
+    if final:
+        rounds = rounds[rounds["round"] == rounds.groupby(_RUN, observed=True)["round"].transform("max")]
+    values = rounds[_RUN].copy()
+    for metric in metrics:
+        values[metric] = np.log(rounds[metric]) if log else rounds[metric]
+    return values.groupby(_RUN, observed=True, as_index=False).mean()
+
+
+def mean_and_stderr(values: pd.DataFrame, columns: Sequence[str], by: Sequence[str]) -> pd.DataFrame:
+    """Means over splits, then data sets, of some columns, with their standard errors.
+
+    `values` has one row per (`by`, data set, split); the result one per `by` with columns `<column>` and
+    `<column>_stderr`, `n_datasets`, and `n_runs`.
+    """
+    per_dataset = values.groupby([*by, "dataset"], observed=True)[list(columns)]
+    n_splits = per_dataset.size()
+    variance = per_dataset.var(ddof=0).div(n_splits, axis=0).groupby(level=list(by), observed=True)
+    over_datasets = per_dataset.mean().groupby(level=list(by), observed=True)
+    mean, n_datasets = over_datasets.mean(), over_datasets.size()
+    stderr = np.sqrt(variance.sum()).div(n_datasets, axis=0).add_suffix("_stderr")
+    counts = {"n_datasets": n_datasets, "n_runs": n_splits.groupby(level=list(by), observed=True).sum()}
+    ordered = [name for column in columns for name in (column, f"{column}_stderr")]
+    return pd.concat([mean, stderr], axis=1)[ordered].assign(**counts).reset_index()
+
+
+def summarize(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row per (experiment, task, method): `log_<metric>` and `log_<metric>_stderr`, and `seconds` per batch.
+
+    The frame should hold a common part (`common_part`), otherwise methods are averaged over different runs.
+    """
+    by = [*GROUP, "method"]
+    values = run_values(frame).rename(columns={metric: f"log_{metric}" for metric in METRICS})
+    summary = mean_and_stderr(values, [f"log_{metric}" for metric in METRICS], by)
+    return summary.merge(selection_seconds(frame), on=by, how="left")
+
+
+def selection_seconds(frame: pd.DataFrame) -> pd.DataFrame:
+    """Mean seconds of kernel and selection per batch: of the split timed alone where it ran, otherwise of all."""
+    timed = frame[frame["split"] == TIMED_SPLIT]
+    timed = frame if timed.empty else timed
+    batches = timed[[*GROUP, "dataset", "method"]].assign(
+        seconds=timed["kernel_seconds"] + timed["selection_seconds"]
+    )
+    per_dataset = batches.groupby([*GROUP, "method", "dataset"], observed=True)["seconds"].mean()
+    return per_dataset.groupby(level=[*GROUP, "method"], observed=True).mean().reset_index()
+
+
+def learning_curves(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """One row per (method, n_train) of one experiment and task: `log`, `log_stderr`, `n_datasets`, `n_runs`."""
+    values = frame[["method", "n_train", "dataset", "split"]].assign(log=np.log(frame[metric]))
+    return mean_and_stderr(values, ["log"], ["method", "n_train"])
+
+
+def common_part(frame: pd.DataFrame) -> CommonPart:
+    """The runs of one experiment and task whose (data set, split) every method has.
+
+    Methods that share nothing with the others, fewest runs first, are left out; the notes name all that is missing.
+    Raises ResultsError if runs under the same task have different numbers of rounds.
+    """
+    _check_rounds(frame)
+    runs = frame[["dataset", "split", "method"]].drop_duplicates().assign(there=True)
+    there = runs.pivot_table(index=["dataset", "split"], columns="method", values="there", observed=True)
+    there = there.notna()
+    notes = [_missing_note(method, there[method]) for method in there if not there[method].all()]
+    while not there.all(axis=1).any():
+        fewest = there.sum().idxmin()
+        notes.append(f"{fewest} is left out: too few of its runs are shared with the other methods")
+        there = there.drop(columns=fewest)
+    cells = there.index[there.all(axis=1)]
+    if notes:
+        kept = pd.Series(1, index=cells).groupby(level="dataset", observed=True).size()
+        over = ", ".join(f"{dataset} ({n} splits)" for dataset, n in kept.items())
+        notes.append(f"averaged over the common part only: {over}")
+    is_common = pd.MultiIndex.from_frame(frame[["dataset", "split"]]).isin(cells)
+    return CommonPart(frame[is_common & frame["method"].isin(list(there.columns))], tuple(notes))
+
+
+def _check_rounds(frame: pd.DataFrame) -> None:
+    last = frame.groupby(_RUN, observed=True)["round"].max()
+    if last.nunique() > 1:
+        lengths = last.reset_index().groupby("round", observed=True)["method"].agg(["size", "first"])
+        found = "; ".join(f"{row['size']} with {n} rounds (such as {row['first']})" for n, row in lengths.iterrows())
+        task, experiment = frame["task"].iloc[0], frame["experiment"].iloc[0]
+        raise ResultsError(
+            f"the runs of experiment {experiment}, task {task} cannot be averaged: {found}; "
+            "choose methods or data sets of one length with `method=` or `dataset=`"
+        )
+
+
+def _missing_note(method: str, there: pd.Series) -> str:
+    missing = there[~there].reset_index().groupby("dataset", observed=True)["split"].agg(list)
+    places = ", ".join(f"{dataset} (splits {_ranges(splits)})" for dataset, splits in missing.items())
+    return f"{method} lacks {(~there).sum()} of {len(there)} runs: {places}"
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """`0-3, 7` for 0, 1, 2, 3, 7."""
+    numbers = sorted(numbers)
+    starts = [n for n in numbers if n - 1 not in numbers]
+    ends = [n for n in numbers if n + 1 not in numbers]
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))

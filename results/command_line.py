@@ -1,0 +1,89 @@
+"""The `key=value` command lines of this package and of `plots`, in the syntax of Hydra overrides."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from results.errors import ResultsError
+from results.record import RecordError
+
+CONF = Path(__file__).parent.parent / "conf"
+FILTERS = ("experiment", "dataset", "task", "method")
+
+
+def run_command(name: str, purpose: str, arguments: Sequence[str], work: Callable[[DictConfig], None]) -> int:
+    """Read the options of `conf/<name>.yaml` with overrides and do the work; gives the exit status.
+
+    `--help` prints the purpose and the option file itself, in which each option is explained. What the user got wrong
+    is one line on stderr and status 2.
+    """
+    source = CONF / f"{name}.yaml"
+    if {"-h", "--help"} & set(arguments):
+        print(f"{purpose}\n\nUsage: python -m {name} [key=value ...]\n\n{source.read_text(encoding='utf-8')}")
+        return 0
+    try:
+        work(_read_options(source, arguments))
+    except (ResultsError, RecordError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _read_options(source: Path, arguments: Sequence[str]) -> DictConfig:
+    options = OmegaConf.load(source)
+    assert isinstance(options, DictConfig)
+    known = [key for key in options if key != "paths"] + ["paths." + key for key in options.paths]
+    for argument in arguments:
+        key, equals, _ = argument.partition("=")
+        if not equals:
+            raise ResultsError(f"{argument!r} is not of the form key=value; `--help` lists the options")
+        check_choice("option", key, known)
+    try:
+        options.merge_with_dotlist(list(arguments))
+        OmegaConf.resolve(options)
+    except (OmegaConfBaseException, ValueError) as error:
+        raise ResultsError(f"cannot read the options {' '.join(arguments)}: {error}") from error
+    return options
+
+
+def check_choice(kind: str, value: str, valid: Iterable[str]) -> str:
+    """The value, if it is valid; otherwise a ResultsError with the nearest and all valid ones."""
+    names = [str(name) for name in valid]
+    if value in names:
+        return value
+    near = difflib.get_close_matches(str(value), names, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    raise ResultsError(f"unknown {kind} {value!r}{hint}; valid: {', '.join(names)}")
+
+
+def as_names(value: object) -> list[str]:
+    """The names in an option: empty, one, `a,b` or `[a, b]`."""
+    if value is None:
+        return []
+    items = value if OmegaConf.is_list(value) else str(value).split(",")
+    return [str(item).strip() for item in items]  # type: ignore[attr-defined]
+
+
+def filter_records(frame: pd.DataFrame, options: DictConfig) -> pd.DataFrame:
+    """The rows whose experiment, data set, task and method are among those asked for.
+
+    Raises ResultsError for a name that no record has, and if nothing is left.
+    """
+    chosen = frame
+    for key in FILTERS:
+        names = as_names(options[key])
+        for name in names:
+            check_choice(key, name, frame[key].cat.categories)
+        if names:
+            chosen = chosen[chosen[key].isin(names)]
+    if chosen.empty:
+        asked = ", ".join(f"{key}={options[key]}" for key in FILTERS if options[key] is not None)
+        raise ResultsError(f"no record in {options.paths.runs} has {asked} together")
+    return chosen

@@ -1,0 +1,5 @@
+"""The error that users of this package meet; damaged records raise `results.record.RecordError`."""
+
+
+class ResultsError(ValueError):
+    """A request that the records cannot answer; the message names the bad value and what to do."""

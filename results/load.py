@@ -1,0 +1,178 @@
+"""All run records of a folder as one tidy table, kept in a columnar cache that follows the files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from results.errors import ResultsError
+from results.record import RecordError, RunRecord, read_record, record_path
+
+RUN_KEYS = ("experiment", "dataset", "task", "method", "split")
+CACHE_NAME = ".records-v1.parquet"
+_RECORD_NAME = re.compile(r"split-\d+(\.partial)?\.json")
+_MANY = 500  # records; reading fewer takes less than a second, which needs no progress bar
+_TEXT, _NUMBER, _WHOLE = pa.string(), pa.float64(), pa.int64()
+_SCHEMA = pa.schema(
+    [(key, _TEXT) for key in RUN_KEYS[:-1]]
+    + [("split", _WHOLE), ("complete", pa.bool_()), ("round", _WHOLE), ("n_train", _WHOLE)]
+    + [(name, _NUMBER) for name in ("mae", "rmse", "q95", "q99", "maxe")]
+    + [(name, _NUMBER) for name in ("train_seconds", "kernel_seconds", "selection_seconds")]
+    + [("n_filled", _NUMBER), ("effective_dimension", _NUMBER)]
+    + [(name, _TEXT) for name in ("data_hash", "code_version", "python", "torch", "numpy", "device", "host")]
+    + [("n_threads", _WHOLE), ("seed", _WHOLE), ("started", _TEXT), ("finished", _TEXT)]
+    + [("fingerprint", _TEXT)]
+)
+
+
+def load_records(
+    runs: str | Path,
+    *,
+    partial: bool = False,
+    skipped: list[RecordError] | None = None,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """One row per (experiment, dataset, task, method, split, round) of the run records in a folder.
+
+    Further columns: `n_train`, the five metrics, seconds of training, kernel and selection, `n_filled`,
+    `effective_dimension`, `complete`, and the provenance of the run. What a record does not say is NaN. Names are
+    categoricals. With `partial`, the finished rounds of runs that still work are there too.
+
+    The rows of complete records are kept in `<runs>/.records-v1.parquet`; only files that are new or changed since
+    are read, and a folder that cannot be written is read without a cache.
+
+    Raises ResultsError if the folder or any record is missing, and one RecordError that names all damaged files;
+    with a list `skipped`, their errors are appended to it instead.
+    """
+    folder = Path(runs)
+    files = dict(_find_records(folder))
+    complete = {mark: path for mark, path in files.items() if not path.name.endswith(".partial.json")}
+    cache = folder / CACHE_NAME
+    cached = _read_cache(cache)
+    known = set(pc.unique(cached["fingerprint"]).to_pylist())
+    kept = cached.filter(pc.is_in(cached["fingerprint"], pa.array(complete, _TEXT))) if known else cached
+    damaged: list[RecordError] = []
+    fresh = _read_records(folder, {m: p for m, p in complete.items() if m not in known}, damaged, progress)
+    table = pa.concat_tables([kept, fresh])
+    if fresh.num_rows or kept.num_rows < cached.num_rows:
+        _write_cache(table, cache)
+    if partial:
+        working = {m: p for m, p in files.items() if m not in complete}
+        table = pa.concat_tables([table, _read_records(folder, working, damaged, progress)])
+    if damaged and skipped is None:
+        raise _joint_error(damaged)
+    if skipped is not None:
+        skipped.extend(damaged)
+    if not table.num_rows:
+        raise ResultsError(f"no complete run records under {folder.resolve()}; `python -m benchmark` writes them")
+    return _to_frame(table)
+
+
+def _find_records(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Fingerprint (path, time of change, size) and path of each record file."""
+    if not folder.is_dir():
+        raise ResultsError(
+            f"no folder {folder.resolve()}; `python -m benchmark` writes run records, `paths.runs=...` "
+            "(or $BMDAL_RUNS) says where they are"
+        )
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            if _RECORD_NAME.fullmatch(name):
+                path = Path(parent, name)
+                status = path.stat()
+                yield f"{path.relative_to(folder)}|{status.st_mtime_ns}|{status.st_size}", path
+
+
+def _read_records(
+    folder: Path, files: dict[str, Path], damaged: list[RecordError], progress: bool
+) -> pa.Table:
+    rows: dict[str, list[object]] = {name: [] for name in _SCHEMA.names}
+    for mark, path in _with_progress(files.items(), len(files), progress):
+        try:
+            record = read_record(path, with_indices=False)
+            _check_place(record, path, folder)
+            _append_rows(rows, record, mark)
+        except RecordError as error:
+            damaged.append(error)
+    return pa.table(rows, schema=_SCHEMA)
+
+
+def _check_place(record: RunRecord, path: Path, folder: Path) -> None:
+    place = record_path(folder, *(getattr(record, key) for key in RUN_KEYS))
+    if path.with_name(path.name.replace(".partial", "")) != place:
+        raise RecordError(f"{path}: holds the record that belongs to {place}; move the file there or away")
+
+
+def _append_rows(rows: dict[str, list[object]], record: RunRecord, mark: str) -> None:
+    run = {**asdict(record.provenance), "fingerprint": mark, "complete": record.complete}
+    run |= {key: getattr(record, key) for key in RUN_KEYS}
+    for measured in record.rounds:
+        row = {**run, **vars(measured)}
+        for name, column in rows.items():
+            column.append(row[name])
+
+
+def _with_progress(
+    items: Iterable[tuple[str, Path]], total: int, progress: bool
+) -> Iterator[tuple[str, Path]]:
+    if not progress or total < _MANY:
+        yield from items
+        return
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        console.print(f"reading {total:,} new run records")
+        yield from items
+        return
+    columns = (TextColumn("reading new run records"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        yield from bar.track(items, total=total)
+
+
+def _joint_error(damaged: list[RecordError]) -> RecordError:
+    if len(damaged) == 1:
+        return damaged[0]
+    shown = "\n".join(f"  {error}" for error in damaged[:10])
+    more = f"\n  and {len(damaged) - 10} more" if len(damaged) > 10 else ""
+    return RecordError(f"{len(damaged)} damaged run records:\n{shown}{more}")
+
+
+def _read_cache(cache: Path) -> pa.Table:
+    # A cache that is missing, damaged or of another layout costs a rereading and nothing else.
+    with contextlib.suppress(OSError, pa.ArrowInvalid):
+        table = pq.read_table(cache)
+        if table.schema.equals(_SCHEMA):
+            return table
+    return _SCHEMA.empty_table()
+
+
+def _write_cache(table: pa.Table, cache: Path) -> None:
+    aside = cache.with_name(f"{cache.name}.{os.getpid()}.tmp")
+    with contextlib.suppress(OSError):
+        try:
+            pq.write_table(table, aside)
+            aside.replace(cache)
+        finally:
+            aside.unlink(missing_ok=True)
+
+
+def _to_frame(table: pa.Table) -> pd.DataFrame:
+    for place, name in enumerate(table.schema.names):
+        if table.schema.field(name).type == _TEXT:
+            table = table.set_column(place, name, table[name].combine_chunks().dictionary_encode())
+    frame = table.drop_columns("fingerprint").to_pandas()
+    for name in RUN_KEYS[:-1]:
+        categories = sorted(frame[name].cat.categories)
+        frame[name] = frame[name].cat.reorder_categories(categories)
+    return frame.sort_values([*RUN_KEYS, "round"], ignore_index=True)

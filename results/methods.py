@@ -1,0 +1,105 @@
+"""What the results need to know about method names: grouping, labels and the sets of methods the paper shows.
+
+A name is `selection[-mode]_kernel[_transform...]`, as in `lcmd-tp_grad_rp-512` (arXiv 2203.09410, Section 5).
+"""
+
+from __future__ import annotations
+
+RANDOM = "random"
+
+# In the order in which the paper's tables group them.
+SELECTION_LABELS = {
+    "random": "Random",
+    "maxdiag": "MaxDiag",
+    "maxdet": "MaxDet",
+    "bait-f": "BAIT-F",
+    "bait-fb": "BAIT-FB",
+    "fw": "FrankWolfe",
+    "maxdist": "MaxDist",
+    "kmeanspp": "KMeansPP",
+    "lcmd": "LCMD",
+}
+
+# Methods of the literature as combinations of the framework (arXiv 2203.09410, Table 2).
+LITERATURE = {
+    "random": "No BMAL (random)",
+    "maxdiag_ll_train": "BALD",
+    "maxdet-p_ll_train": "BatchBALD",
+    "bait-fb-p_ll_train": "BAIT",
+    "fw-p_ll_acs-rf-hyper-512": "ACS-FW",
+    "maxdist-tp_ll": "Core-Set / FF-Active",
+    "kmeanspp-p_ll_train": "BADGE",
+    "lcmd-tp_grad_rp-512": "LCMD-TP (the paper's)",
+}
+
+_SELECTED_RELU = (
+    "random",
+    "maxdiag_grad_rp-512_acs-rf-512",
+    "maxdet-p_grad_rp-512_train",
+    "bait-f-p_grad_rp-512_train",
+    "fw-p_grad_rp-512_acs-rf-hyper-512",
+    "maxdist-p_grad_rp-512_train",
+    "kmeanspp-p_grad_rp-512_acs-rf-512",
+    "lcmd-tp_grad_rp-512",
+)
+_SELECTED_SILU = (
+    "random",
+    "maxdiag_grad_rp-512_train",
+    "maxdet-p_grad_rp-512_train",
+    "bait-f-p_grad_rp-512_train",
+    "fw-p_grad_rp-512_acs-rf-hyper-512",
+    "maxdist-tp_grad_rp-512",
+    "kmeanspp-tp_grad_rp-512",
+    "lcmd-tp_grad_rp-512",
+)
+
+
+def selection_of(method: str) -> str:
+    """The selection token of a method's name, without its mode: `bait-fb` of `bait-fb-p_ll_train`."""
+    return method.partition("_")[0].removesuffix("-p").removesuffix("-tp")
+
+
+def mode_of(method: str) -> str:
+    """`P`, `TP`, or nothing for a selection that has no mode."""
+    token = method.partition("_")[0]
+    return "TP" if token.endswith("-tp") else "P" if token.endswith("-p") else ""
+
+
+def kernel_of(method: str) -> str:
+    """Base kernel and transformations as a chain: `grad > rp-512 > train`; nothing for `random`."""
+    return " > ".join(method.split("_")[1:])
+
+
+def label_of(method: str) -> str:
+    """A short label: selection method and mode, as `LCMD-TP`."""
+    selection = selection_of(method)
+    return "-".join(part for part in (SELECTION_LABELS.get(selection, selection), mode_of(method)) if part)
+
+
+def labels_of(methods: list[str]) -> dict[str, str]:
+    """A label for each method; where short ones would coincide, the kernel is added."""
+    short = {method: label_of(method) for method in methods}
+    shared = {label for label in short.values() if list(short.values()).count(label) > 1}
+    return {
+        method: f"{label} ({kernel_of(method)})" if label in shared else label
+        for method, label in short.items()
+    }
+
+
+def group_rank(method: str) -> int:
+    """The place of a method's selection in the paper's tables; unknown selections come last."""
+    selections = list(SELECTION_LABELS)
+    selection = selection_of(method)
+    return selections.index(selection) if selection in selections else len(selections)
+
+
+def selected_methods(experiment: str, present: list[str]) -> list[str]:
+    """The methods that the paper's figures show for an experiment, as far as they are present.
+
+    Where the experiment has fewer than two of them, all that are present, in the order of the paper's tables.
+    """
+    chosen = _SELECTED_SILU if experiment.startswith("silu") else _SELECTED_RELU
+    shown = [method for method in chosen if method in present]
+    if len([method for method in shown if method != RANDOM]) >= 2:
+        return shown
+    return sorted(present, key=lambda method: (group_rank(method), method))

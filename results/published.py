@@ -1,0 +1,63 @@
+"""The published numbers: mean log metrics of the 76 methods over the 15 data sets, with standard errors.
+
+Source: arXiv 2203.09410 and its data archive (DOI 10.18419/darus-3394), as printed by the original software.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from results.errors import ResultsError
+from results.record import METRICS
+
+PUBLISHED_TASK = "256x16"
+PUBLISHED_SPLITS = 20
+# R^2 of the linear fit of the relative improvement of lcmd-tp_grad_rp-512 (Section 6); its coefficients were not
+# published as numbers.
+PUBLISHED_R2 = {"relu": 0.763, "silu": 0.788}
+# The share of rounds in which grad_rp-512 has a larger effective dimension than ll, and both averages.
+PUBLISHED_EFFECTIVE_DIMENSION = {"relu": (0.951, 5.47, 1.66), "silu": (0.897, 3.96, 2.34)}
+# The paper's name of each data set, and the name in the original's result folders.
+PUBLISHED_DATASETS = {
+    "sgemm": "sgemm",
+    "wec_sydney": "wecs",
+    "ct_slices": "ct",
+    "kegg_undir": "kegg_undir_uci",
+    "online_video": "online_video",
+    "query": "query_agg_count",
+    "poker": "poker",
+    "road": "road_network",
+    "mlr_knn_rng": "mlr_knn_rng",
+    "fried": "fried",
+    "diamonds": "diamonds",
+    "methane": "methane",
+    "stock": "stock",
+    "protein": "protein",
+    "sarcos": "sarcos",
+}
+_FOLDER = Path(__file__).parent / "published"
+
+
+def load_published(name: str) -> pd.DataFrame:
+    """The published summary of `relu` or `silu`: `method`, then `log_<metric>` and `log_<metric>_stderr`.
+
+    Raises ResultsError for another name.
+    """
+    if name not in PUBLISHED_R2:
+        raise ResultsError(f"no published numbers for {name!r}; there are: {', '.join(PUBLISHED_R2)}")
+    table = pd.read_csv(_FOLDER / f"{name}_{PUBLISHED_TASK}.csv")
+    table["method"] = table.pop("algorithm").str.removeprefix("NN_")
+    columns = [f"log_{metric}{suffix}" for metric in METRICS for suffix in ("", "_stderr")]
+    return table[["method", *columns]]
+
+
+def published_name(experiment: str) -> str:
+    """Which published experiment one of ours is measured against: `silu` for SiLU networks, otherwise `relu`."""
+    return "silu" if experiment.startswith("silu") else "relu"
+
+
+def is_published_grid(task: str, datasets: set[str]) -> bool:
+    """Whether a mean over these data sets is of the same quantity as the published mean."""
+    return task == PUBLISHED_TASK and datasets == set(PUBLISHED_DATASETS)

@@ -1,0 +1,144 @@
+"""A table as text, CSV, Markdown or LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number with an optional standard error, or a text; `best` ones are emphasized."""
+
+    value: float | int | str | None
+    stderr: float | None = None
+    digits: int = 3
+    best: bool = False
+
+    @property
+    def text(self) -> str:
+        """The number rounded to `digits`, with its standard error; a dash where there is none."""
+        if isinstance(self.value, str | int):
+            return str(self.value)
+        if self.value is None or math.isnan(self.value):
+            return "–"
+        shown = f"{self.value:.{self.digits}f}"
+        has_error = self.stderr is not None and not math.isnan(self.stderr)
+        return f"{shown} ± {self.stderr:.{self.digits}f}" if has_error else shown
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells under (name, label) columns; a change of `groups` from row to row draws a rule.
+
+    `name` is a file's stem. Column names head the CSV file, labels everything that people read.
+    """
+
+    name: str
+    title: str
+    columns: tuple[tuple[str, str], ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    groups: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def starts_group(self, row: int) -> bool:
+        """Whether a rule stands above this row."""
+        return bool(self.groups) and row > 0 and self.groups[row] != self.groups[row - 1]
+
+
+def to_text(table: Table) -> str:
+    """Aligned columns; the best of a column carries an asterisk."""
+    body = [[cell.text + ("*" if cell.best else " ") for cell in row] for row in table.rows]
+    labels = [label for _, label in table.columns]
+    widths = [max(map(len, column)) for column in zip(labels, *body, strict=True)]
+    is_name = [_is_text_column(table, place) for place in range(len(labels))]
+
+    def line(cells: list[str]) -> str:
+        aligned = (c.ljust(w) if n else c.rjust(w) for c, w, n in zip(cells, widths, is_name, strict=True))
+        return "  ".join(aligned).rstrip()
+
+    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+    lines = [table.title, "", line([f"{label} " if not n else label for label, n in zip(labels, is_name, strict=True)])]
+    lines.append(rule)
+    for place, row in enumerate(body):
+        lines += [rule] * table.starts_group(place) + [line(row)]
+    if any(cell.best for row in table.rows for cell in row):
+        lines += ["", "* best of its column or row, after rounding"]
+    return "\n".join([*lines, *(f"note: {note}" for note in table.notes)]) + "\n"
+
+
+def to_csv(table: Table) -> str:
+    """Full precision; a column whose cells have standard errors is followed by `<name>_stderr`."""
+    with_error = [any(row[place].stderr is not None for row in table.rows) for place in range(len(table.columns))]
+    header = [
+        name
+        for (column, _), has_error in zip(table.columns, with_error, strict=True)
+        for name in ([column, f"{column}_stderr"] if has_error else [column])
+    ]
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(header)
+    for row in table.rows:
+        pairs = zip(row, with_error, strict=True)
+        writer.writerow(
+            [v for cell, has_error in pairs for v in ([cell.value, cell.stderr] if has_error else [cell.value])]
+        )
+    return file.getvalue()
+
+
+def to_markdown(table: Table) -> str:
+    """A pipe table under its title, best in bold."""
+    head = [label for _, label in table.columns]
+    align = [":---" if _is_text_column(table, place) else "---:" for place in range(len(head))]
+    body = [[f"**{cell.text}**" if cell.best else cell.text for cell in row] for row in table.rows]
+    lines = ["| " + " | ".join(text.replace("|", r"\|") for text in line) + " |" for line in (head, align, *body)]
+    notes = [f"- {note}" for note in table.notes]
+    return "\n".join([f"**{table.title}**", "", *lines, *([""] if notes else []), *notes]) + "\n"
+
+
+def to_latex(table: Table) -> str:
+    """A booktabs table (`\\usepackage{booktabs}`), best in bold, title as caption, notes as comments."""
+    spec = "".join("l" if _is_text_column(table, place) else "r" for place in range(len(table.columns)))
+    lines = [f"% {note}" for note in table.notes]
+    lines += [r"\begin{table}", r"\centering", rf"\caption{{{_escape(table.title)}}}"]
+    lines += [rf"\begin{{tabular}}{{{spec}}}", r"\toprule"]
+    lines += [" & ".join(_escape(label) for _, label in table.columns) + r" \\", r"\midrule"]
+    for place, row in enumerate(table.rows):
+        lines += [r"\midrule"] * table.starts_group(place) + [" & ".join(map(_latex_cell, row)) + r" \\"]
+    lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
+    return "\n".join(lines) + "\n"
+
+
+def _is_text_column(table: Table, place: int) -> bool:
+    return any(isinstance(row[place].value, str) for row in table.rows)
+
+
+def _latex_cell(cell: Cell) -> str:
+    if isinstance(cell.value, str):
+        shown = _escape(cell.value)
+        return rf"\textbf{{{shown}}}" if cell.best else shown
+    number, _, stderr = cell.text.partition(" ± ")
+    if number == "–":
+        return "--"
+    shown = rf"\mathbf{{{number}}}" if cell.best else number
+    return f"${shown} \\pm {stderr}$" if stderr else f"${shown}$"
+
+
+_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", ">": r"$\to$", "±": r"$\pm$"}
+_LATEX |= {char: rf"\{char}" for char in "&%$#_{}"}
+
+
+def _escape(text: str) -> str:
+    return "".join(_LATEX.get(char, char) for char in text)
+
+
+FORMATS: dict[str, Callable[[Table], str]] = {
+    "text": to_text,
+    "csv": to_csv,
+    "markdown": to_markdown,
+    "latex": to_latex,
+}
+SUFFIXES = {"text": ".txt", "csv": ".csv", "markdown": ".md", "latex": ".tex"}
