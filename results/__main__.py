@@ -5,14 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import pandas as pd
 from omegaconf import DictConfig
 
-from results.command_line import check_choice, filter_records, run_command
+from results.command_line import check_choice, load_chosen, run_command
 from results.compose import TABLES, compose_tables
 from results.errors import ResultsError
-from results.load import load_records
-from results.record import METRICS, RecordError, write_text_atomically
+from results.record import METRICS, write_text_atomically
 from results.render import FORMATS, SUFFIXES, Table
 
 
@@ -25,16 +23,8 @@ def _work(options: DictConfig) -> None:
     wanted = check_choice("table", options.table, [*TABLES, "all"])
     check_choice("metric", options.metric, METRICS)
     form = _format(options)
-    tables = compose_tables(_load(options), wanted, options.metric, options.reference)
+    tables = compose_tables(load_chosen(options), wanted, options.metric, options.reference)
     _deliver(tables, form, options.output)
-
-
-def _load(options: DictConfig) -> pd.DataFrame:
-    skipped: list[RecordError] | None = [] if options.skip_damaged else None
-    frame = load_records(options.paths.runs, skipped=skipped, progress=True)
-    for error in skipped or []:
-        print(f"skipped: {error}", file=sys.stderr)
-    return filter_records(frame, options)
 
 
 def _format(options: DictConfig) -> str:

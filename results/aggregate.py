@@ -76,9 +76,7 @@ def selection_seconds(frame: pd.DataFrame) -> pd.DataFrame:
     """Mean seconds of kernel and selection per batch: of the split timed alone where it ran, otherwise of all."""
     timed = frame[frame["split"] == TIMED_SPLIT]
     timed = frame if timed.empty else timed
-    batches = timed[[*GROUP, "dataset", "method"]].assign(
-        seconds=timed["kernel_seconds"] + timed["selection_seconds"]
-    )
+    batches = timed[[*GROUP, "dataset", "method"]].assign(seconds=timed["kernel_seconds"] + timed["selection_seconds"])
     per_dataset = batches.groupby([*GROUP, "method", "dataset"], observed=True)["seconds"].mean()
     return per_dataset.groupby(level=[*GROUP, "method"], observed=True).mean().reset_index()
 

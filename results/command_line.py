@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from results.errors import ResultsError
+from results.load import load_records
 from results.record import RecordError
 
 CONF = Path(__file__).parent.parent / "conf"
@@ -71,7 +72,16 @@ def as_names(value: object) -> list[str]:
     return [str(item).strip() for item in items]  # type: ignore[attr-defined]
 
 
-def filter_records(frame: pd.DataFrame, options: DictConfig) -> pd.DataFrame:
+def load_chosen(options: DictConfig) -> pd.DataFrame:
+    """The records that the options choose; damaged ones are named on stderr where the options skip them."""
+    skipped: list[RecordError] | None = [] if options.skip_damaged else None
+    frame = load_records(options.paths.runs, skipped=skipped, progress=True)
+    for error in skipped or []:
+        print(f"skipped: {error}", file=sys.stderr)
+    return _filter(frame, options)
+
+
+def _filter(frame: pd.DataFrame, options: DictConfig) -> pd.DataFrame:
     """The rows whose experiment, data set, task and method are among those asked for.
 
     Raises ResultsError for a name that no record has, and if nothing is left.

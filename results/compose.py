@@ -78,10 +78,10 @@ def _per_dataset(request: Request) -> list[Table]:
 def _coverage(frame: pd.DataFrame) -> str:
     datasets = sorted(frame["dataset"].unique())
     n_splits = frame[["dataset", "split"]].drop_duplicates().groupby("dataset", observed=True).size()
-    splits = str(n_splits.iloc[0]) if n_splits.nunique() == 1 else f"{n_splits.min()} to {n_splits.max()}"
+    splits = str(n_splits.iloc[0]) if n_splits.nunique() == 1 else f"{n_splits.min()}-{n_splits.max()}"
     n_published = len(set(datasets) & set(PUBLISHED_DATASETS))
     names = ", ".join(datasets)
-    return f"{len(datasets)} data sets ({n_published} of the 15 published) with {splits} splits each: {names}"
+    return f"data sets: {names} ({n_published} of the 15 published); splits of each: {splits}"
 
 
 TABLES: dict[str, Callable[[Request], list[Table]]] = {

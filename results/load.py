@@ -95,9 +95,7 @@ def _find_records(folder: Path) -> Iterator[tuple[str, Path]]:
                 yield f"{path.relative_to(folder)}|{status.st_mtime_ns}|{status.st_size}", path
 
 
-def _read_records(
-    folder: Path, files: dict[str, Path], damaged: list[RecordError], progress: bool
-) -> pa.Table:
+def _read_records(folder: Path, files: dict[str, Path], damaged: list[RecordError], progress: bool) -> pa.Table:
     rows: dict[str, list[object]] = {name: [] for name in _SCHEMA.names}
     for mark, path in _with_progress(files.items(), len(files), progress):
         try:
@@ -124,9 +122,7 @@ def _append_rows(rows: dict[str, list[object]], record: RunRecord, mark: str) ->
             column.append(row[name])
 
 
-def _with_progress(
-    items: Iterable[tuple[str, Path]], total: int, progress: bool
-) -> Iterator[tuple[str, Path]]:
+def _with_progress(items: Iterable[tuple[str, Path]], total: int, progress: bool) -> Iterator[tuple[str, Path]]:
     if not progress or total < _MANY:
         yield from items
         return

@@ -80,10 +80,7 @@ def labels_of(methods: list[str]) -> dict[str, str]:
     """A label for each method; where short ones would coincide, the kernel is added."""
     short = {method: label_of(method) for method in methods}
     shared = {label for label in short.values() if list(short.values()).count(label) > 1}
-    return {
-        method: f"{label} ({kernel_of(method)})" if label in shared else label
-        for method, label in short.items()
-    }
+    return {method: f"{label} ({kernel_of(method)})" if label in shared else label for method, label in short.items()}
 
 
 def group_rank(method: str) -> int:

@@ -127,7 +127,13 @@ def _latex_cell(cell: Cell) -> str:
     return f"${shown} \\pm {stderr}$" if stderr else f"${shown}$"
 
 
-_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", ">": r"$\to$", "±": r"$\pm$"}
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    ">": r"$\to$",
+    "±": r"$\pm$",
+}
 _LATEX |= {char: rf"\{char}" for char in "&%$#_{}"}
 
 

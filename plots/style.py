@@ -1,0 +1,135 @@
+"""One look for all figures: a colour and a marker for each selection method, sizes, saving."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from plots.errors import PlotError
+from results.methods import RANDOM, selection_of
+
+# Based on the palette of Okabe and Ito, whose colours are told apart with any colour vision; markers say it again.
+_LOOKS = {
+    "random": ("#000000", "o"),
+    "maxdiag": ("#E69F00", "v"),
+    "maxdet": ("#D55E00", "<"),
+    "bait-f": ("#CC79A7", ">"),
+    "bait-fb": ("#882255", "P"),
+    "fw": ("#7F7F1F", "X"),
+    "maxdist": ("#009E73", "D"),
+    "kmeanspp": ("#56B4E9", "s"),
+    "lcmd": ("#0072B2", "^"),
+}
+_OTHER = ("#7A5195", "*")  # selections that users add
+_LINES = ("-", (0, (5, 1)), ":", "-.", (0, (3, 1, 1, 1, 1, 1)))
+_TEX = str.maketrans({char: rf"\{char}" for char in "_%&#"})
+# Fifteen colours for data sets, in pairs of light and dark; their markers differ too.
+DATASET_COLOURS = [
+    "#0072B2",
+    "#56B4E9",
+    "#009E73",
+    "#8FD694",
+    "#D55E00",
+    "#E69F00",
+    "#CC79A7",
+    "#882255",
+    "#332288",
+    "#999933",
+    "#7A5195",
+    "#44AA99",
+    "#6F4E37",
+    "#7F7F7F",
+    "#000000",
+]
+DATASET_MARKERS = "osD^v<>PX*ph8dH"
+
+STYLE: dict[str, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.grid": True,
+    "grid.color": "#D9D9D9",
+    "grid.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,  # TrueType: journals refuse Type 3
+    "savefig.dpi": 200,
+}
+
+
+def colour_of(method: str) -> str:
+    """The colour of a method's selection, the same in every figure."""
+    return _LOOKS.get(selection_of(method), _OTHER)[0]
+
+
+def line_styles(methods: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Colour, marker and line of each method: random dashed, methods of one selection told apart by their lines."""
+    styles: dict[str, dict[str, Any]] = {}
+    for place, method in enumerate(methods):
+        colour, marker = _LOOKS.get(selection_of(method), _OTHER)
+        before = sum(selection_of(other) == selection_of(method) for other in methods[:place])
+        line = "--" if method == RANDOM else _LINES[before % len(_LINES)]
+        styles[method] = {"color": colour, "marker": marker, "linestyle": line}
+    return styles
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of a size in inches."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def log2_axis(axis: Any) -> None:
+    """A logarithmic axis with ticks at powers of two, written as plain numbers."""
+    axis.axes.set_xscale("log", base=2) if axis.axis_name == "x" else axis.axes.set_yscale("log", base=2)
+    axis.set_major_locator(LogLocator(base=2, numticks=9))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def legend_cell(axes: Axes, source: Axes) -> None:
+    """Turn an empty panel into the legend of another one."""
+    axes.axis("off")
+    axes.legend(*source.get_legend_handles_labels(), loc="center", fontsize=9)
+
+
+def require_tex() -> None:
+    """Raise PlotError unless there is a LaTeX that `usetex=true` can use."""
+    missing = [program for program in ("latex", "dvipng") if shutil.which(program) is None]
+    if missing:
+        raise PlotError(
+            f"usetex=true needs {' and '.join(missing)}, not found here; leave usetex away or install LaTeX"
+        )
+
+
+def escape_for_tex(figure: Figure) -> None:
+    """Make the texts of a figure safe for LaTeX."""
+    for text in figure.findobj(Text):
+        if "$" not in text.get_text():
+            text.set_text(text.get_text().translate(_TEX))
+
+
+def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Write `<name>.pdf` and `<name>.png`, each whole or not at all; gives their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for kind, metadata in (("pdf", {"CreationDate": None}), ("png", {})):
+        file = folder / f"{name}.{kind}"
+        aside = folder / f".{name}.{os.getpid()}.{kind}"
+        try:
+            figure.savefig(aside, format=kind, metadata=metadata)
+            aside.replace(file)
+        finally:
+            aside.unlink(missing_ok=True)
+        files.append(file)
+    return files
