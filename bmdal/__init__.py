@@ -1,0 +1,27 @@
+"""Deep batch active learning for regression: kernels, transformations and selection methods for PyTorch networks.
+
+    method = Method.from_name("lcmd-tp_grad_rp-512")
+    batch = select_batch(method, models=[net], x_train=x, y_train=y, x_pool=x_pool, batch_size=256,
+                         generator=torch.Generator().manual_seed(0))
+    batch.indices
+
+Source: A Framework and Benchmark for Deep Batch Active Learning for Regression, arXiv 2203.09410.
+"""
+
+from bmdal.component import register
+from bmdal.errors import BmdalError, IncompatibleError
+from bmdal.layers import NTKLinear
+from bmdal.linalg import JitterWarning
+from bmdal.method import Method
+from bmdal.select import Batch, select_batch
+
+__all__ = [
+    "Batch",
+    "BmdalError",
+    "IncompatibleError",
+    "JitterWarning",
+    "Method",
+    "NTKLinear",
+    "register",
+    "select_batch",
+]

@@ -1,0 +1,94 @@
+"""Components of a method and their names.
+
+A component is a frozen dataclass with a `token`: a template such as "rp-{n_features}" that gives its name from its
+fields and its fields from its name. Registered components can be used in method names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import string
+from typing import Any, ClassVar, Self, get_type_hints
+
+from bmdal.errors import BmdalError, unknown
+
+_PATTERNS: dict[type, str] = {int: r"\d+", float: r"[0-9.]+(?:e-?\d+)?", str: r"[^\[\]]+"}
+_REGISTRY: list[type[Component]] = []
+
+
+class Component:
+    """A base kernel, transformation or selection method.
+
+    Attributes:
+        kind: what the component is, for messages.
+        tokens: name templates whose {fields} are fields of the dataclass; the first one whose fields are all set
+            is the name.
+    """
+
+    kind: ClassVar[str]
+    tokens: ClassVar[tuple[str, ...]]
+
+    @property
+    def name(self) -> str:
+        """The component's token in method names."""
+        for template in self.tokens:
+            values = {field: getattr(self, field) for field in _fields(template)}
+            if None not in values.values():
+                return template.format(**values)
+        raise BmdalError(f"{self} has no name: set the fields of one of {', '.join(self.tokens)}")
+
+    @classmethod
+    def parse(cls, token: str) -> Self | None:
+        """The component that `token` names, or None if it names none of this class."""
+        types = get_type_hints(cls)
+        for template in cls.tokens:
+            fields = {field: _plain_type(types[field]) for field in _fields(template)}
+            pattern = re.escape(template).replace(r"\{", "{").replace(r"\}", "}")
+            for field, plain in fields.items():
+                pattern = pattern.replace("{" + field + "}", f"(?P<{field}>{_PATTERNS[plain]})")
+            if match := re.fullmatch(pattern, token):
+                return cls(**{field: plain(match[field]) for field, plain in fields.items()})
+        return None
+
+
+def register(component: type[Component]) -> type[Component]:
+    """Make a component class usable in method names; works as a class decorator.
+
+    Raises BmdalError if it is no frozen dataclass with tokens, or if one of its tokens is taken.
+    """
+    if not (dataclasses.is_dataclass(component) and getattr(component, "tokens", ())):
+        raise BmdalError(f"{component.__name__} must be a frozen dataclass with class attribute `tokens`")
+    taken = {t: c for c in _REGISTRY if c.kind == component.kind for t in c.tokens}
+    for token in component.tokens:
+        owner = taken.get(token, component)
+        if (owner.__module__, owner.__qualname__) != (component.__module__, component.__qualname__):
+            raise BmdalError(f"{component.kind} token {token!r} is taken by {owner.__qualname__}")
+        if "_" in re.sub(r"\[.*?\]", "", token.replace("{", "[").replace("}", "]")):
+            raise BmdalError(f"token {token!r}: an underscore separates the tokens of a method name")
+    _REGISTRY[:] = [c for c in _REGISTRY if c.__qualname__ != component.__qualname__ or c.kind != component.kind]
+    _REGISTRY.append(component)
+    return component
+
+
+def tokens(kind: str) -> list[str]:
+    """The name templates of all registered components of a kind."""
+    return [token for c in _REGISTRY if c.kind == kind for token in c.tokens]
+
+
+def parse(kind: str, token: str, method_name: str) -> Any:
+    """The component of a kind that `token` names. Raises BmdalError with the valid tokens if there is none."""
+    for component in _REGISTRY:
+        if component.kind == kind and (parsed := component.parse(token)) is not None:
+            return parsed
+    raise BmdalError(f"method {method_name!r}: {unknown(kind, token, tokens(kind))}")
+
+
+def _fields(template: str) -> list[str]:
+    return [field for _, field, _, _ in string.Formatter().parse(template) if field]
+
+
+def _plain_type(annotation: Any) -> type:
+    """int for `int` and `int | None`."""
+    arguments = [a for a in getattr(annotation, "__args__", (annotation,)) if a is not type(None)]
+    return arguments[0] if arguments[0] in _PATTERNS else str

@@ -1,0 +1,22 @@
+"""What can be wrong with a request, as exceptions with messages for the person who made it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BmdalError(ValueError):
+    """A request that cannot be met: bad input, unknown name or impossible combination."""
+
+
+class IncompatibleError(BmdalError):
+    """Parts that cannot work together, found before anything is computed."""
+
+
+def unknown(kind: str, value: str, valid: Iterable[str]) -> str:
+    """The message for a name that does not exist: the nearest match and all valid ones."""
+    names = sorted(valid)
+    nearest = difflib.get_close_matches(value, names, n=1, cutoff=0.4)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    return f"unknown {kind} {value!r}.{hint} Valid: {', '.join(names)}"

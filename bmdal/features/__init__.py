@@ -1,0 +1,18 @@
+"""The algebra of features: a kernel known through inner products."""
+
+from bmdal.features.base import Features, Sketch
+from bmdal.features.composite import ProductFeatures, SumFeatures
+from bmdal.features.dense import DenseFeatures
+from bmdal.features.nngp import NNGPFeatures
+from bmdal.features.posterior import PosteriorFeatures, condition
+
+__all__ = [
+    "DenseFeatures",
+    "Features",
+    "NNGPFeatures",
+    "PosteriorFeatures",
+    "ProductFeatures",
+    "Sketch",
+    "SumFeatures",
+    "condition",
+]

@@ -1,0 +1,104 @@
+"""Features phi(x_1), ..., phi(x_n), known through their inner products.
+
+Every kernel of arXiv 2203.09410, Section 3, is a value of this small algebra: a matrix, a sum, a product, the NNGP
+kernel, or a posterior in kernel space. Nothing larger than the factors is ever stored.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from bmdal.errors import IncompatibleError
+
+Index = int | slice | Tensor
+Sketch = Callable[["Features"], Tensor]
+"""One draw of a random projection: maps features of n points to a matrix (n, P)."""
+
+
+class Features(ABC):
+    """Features of n points in a space with kernel k(x, x') = <phi(x), phi(x')>.
+
+    A subclass says which tensors hold its points (`tensors`, `with_tensors`) and how inner products follow from
+    them (`kernel`, `diag`, `scaled`); everything else is derived. Values are never changed in place.
+    """
+
+    @abstractmethod
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The tensors that hold the points; the first dimension of each runs over the n points."""
+
+    @abstractmethod
+    def with_tensors(self, tensors: Sequence[Tensor]) -> Self:
+        """The same kind of features for other points, given as `tensors()` gives them."""
+
+    @abstractmethod
+    def kernel(self, other: Self) -> Tensor:
+        """Kernel matrix k(x_i, x'_j), shape (n, m), for `other` with m points."""
+
+    @abstractmethod
+    def diag(self) -> Tensor:
+        """Kernel diagonal k(x_i, x_i), shape (n,)."""
+
+    @abstractmethod
+    def scaled(self, factor: float) -> Features:
+        """Features of the kernel factor * k."""
+
+    @property
+    def n_features(self) -> int | None:
+        """Number of columns p of `matrix()`, or None where there is no matrix to be had."""
+        return None
+
+    def matrix(self) -> Tensor:
+        """Feature matrix Phi, shape (n, p). Raises IncompatibleError where there is none."""
+        raise IncompatibleError(f"{type(self).__name__} have no explicit feature matrix")
+
+    def draw_sketch(self, n_features: int, generator: torch.Generator) -> Sketch:
+        """Draw a random projection to `n_features` dimensions that is unbiased for the kernel.
+
+        Raises IncompatibleError for features without finite-dimensional factors.
+        """
+        raise IncompatibleError(f"{type(self).__name__} cannot be sketched")
+
+    def __len__(self) -> int:
+        return self.tensors()[0].shape[0]
+
+    def __getitem__(self, index: Index) -> Self:
+        """The features of some of the points; an integer keeps the leading dimension."""
+        rows = slice(index, index + 1) if isinstance(index, int) else index
+        return self.with_tensors([t[rows] for t in self.tensors()])
+
+    def to(self, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Self:
+        """The same features on another device or in another precision."""
+        return self.with_tensors([t.to(device=device, dtype=dtype) for t in self.tensors()])
+
+    def squared_distances(self, other: Self) -> Tensor:
+        """d_k(x, x')^2 = k(x,x) + k(x',x') - 2 k(x,x'), shape (n, m), never negative."""
+        return squared_distances(self.diag()[:, None], other.diag()[None, :], self.kernel(other))
+
+    @property
+    def device(self) -> torch.device:
+        return self.tensors()[0].device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.tensors()[0].dtype
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the points take, in bytes."""
+        return sum(t.numel() * t.element_size() for t in self.tensors())
+
+
+def squared_distances(diag: Tensor, other_diag: Tensor, kernel: Tensor) -> Tensor:
+    """d^2 = k(x,x) + k(x',x') - 2 k(x,x'), broadcast.
+
+    What is within rounding of zero is zero: the distance of exact duplicates must not be a matter of the order in
+    which a matrix product adds up its terms.
+    """
+    total = diag + other_diag
+    distances = total - 2 * kernel
+    return torch.where(distances > 8 * torch.finfo(total.dtype).eps * total, distances, 0.0)

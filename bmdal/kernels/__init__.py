@@ -1,0 +1,9 @@
+"""Base kernels: maps of a network and inputs to features."""
+
+from bmdal.kernels.base import BaseKernel, Traits
+from bmdal.kernels.gradient import Gradient
+from bmdal.kernels.last_layer import LastLayer
+from bmdal.kernels.linear import Linear
+from bmdal.kernels.nngp import NNGP
+
+__all__ = ["NNGP", "BaseKernel", "Gradient", "LastLayer", "Linear", "Traits"]

@@ -1,0 +1,57 @@
+"""The last-layer kernel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from bmdal.component import register
+from bmdal.errors import BmdalError, unknown
+from bmdal.features import DenseFeatures, Features, ProductFeatures, SumFeatures
+from bmdal.kernels.base import BaseKernel, Traits
+from bmdal.network.gradients import factored_gradients, factored_layers, per_sample_gradients
+
+
+@register
+@dataclass(frozen=True)
+class LastLayer(BaseKernel):
+    """Gradient with respect to the last layer's weight and bias, phi(x) = (sigma_w / sqrt(d_L) x_L, sigma_b).
+
+    The last layer is the last module that has parameters of its own, or the module named `layer` (as in
+    `named_modules()`; in method names "ll[head.2]"). Source: arXiv 2203.09410, Section 3.1.
+    """
+
+    layer: str | None = None
+
+    tokens = ("ll[{layer}]", "ll")
+    traits = Traits(explicit=True, sketchable=True)
+
+    def features(self, model: nn.Module, X: Tensor) -> DenseFeatures:
+        """Raises BmdalError if there is no such layer, or it has no parameters."""
+        module = self._layer(model)
+        layers = [layer for layer in factored_layers(model, X) if layer is module]
+        if layers:
+            return DenseFeatures(_matrix(factored_gradients(model, layers, X)[0]))
+        own = {id(p) for p in module.parameters()}
+        parameters = [name for name, p in model.named_parameters() if id(p) in own]
+        return DenseFeatures(SumFeatures(tuple(per_sample_gradients(model, parameters, X))).matrix())
+
+    def _layer(self, model: nn.Module) -> nn.Module:
+        modules: dict[str, nn.Module] = dict(model.named_modules())
+        layers = {name: m for name, m in modules.items() if any(True for _ in m.parameters(recurse=False))}
+        if not layers:
+            raise BmdalError("kernel 'll' needs a layer with parameters, and the network has none")
+        if self.layer is None:
+            return list(layers.values())[-1]
+        if self.layer not in modules or not any(True for _ in modules[self.layer].parameters()):
+            raise BmdalError(f"kernel {self.name!r}: {unknown('layer', self.layer, layers)}")
+        return modules[self.layer]
+
+
+def _matrix(features: Features) -> Tensor:
+    """The feature matrix of one layer's gradient; a product of factors (n, p), (n, q) has p q columns."""
+    if isinstance(features, ProductFeatures):
+        left, right = (part.matrix() for part in features.parts)
+        return (left[:, :, None] * right[:, None, :]).flatten(1)
+    return features.matrix()

@@ -1,0 +1,35 @@
+"""The kernel of the infinitely wide network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from bmdal.component import register
+from bmdal.errors import BmdalError
+from bmdal.features import NNGPFeatures
+from bmdal.kernels.base import BaseKernel, Traits
+from bmdal.kernels.linear import real_inputs
+from bmdal.layers import NTKLinear
+
+
+@register
+@dataclass(frozen=True)
+class NNGP(BaseKernel):
+    """Infinite-width kernel of a ReLU network with as many linear layers as the given one.
+
+    Formula: `bmdal.features.NNGPFeatures`. sigma_w is that of the network's first `NTKLinear` layer, else sqrt(2)
+    (the factor changes nothing but the scale of the kernel). Source: arXiv 2203.09410, Section 3.1.
+    """
+
+    tokens = ("nngp",)
+    traits = Traits(explicit=False, sketchable=False)
+
+    def features(self, model: nn.Module, X: Tensor) -> NNGPFeatures:
+        """Raises BmdalError if the network has no linear layer or the inputs are not real."""
+        layers = [m for m in model.modules() if isinstance(m, nn.Linear | NTKLinear)]
+        if not layers:
+            raise BmdalError("kernel 'nngp' takes its depth from the network's linear layers, and there are none")
+        sigma_w = next((m.sigma_w for m in layers if isinstance(m, NTKLinear)), 2**0.5)
+        return NNGPFeatures(real_inputs(X), n_layers=len(layers), sigma_w=sigma_w)

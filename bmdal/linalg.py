@@ -1,0 +1,51 @@
+"""Cholesky factors that report the jitter they needed."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from torch import Tensor
+
+from bmdal.errors import BmdalError
+
+
+class JitterWarning(RuntimeWarning):
+    """A matrix was not positive definite in floating point, and a multiple of the identity was added to it."""
+
+
+def squared_norms(A: Tensor) -> Tensor:
+    """|a_i|^2 of the rows of A, shape (n,), in one pass over A."""
+    norms: Tensor = torch.linalg.vector_norm(A, dim=1)
+    return norms.square_()
+
+
+def cholesky(A: Tensor, shift: float) -> Tensor:
+    """Lower Cholesky factor of A + shift I, shape (n, n), for positive semidefinite A.
+
+    Where rounding makes the matrix indefinite, jitter is added to its diagonal, ten times more at each try, and
+    reported by a JitterWarning. Raises BmdalError if that does not help (A is not positive semidefinite, or NaN).
+    """
+    mean = float(A.diagonal().mean())
+    A = A + shift * torch.eye(len(A), dtype=A.dtype, device=A.device)
+    smallest = torch.finfo(A.dtype).eps * max(mean, shift)
+    for exponent in range(8):
+        jitter = 0.0 if exponent == 0 else smallest * 10**exponent
+        L: Tensor
+        L, info = torch.linalg.cholesky_ex(A if jitter == 0.0 else A + jitter * torch.eye(len(A)).to(A))
+        if not int(info):
+            if jitter:
+                message = f"kernel matrix of size {len(A)} is singular to rounding: added jitter {jitter:.1e}"
+                warnings.warn(f"{message} to its diagonal (mean {mean:.1e})", JitterWarning, stacklevel=2)
+            return L
+    raise BmdalError(
+        f"kernel matrix of size {len(A)} has no Cholesky factor even with jitter {jitter:.1e}; "
+        "are there huge or non-finite features?"
+    )
+
+
+def inverse_root(A: Tensor, shift: float) -> Tensor:
+    """R with R R^T = (A + shift I)^-1, upper triangular, shape (n, n); jitter and errors as for `cholesky`."""
+    L = cholesky(A, shift)
+    inverse: Tensor = torch.linalg.solve_triangular(L, torch.eye(len(L)).to(L), upper=False)
+    return inverse.T

@@ -1,0 +1,123 @@
+"""A method: base kernel -> kernel transformations -> selection method, and its name."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from bmdal import component
+from bmdal.errors import BmdalError, IncompatibleError
+from bmdal.kernels import BaseKernel, Traits
+from bmdal.selection import Mode, Selection
+from bmdal.transformations import Ensemble, Transformation
+
+
+@dataclass(frozen=True)
+class Method:
+    """A batch active learning method (arXiv 2203.09410, Section 3 and 4).
+
+    Attributes:
+        selection: how points are chosen.
+        kernel: the base kernel; None for a selection that needs none (`random`).
+        transformations: what is done to the kernel, in this order.
+        mode: "P" or "TP"; None for a selection without modes.
+        sigma: standard deviation of the observation noise in posteriors and selections, greater than 0.
+
+    Raises IncompatibleError, with the reason, for a combination that cannot work.
+    """
+
+    selection: Selection
+    kernel: BaseKernel | None = None
+    transformations: tuple[Transformation, ...] = ()
+    mode: Mode | None = None
+    sigma: float = 1e-3
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "transformations", tuple(self.transformations))
+        if not self.sigma > 0:
+            raise BmdalError(f"sigma must be greater than 0, got {self.sigma}")
+        self._check_mode()
+        if not self.selection.needs_kernel:
+            if self.kernel is not None or self.transformations:
+                raise IncompatibleError(
+                    f"{self.selection.name!r} looks at no features: leave kernel and transformations out"
+                )
+            return
+        if self.kernel is None:
+            raise IncompatibleError(
+                f"{self.selection.name!r} needs a kernel: one of {', '.join(component.tokens('kernel'))}"
+            )
+        if len(self._ensembles) > 1:
+            raise IncompatibleError("a method has at most one ensemble ('ens-N')")
+        traits: Traits = self.kernel.traits
+        for transformation in self.transformations:
+            traits = transformation.traits(traits)
+        if self.selection.needs_explicit and not traits.explicit:
+            features = "_".join([self.kernel.name, *(t.name for t in self.transformations)])
+            raise IncompatibleError(
+                f"{self.selection.name!r} needs an explicit feature matrix, which {features!r} has not"
+                + ("; put a sketch such as 'rp-512' into the transformations" if traits.sketchable else "")
+            )
+
+    def _check_mode(self) -> None:
+        modes = self.selection.modes
+        if self.mode not in (modes or (None,)):
+            name = self.selection.name
+            valid = " or ".join(f"{name}-{mode.lower()} (mode={mode})" for mode in modes)
+            given = "no mode" if self.mode is None else f"mode {self.mode!r}"
+            raise IncompatibleError(
+                f"{name!r} was given {given}; " + (f"it has {valid}" if modes else "it has none, leave it out")
+            )
+
+    @property
+    def _ensembles(self) -> list[int]:
+        return [i for i, t in enumerate(self.transformations) if isinstance(t, Ensemble)]
+
+    @property
+    def ensemble(self) -> Ensemble | None:
+        """The transformation that combines several networks, if there is one."""
+        return next((t for t in self.transformations if isinstance(t, Ensemble)), None)
+
+    @property
+    def n_models(self) -> int:
+        """How many independently trained networks the method takes."""
+        return 1 if self.ensemble is None else self.ensemble.n_models
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether the training labels must be given."""
+        return any(t.needs_labels for t in self.transformations)
+
+    @property
+    def name(self) -> str:
+        """selection[-mode]_kernel[_transformation...], e.g. "lcmd-tp_grad_rp-512"."""
+        mode = "" if self.mode is None else f"-{self.mode.lower()}"
+        parts = [] if self.kernel is None else [self.kernel, *self.transformations]
+        return "_".join([self.selection.name + mode, *(part.name for part in parts)])
+
+    @classmethod
+    def from_name(cls, name: str, sigma: float = 1e-3) -> Method:
+        """The method that a name says: the inverse of `name`.
+
+        Raises BmdalError for an unknown part (with the nearest match and all valid ones), IncompatibleError for a
+        combination that cannot work.
+        """
+        first, *rest = re.split(r"_(?![^\[]*\])", name)  # an underscore within [...] separates nothing
+        selection, mode = _parse_selection(first, name)
+        kernel = component.parse("kernel", rest[0], name) if rest else None
+        transformations = tuple(component.parse("transformation", token, name) for token in rest[1:])
+        try:
+            return cls(selection, kernel, transformations, mode, sigma)
+        except IncompatibleError as error:
+            raise IncompatibleError(f"method {name!r}: {error}") from None
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _parse_selection(token: str, name: str) -> tuple[Selection, Mode | None]:
+    if token.endswith("-tp"):
+        return component.parse("selection method", token.removesuffix("-tp"), name), "TP"
+    if token.endswith("-p"):
+        return component.parse("selection method", token.removesuffix("-p"), name), "P"
+    return component.parse("selection method", token, name), None

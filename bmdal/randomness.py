@@ -1,0 +1,23 @@
+"""Random draws from explicit generators, the same on every device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def standard_normal(shape: Sequence[int], generator: torch.Generator, like: Tensor) -> Tensor:
+    """Standard normal numbers with the device and dtype of `like`, drawn where the generator lives."""
+    return torch.randn(*shape, generator=generator, device=generator.device, dtype=like.dtype).to(like.device)
+
+
+def uniform_integer(n: int, generator: torch.Generator) -> int:
+    """A uniform integer from 0 to n - 1."""
+    return int(torch.randint(n, (), generator=generator, device=generator.device))
+
+
+def permutation(n: int, generator: torch.Generator, device: torch.device) -> Tensor:
+    """A uniform permutation of 0..n-1, shape (n,)."""
+    return torch.randperm(n, generator=generator, device=generator.device).to(device)

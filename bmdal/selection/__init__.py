@@ -1,0 +1,25 @@
+"""Selection methods: which pool points to label next, given their features."""
+
+from bmdal.selection.bait import BaitForward, BaitForwardBackward
+from bmdal.selection.base import Mode, Selection, SelectionProblem
+from bmdal.selection.frank_wolfe import FrankWolfe
+from bmdal.selection.kmeanspp import KMeansPP
+from bmdal.selection.lcmd import LCMD
+from bmdal.selection.maxdet import MaxDet
+from bmdal.selection.maxdist import MaxDist
+from bmdal.selection.simple import MaxDiag, Random
+
+__all__ = [
+    "LCMD",
+    "BaitForward",
+    "BaitForwardBackward",
+    "FrankWolfe",
+    "KMeansPP",
+    "MaxDet",
+    "MaxDiag",
+    "MaxDist",
+    "Mode",
+    "Random",
+    "Selection",
+    "SelectionProblem",
+]

@@ -1,0 +1,46 @@
+"""KMeansPP: k-means++ seeding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bmdal.component import register
+from bmdal.features import Features
+from bmdal.randomness import uniform_integer
+from bmdal.selection.base import Selection, SelectionProblem, greedy
+from bmdal.selection.distances import NearestSelected
+
+
+class _State(NearestSelected):
+    def __init__(self, pool: Features, selected: Features | None, generator: torch.Generator) -> None:
+        super().__init__(pool, selected)
+        self.generator = generator
+
+    def best(self) -> int | None:
+        if self.n_selected == 0:
+            return uniform_integer(len(self.pool), self.generator)
+        cumulative = self.d2.cumsum(dim=0, dtype=torch.float64)
+        if not float(cumulative[-1]) > 0:
+            return None
+        u = torch.rand((), generator=self.generator, device=self.generator.device, dtype=torch.float64)
+        # The first index with cumulative weight > u * total has a positive weight; 1 - u is in (0, 1].
+        target = cumulative[-1] * (1 - u.to(cumulative.device))
+        return min(int(torch.searchsorted(cumulative, target)), int(self.d2.nonzero()[-1]))
+
+
+@register
+@dataclass(frozen=True)
+class KMeansPP(Selection):
+    """Random with probability proportional to min_s d_k(x, s)^2 (arXiv 2203.09410, Section 4.2).
+
+    With nothing selected a uniform point. On last-layer features known as BADGE.
+    """
+
+    tokens = ("kmeanspp",)
+
+    def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
+        state = _State(problem.pool, problem.selected, problem.generator)
+        return greedy(state, batch_size, problem.pool.device)

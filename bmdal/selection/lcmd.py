@@ -1,0 +1,53 @@
+"""LCMD: largest cluster maximum distance, the paper's own method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bmdal.component import register
+from bmdal.features import Features
+from bmdal.selection.base import Selection, SelectionProblem, argmax_if_positive, greedy
+from bmdal.selection.distances import NearestSelected
+
+
+class _State(NearestSelected):
+    """Keeps the sum of squared distances of every cluster, in float64."""
+
+    def __init__(self, pool: Features, selected: Features | None, batch_size: int) -> None:
+        super().__init__(pool, selected)
+        self.sums = torch.zeros(self.n_selected + batch_size, dtype=torch.float64, device=pool.device)
+        if self.n_selected:
+            self.sums.index_add_(0, self.nearest, self.d2.to(torch.float64))
+
+    def best(self) -> int | None:
+        if self.n_selected == 0:
+            return argmax_if_positive(self.diag)
+        in_largest = self.nearest == self.sums.argmax()
+        return argmax_if_positive(torch.where(in_largest, self.d2, 0.0))
+
+    def add(self, index: int) -> Tensor:
+        before = None if self.n_selected == 0 else (self.nearest.clone(), self.d2.clone())
+        moved = super().add(index)
+        if before is not None:
+            nearest, d2 = before
+            self.sums.index_add_(0, nearest[moved], d2[moved].to(torch.float64), alpha=-1)
+        self.sums[self.n_selected - 1] = self.d2[moved].sum(dtype=torch.float64)
+        return moved
+
+
+@register
+@dataclass(frozen=True)
+class LCMD(Selection):
+    """In the largest cluster the point farthest from its centre (arXiv 2203.09410, Section 4.2).
+
+    Every pool point belongs to its nearest selected point s; the size of a cluster is the sum of d_k(x, s)^2 over
+    its points. With nothing selected the point with the largest k(x, x).
+    """
+
+    tokens = ("lcmd",)
+
+    def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
+        return greedy(_State(problem.pool, problem.selected, batch_size), batch_size, problem.pool.device)

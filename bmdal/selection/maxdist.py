@@ -1,0 +1,30 @@
+"""MaxDist: greedy k-centre."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from bmdal.component import register
+from bmdal.selection.base import Selection, SelectionProblem, argmax_if_positive, greedy
+from bmdal.selection.distances import NearestSelected
+
+
+class _State(NearestSelected):
+    def best(self) -> int | None:
+        return argmax_if_positive(self.diag if self.n_selected == 0 else self.d2)
+
+
+@register
+@dataclass(frozen=True)
+class MaxDist(Selection):
+    """The point farthest from all selected ones, argmax_x min_s d_k(x, s) (arXiv 2203.09410, Section 4.2).
+
+    With nothing selected the point with the largest k(x, x). Known as Core-Set and farthest-first (FF-Active).
+    """
+
+    tokens = ("maxdist",)
+
+    def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
+        return greedy(_State(problem.pool, problem.selected), batch_size, problem.pool.device)

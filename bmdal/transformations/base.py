@@ -1,0 +1,54 @@
+"""What a kernel transformation is."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from bmdal.component import Component
+from bmdal.errors import IncompatibleError
+from bmdal.features import Features
+from bmdal.kernels import Traits
+
+Fitted = Callable[[Features], Features]
+"""A transformation that has seen the training features; maps the features of any points."""
+
+
+class Transformation(Component):
+    """Maps a kernel to another one, fitted on the training set (arXiv 2203.09410, Section 3.2).
+
+    Attributes:
+        needs_labels: `fit` uses the training labels.
+    """
+
+    kind = "transformation"
+    needs_labels = False
+
+    @abstractmethod
+    def traits(self, before: Traits) -> Traits:
+        """Traits of the transformed features. Raises IncompatibleError if it cannot be applied to such features."""
+
+    @abstractmethod
+    def fit(self, train: Features, y_train: Tensor | None, sigma: float, generator: torch.Generator) -> Fitted:
+        """Fit on the features of the training points.
+
+        Args:
+            train: features of the n_train training points.
+            y_train: their labels, shape (n_train,); given if `needs_labels`.
+            sigma: standard deviation of the observation noise.
+            generator: source of all random draws.
+        """
+
+    def _require_explicit(self, before: Traits) -> None:
+        if not before.explicit:
+            raise IncompatibleError(
+                f"transformation {self.name!r} needs an explicit feature matrix: put a sketch like 'rp-512' before it"
+            )
+
+
+def mean_diagonal(features: Features) -> float:
+    """mean_i k(x_i, x_i), in float64; 1 for a kernel that vanishes on all points, so that one can divide by it."""
+    return float(features.diag().to(torch.float64).mean()) or 1.0
