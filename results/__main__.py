@@ -8,8 +8,9 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from results.command_line import check_choice, load_chosen, run_command
-from results.compose import TABLES, compose_tables
+from results.compose import PREDICTION, STANDALONE, TABLES, compose_tables
 from results.errors import ResultsError
+from results.original import import_original
 from results.record import METRICS, write_text_atomically
 from results.render import FORMATS, SUFFIXES, Table
 
@@ -20,11 +21,22 @@ def main(arguments: list[str]) -> int:
 
 
 def _work(options: DictConfig) -> None:
-    wanted = check_choice("table", options.table, [*TABLES, "all"])
+    wanted = check_choice("table", options.table, [*TABLES, PREDICTION, *STANDALONE, "all"])
     check_choice("metric", options.metric, METRICS)
     form = _format(options)
-    tables = compose_tables(load_chosen(options), wanted, options.metric, options.reference)
-    _deliver(tables, form, options.output)
+    if options["import"] is not None:
+        n_written = import_original(Path(options["import"]), Path(options.paths.runs))
+        print(f"imported: {n_written} runs into {Path(options.paths.runs).resolve()}")
+        return
+    if wanted in STANDALONE:
+        _deliver(STANDALONE[wanted](), form, options.output)
+        return
+    left_out: list[str] | None = [] if wanted == "all" else None
+    tables = compose_tables(load_chosen(options), wanted, options.metric, options.reference, left_out)
+    standalone = [table for make in STANDALONE.values() for table in make()] if wanted == "all" else []
+    _deliver(tables + standalone, form, options.output)
+    for reason in left_out or []:
+        print(f"left out: {reason}", file=sys.stderr)
 
 
 def _format(options: DictConfig) -> str:

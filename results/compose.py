@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from results.aggregate import GROUP, common_part, summarize
+from results.aggregate import GROUP, CommonPart, common_part, summarize
+from results.datasets import datasets_table
+from results.errors import ResultsError
 from results.methods import LITERATURE, selected_methods
-from results.published import PUBLISHED_DATASETS, is_published_grid, load_published, published_name
+from results.published import (
+    PUBLISHED_DATASETS,
+    PUBLISHED_R2,
+    is_published_grid,
+    load_published,
+    published_name,
+)
 from results.render import Table
+from results.statistics_tables import comparison_table, paired_table, prediction_table, ranks_table, wins_table
 from results.tables import METRIC_NAMES, literature_table, methods_table, per_dataset_table
 
 
@@ -18,11 +27,19 @@ from results.tables import METRIC_NAMES, literature_table, methods_table, per_da
 class Request:
     """The records of one experiment and task, and what a table of them is to show."""
 
-    experiment: str
-    task: str
     frame: pd.DataFrame
     metric: str
     reference: str
+
+    @property
+    def experiment(self) -> str:
+        """The experiment of the records."""
+        return str(self.frame["experiment"].iloc[0])
+
+    @property
+    def task(self) -> str:
+        """The task of the records."""
+        return str(self.frame["task"].iloc[0])
 
     @property
     def where(self) -> str:
@@ -30,14 +47,48 @@ class Request:
         return f"{self.experiment}, {self.task}"
 
 
-def compose_tables(frame: pd.DataFrame, wanted: str, metric: str, reference: str) -> list[Table]:
-    """The wanted table (or all) of every (experiment, task) of the records."""
+def compose_tables(
+    frame: pd.DataFrame, wanted: str, metric: str, reference: str, left_out: list[str] | None = None
+) -> list[Table]:
+    """The wanted table, or `all`, of every (experiment, task) of the records.
+
+    Raises ResultsError if the records do not allow a table; with a list `left_out`, the reasons are appended to it.
+    """
+    makers = [maker for name, maker in _makers(frame, metric, reference) if wanted in (name, "all")]
     tables = []
-    for (experiment, task), part in frame.groupby(GROUP, observed=True):
-        request = Request(experiment, task, part, metric, reference)
+    for make in makers:
+        try:
+            tables += make()
+        except ResultsError as error:
+            if left_out is None:
+                raise
+            left_out.append(str(error))
+    return tables
+
+
+def _makers(frame: pd.DataFrame, metric: str, reference: str) -> Iterator[tuple[str, Callable[[], list[Table]]]]:
+    for _, part in frame.groupby(GROUP, observed=True):
+        request = Request(part, metric, reference)
         for name, make in TABLES.items():
-            if wanted in (name, "all"):
-                tables += [replace(t, name=f"{experiment}_{task}_{t.name}") for t in make(request)]
+            yield name, lambda make=make, request=request: _in_place(make(request), request)  # type: ignore[misc]
+    yield PREDICTION, lambda: [prediction_table(frame)]
+
+
+def _in_place(tables: list[Table], request: Request) -> list[Table]:
+    return [replace(table, name=f"{request.experiment}_{request.task}_{table.name}") for table in tables]
+
+
+def published_tables() -> list[Table]:
+    """The published method tables and the ranking of the literature's methods, which need no records."""
+    tables = []
+    for name in PUBLISHED_R2:
+        summary = load_published(name)
+        title = f"{name}, 256x16, 15 data sets, 20 splits, as published"
+        made = (
+            methods_table(summary, f"Mean log metrics ({title})"),
+            literature_table(summary, f"Methods of the literature by mean log RMSE ({title})"),
+        )
+        tables += [replace(table, name=f"published_{name}_{table.name}") for table in made]
     return tables
 
 
@@ -46,46 +97,86 @@ def _methods(request: Request) -> list[Table]:
     matches = is_published_grid(request.task, set(common.frame["dataset"]))
     published = load_published(published_name(request.experiment)) if matches else None
     title = f"Mean log metrics over rounds, splits and data sets ({request.where})"
-    notes = (_coverage(common.frame), *common.notes)
-    return [methods_table(summarize(common.frame), title, published=published, notes=notes)]
+    return [methods_table(summarize(common.frame), title, published=published, notes=coverage(common))]
 
 
 def _literature(request: Request) -> list[Table]:
     chosen = request.frame[request.frame["method"].isin(list(LITERATURE))]
     if chosen.empty:
-        return []
+        raise ResultsError(f"{request.where}: no method of the literature has run: {', '.join(LITERATURE)}")
     common = common_part(chosen)
-    title = f"Methods of the literature, by mean log RMSE ({request.where})"
-    return [literature_table(summarize(common.frame), title, notes=(_coverage(common.frame), *common.notes))]
+    title = f"Methods of the literature by mean log RMSE ({request.where})"
+    return [literature_table(summarize(common.frame), title, notes=coverage(common))]
 
 
 def _per_dataset(request: Request) -> list[Table]:
-    present = list(request.frame["method"].unique())
-    chosen = request.frame[request.frame["method"].isin(selected_methods(request.experiment, present))]
-    common = common_part(chosen)
+    common = selected_part(request.frame)
     tables = []
     for log in (True, False):
         for final in (False, True):
-            what = f"{'mean log' if log else 'mean'} {METRIC_NAMES[request.metric]}"
+            what = f"{'Mean log' if log else 'Mean'} {METRIC_NAMES[request.metric]}"
             title = f"{what} {'after the last round' if final else 'over rounds'} ({request.where})"
-            notes = (_coverage(common.frame), *common.notes)
             tables.append(
-                per_dataset_table(common.frame, request.metric, final=final, log=log, title=title, notes=notes)
+                per_dataset_table(
+                    common.frame, request.metric, final=final, log=log, title=title, notes=coverage(common)
+                )
             )
     return tables
 
 
-def _coverage(frame: pd.DataFrame) -> str:
-    datasets = sorted(frame["dataset"].unique())
-    n_splits = frame[["dataset", "split"]].drop_duplicates().groupby("dataset", observed=True).size()
-    splits = str(n_splits.iloc[0]) if n_splits.nunique() == 1 else f"{n_splits.min()}-{n_splits.max()}"
+def _paired(request: Request) -> list[Table]:
+    common = common_part(request.frame)
+    title = f"Paired differences of the mean log {METRIC_NAMES[request.metric]} ({request.where})"
+    return [paired_table(common.frame, request.metric, request.reference, title, coverage(common))]
+
+
+def _ranks(request: Request) -> list[Table]:
+    common = selected_part(request.frame)
+    title = f"Ranks by mean log {METRIC_NAMES[request.metric]} over data sets ({request.where})"
+    return [ranks_table(common.frame, request.metric, title, coverage(common))]
+
+
+def _wins(request: Request) -> list[Table]:
+    common = selected_part(request.frame)
+    title = f"Wins, ties and losses by mean log {METRIC_NAMES[request.metric]} ({request.where})"
+    return [wins_table(common.frame, request.metric, title, coverage(common))]
+
+
+def _comparison(request: Request) -> list[Table]:
+    common = common_part(request.frame)
+    title = f"Beside the published {published_name(request.experiment)} numbers ({request.where})"
+    return [comparison_table(common.frame, request.metric, title, coverage(common))]
+
+
+def selected_part(frame: pd.DataFrame) -> CommonPart:
+    """The common part of the methods that the paper selects for its figures, of one experiment and task."""
+    methods = selected_methods(str(frame["experiment"].iloc[0]), list(frame["method"].unique()))
+    return common_part(frame[frame["method"].isin(methods)])
+
+
+def coverage(common: CommonPart) -> tuple[str, ...]:
+    """Which data sets and splits a table averages over, and what is missing."""
+    datasets = sorted(common.frame["dataset"].unique())
+    cells = common.frame[["dataset", "split"]].drop_duplicates()
+    n_splits = cells.groupby("dataset", observed=True).size()
+    splits = f"{n_splits.min()}" if n_splits.nunique() == 1 else f"{n_splits.min()}-{n_splits.max()}"
     n_published = len(set(datasets) & set(PUBLISHED_DATASETS))
-    names = ", ".join(datasets)
-    return f"data sets: {names} ({n_published} of the 15 published); splits of each: {splits}"
+    named = f"data sets: {', '.join(datasets)} ({n_published} of the 15 published); splits of each: {splits}"
+    return (named, *common.notes)
 
 
 TABLES: dict[str, Callable[[Request], list[Table]]] = {
     "methods": _methods,
     "literature": _literature,
     "per_dataset": _per_dataset,
+    "comparison": _comparison,
+    "paired": _paired,
+    "ranks": _ranks,
+    "wins": _wins,
+}
+PREDICTION = "prediction"
+# These need no records.
+STANDALONE: dict[str, Callable[[], list[Table]]] = {
+    "published": published_tables,
+    "datasets": lambda: [datasets_table()],
 }

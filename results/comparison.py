@@ -1,0 +1,62 @@
+"""Our means beside the published ones: differences in standard errors, and a plain verdict for each method."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from results.aggregate import summarize
+from results.published import PUBLISHED_DATASETS, PUBLISHED_TASK, load_published, published_name
+
+AGREES_WITHIN = 3.0  # standard errors: of 76 methods that are alike, one in five runs of the grid has one beyond
+MIN_SPLITS = 5
+_ROUNDING_SD = 0.001 / np.sqrt(12)  # the published means are rounded to three digits
+
+
+def compare_with_published(common: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """One row per method of one experiment and task that is among the published ones.
+
+    Columns: `method`, `ours`, `ours_stderr`, `published`, `published_stderr`, `stderrs` (their difference in standard
+    errors, NaN where the grids differ) and `verdict`: agrees, differs, or too few runs and why.
+    """
+    published = load_published(published_name(common["experiment"].iloc[0])).set_index("method")
+    summary = summarize(common)
+    both = summary[summary["method"].isin(list(published.index))]
+    theirs = published.loc[both["method"]]
+    column = f"log_{metric}"
+    table = pd.DataFrame(
+        {
+            "method": both["method"].astype(str).to_numpy(),
+            "ours": both[column].to_numpy(),
+            "ours_stderr": both[f"{column}_stderr"].to_numpy(),
+            "published": theirs[column].to_numpy(),
+            "published_stderr": theirs[f"{column}_stderr"].to_numpy(),
+        }
+    )
+    lack = _what_lacks(common)
+    spread = np.sqrt(table["ours_stderr"] ** 2 + table["published_stderr"] ** 2 + _ROUNDING_SD**2)
+    table["stderrs"] = np.nan if lack else (table["ours"] - table["published"]) / spread
+    agrees = np.where(table["stderrs"].abs() <= AGREES_WITHIN, "agrees", "differs")
+    table["verdict"] = f"too few runs ({lack})" if lack else agrees
+    return table.sort_values("published", ignore_index=True)
+
+
+def rank_correlation(comparison: pd.DataFrame) -> float:
+    """Spearman's rank correlation of our means with the published ones; NaN for fewer than three methods."""
+    if len(comparison) < 3:
+        return float("nan")
+    return float(stats.spearmanr(comparison["ours"], comparison["published"]).statistic)
+
+
+def _what_lacks(common: pd.DataFrame) -> str:
+    """Why a mean over these runs is not comparable to the published mean; empty if it is."""
+    task = common["task"].iloc[0]
+    if task != PUBLISHED_TASK:
+        return f"task {task}, published: {PUBLISHED_TASK}"
+    datasets = set(common["dataset"])
+    if datasets != set(PUBLISHED_DATASETS):
+        n_published = len(datasets & set(PUBLISHED_DATASETS))
+        return f"{n_published} of {len(PUBLISHED_DATASETS)} data sets"
+    n_splits = common.groupby("dataset", observed=True)["split"].nunique().min()
+    return f"{n_splits} splits, at least {MIN_SPLITS} needed" if n_splits < MIN_SPLITS else ""

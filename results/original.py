@@ -1,0 +1,120 @@
+"""Import of the result folders of the original software (DOI 10.18419/darus-3394) into run records.
+
+Their layout: `<experiment>/<data set>_<task>/NN_<method>/<split>/results.json`. What the original did not keep per
+round stands here as follows: training seconds are a run's total divided by its trainings, the number of randomly
+filled points is unknown unless none were needed, and selected indices, data hash and environment are unknown.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+
+from results.datasets import original_names
+from results.errors import ResultsError
+from results.record import METRICS, Provenance, RoundRecord, RunRecord, record_path, write_record
+
+_TASK = re.compile(r"(?P<dataset>.+)_(?P<task>(?P<batch>\d+)x(?P<rounds>\d+))")
+_N_INITIAL = 256  # the training points of every task of the original before the first round
+_UNKNOWN = "unknown (imported)"
+
+
+def import_original(folder: Path, runs: Path) -> int:
+    """Write a run record for each `results.json` below a folder that holds experiments; gives their number.
+
+    A record that is already there is left as it is, so that an interrupted import goes on where it stopped.
+
+    Raises ResultsError for a folder without results, and for a damaged file, which it names.
+    """
+    names = original_names()
+    sources = list(_find_results(folder))
+    if not sources:
+        raise ResultsError(
+            f"import={folder}: no <experiment>/<data set>_<task>/<method>/<split>/results.json in it; "
+            "give the folder that holds the experiments (relu, silu)"
+        )
+    n_written = 0
+    for source in track(sources, "importing", console=Console(stderr=True), transient=True):
+        record = read_original(source, names)
+        path = record_path(runs, record.experiment, record.dataset, record.task, record.method, record.split)
+        if not path.exists():
+            write_record(record, path)
+            n_written += 1
+    return n_written
+
+
+def _find_results(folder: Path) -> Iterator[Path]:
+    for source in sorted(folder.glob("*/*/*/*/results.json")):
+        split, task = source.parts[-2], source.parts[-4]
+        if split.isdigit() and _TASK.fullmatch(task):
+            yield source
+
+
+def read_original(source: Path, names: dict[str, str]) -> RunRecord:
+    """One `results.json` as a record; `names` gives our name of data sets that the original calls otherwise.
+
+    Raises ResultsError, which names the file, if it is damaged.
+    """
+    experiment, folder, method, split, _ = source.parts[-5:]
+    task = _TASK.fullmatch(folder)
+    if task is None:
+        raise ResultsError(f"{source}: folder {folder} is not of the form <data set>_<batch>x<rounds>")
+    try:
+        raw = json.loads(source.read_text(encoding="utf-8"))
+        rounds = tuple(_rounds(raw, int(task["batch"]), int(task["rounds"])))
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise ResultsError(
+            f"{source}: not a readable result of the original ({type(error).__name__}: {error}); remove it or fetch it anew"
+        ) from error
+    return RunRecord(
+        experiment=experiment,
+        dataset=names.get(task["dataset"], task["dataset"]),
+        task=task["task"],
+        method=method.removeprefix("NN_"),
+        split=int(split),
+        config=raw.get("config", {}),
+        provenance=Provenance(
+            **dict.fromkeys(("data_hash", "python", "torch", "numpy", "device", "host", "started"), _UNKNOWN),
+            seed=int(split),
+            code_version="bmdal_reg (original software)",
+            n_threads=0,
+        ),
+        rounds=rounds,
+        complete=True,
+    )
+
+
+def _rounds(raw: dict[str, Any], batch: int, n_rounds: int) -> Iterator[RoundRecord]:
+    errors, al_stats = raw["errors"], raw["al_stats"]
+    lengths = {metric: len(errors[metric]) for metric in METRICS} | {"al_stats": len(al_stats) + 1}
+    if set(lengths.values()) != {n_rounds + 1}:
+        raise ValueError(f"expected {n_rounds} rounds after the first training, found lengths {lengths}")
+    seconds = raw["train_times"]["total"] / (n_rounds + 1)
+    for number in range(n_rounds + 1):
+        values = {metric: float(errors[metric][number]) for metric in METRICS}
+        if not all(map(math.isfinite, values.values())):
+            raise ValueError(f"round {number} has errors that are not finite: {values}")
+        yield RoundRecord(
+            round=number,
+            n_train=_N_INITIAL + batch * number,
+            **values,
+            train_seconds=seconds,
+            **(_selection(al_stats[number]) if number < n_rounds else {}),
+        )
+
+
+def _selection(al_stat: dict[str, Any]) -> dict[str, Any]:
+    dimension = al_stat.get("eff_dim")
+    return {
+        "kernel_seconds": al_stat["kernel_time"]["total"],
+        "selection_seconds": al_stat["selection_time"]["total"],
+        "n_filled": 0 if al_stat["selection_status"] is None else None,
+        "effective_dimension": dimension if dimension is None or math.isfinite(dimension) else None,
+    }

@@ -1,0 +1,127 @@
+"""Will active learning pay? The improvement over random predicted from the initial training set alone.
+
+On data sets where the errors after the first training vary more from sample to sample, active learning improves more
+on random selection: a linear fit of the relative improvement of `lcmd-tp_grad_rp-512`
+
+    (L - R) / (R - I)   L, R: mean log RMSE over rounds of the method and of random; I: log RMSE of the first network
+
+on `log RMSE - log MAE` of the first network (arXiv 2203.09410, Section 6). An improvement of 0.3 means that the
+error falls 30 % further than with random selection, on the logarithmic scale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from results.aggregate import GROUP, run_values
+from results.errors import ResultsError
+from results.methods import RANDOM
+from results.published import PUBLISHED_R2
+
+PAPER_METHOD = "lcmd-tp_grad_rp-512"
+MIN_DATASETS = 3
+
+
+@dataclass(frozen=True)
+class QuotientFit:
+    """A straight line through the points of several data sets, with what its uncertainty needs."""
+
+    slope: float
+    intercept: float
+    r_squared: float
+    n_datasets: int
+    residual_sd: float
+    x_mean: float
+    x_squares: float
+
+    def predict(self, quotient: float | np.ndarray) -> np.ndarray:
+        """Expected improvement at log RMSE - log MAE, and its 95 % prediction interval: `(3, ...)`."""
+        quotient = np.asarray(quotient, dtype=float)
+        expected = self.slope * quotient + self.intercept
+        spread = np.sqrt(1 + 1 / self.n_datasets + (quotient - self.x_mean) ** 2 / self.x_squares)
+        margin = stats.t.ppf(0.975, self.n_datasets - 2) * self.residual_sd * spread
+        return np.stack([expected, expected - margin, expected + margin])
+
+
+def initial_quotients(frame: pd.DataFrame) -> pd.Series:
+    """log RMSE - log MAE after the first training of each data set, averaged over splits.
+
+    All methods start from the same network and points, so that any of them will do.
+    """
+    first = frame[frame["round"] == 0]
+    logs = first[["dataset", "split"]].assign(quotient=np.log(first["rmse"]) - np.log(first["mae"]))
+    per_split = logs.groupby(["dataset", "split"], observed=True)["quotient"].mean()
+    return per_split.groupby(level="dataset", observed=True).mean()
+
+
+def relative_improvements(frame: pd.DataFrame, method: str = PAPER_METHOD) -> pd.Series:
+    """The relative improvement of a method over random on each data set, for the splits that both have."""
+    values = run_values(frame, metrics=["rmse"])
+    runs = values.pivot_table(index=["dataset", "split"], columns="method", values="rmse", observed=True)
+    if not {method, RANDOM} <= set(runs.columns):
+        return pd.Series(dtype=float)
+    first = frame[(frame["round"] == 0) & (frame["method"] == RANDOM)]
+    runs["first"] = np.log(first.set_index(["dataset", "split"])["rmse"])
+    means = runs[[method, RANDOM, "first"]].dropna().groupby(level="dataset", observed=True).mean()
+    return (means[method] - means[RANDOM]) / (means[RANDOM] - means["first"])
+
+
+def fit_line(points: pd.DataFrame) -> QuotientFit:
+    """Least squares through `quotient` and `improvement` of at least three data sets."""
+    quotient, improvement = points["quotient"], points["improvement"]
+    line = stats.linregress(quotient, improvement)
+    residual = improvement - (line.slope * quotient + line.intercept)
+    return QuotientFit(
+        slope=float(line.slope),
+        intercept=float(line.intercept),
+        r_squared=float(line.rvalue**2),
+        n_datasets=len(points),
+        residual_sd=float(np.sqrt((residual**2).sum() / (len(points) - 2))),
+        x_mean=float(quotient.mean()),
+        x_squares=float(((quotient - quotient.mean()) ** 2).sum()),
+    )
+
+
+def quotient_points(frame: pd.DataFrame, method: str = PAPER_METHOD) -> pd.DataFrame:
+    """`quotient` and `improvement` of each data set of one experiment and task that has what they need.
+
+    Raises ResultsError if these are fewer than three data sets: the published fit's coefficients are not known.
+    """
+    improvement = relative_improvements(frame, method)
+    points = pd.DataFrame({"quotient": initial_quotients(frame), "improvement": improvement}).dropna()
+    if len(points) < MIN_DATASETS:
+        published = ", ".join(f"{value} ({name})" for name, value in PUBLISHED_R2.items())
+        raise ResultsError(
+            f"a fit needs records of {method} and {RANDOM} on at least {MIN_DATASETS} data sets, there are "
+            f"{len(points)}. Of the published fit only R^2 is known, {published}, not its coefficients: "
+            "run more data sets, or import the original's results with `python -m results import=<folder>`"
+        )
+    return points
+
+
+def predict_improvements(frame: pd.DataFrame) -> tuple[QuotientFit, pd.DataFrame]:
+    """The fit on the experiment and task that covers most data sets, and its prediction for every data set.
+
+    A data set needs no more than the round before any selection, in any experiment with as many initial points.
+    Columns: `dataset`, `quotient`, `predicted`, `low`, `high` (95 % prediction interval), `measured` (NaN where not
+    run). A data set that is itself in the fit is predicted from the others, which takes a fit on four.
+
+    Raises ResultsError as `quotient_points` does.
+    """
+    parts = [part for _, part in frame.groupby(GROUP, observed=True)]
+    fitted_on = max(parts, key=lambda part: len(relative_improvements(part)))
+    points = quotient_points(fitted_on)
+    n_initial = fitted_on["n_train"].min()
+    like = frame[(frame["round"] == 0) & (frame["n_train"] == n_initial)]
+    rows = []
+    for dataset, quotient in initial_quotients(like).items():
+        others = points.drop(index=dataset, errors="ignore")
+        known = len(others) >= MIN_DATASETS
+        predicted = fit_line(others).predict(quotient) if known else np.full(3, np.nan)
+        rows.append((dataset, quotient, *predicted, points["improvement"].get(dataset, np.nan)))
+    columns = ["dataset", "quotient", "predicted", "low", "high", "measured"]
+    return fit_line(points), pd.DataFrame(rows, columns=columns).sort_values("quotient", ascending=False)

@@ -1,0 +1,135 @@
+"""Tables of statistics, of predictions, and of our means beside the published ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from results.comparison import AGREES_WITHIN, compare_with_published, rank_correlation
+from results.methods import group_rank, labels_of
+from results.prediction import PAPER_METHOD, predict_improvements
+from results.published import PUBLISHED_R2
+from results.render import Cell, Table
+from results.statistics import TIE_STDERRS, friedman_ranks, paired_differences, wins_ties_losses
+from results.tables import METRIC_LABELS, METRIC_NAMES
+
+
+def paired_table(frame: pd.DataFrame, metric: str, reference: str, title: str, notes: tuple[str, ...]) -> Table:
+    """Differences to the reference on equal splits, with bootstrap intervals, best first."""
+    columns = (
+        ("method", "Method"),
+        ("difference", f"log {METRIC_LABELS[metric]} minus {reference}"),
+        ("low", "95 % from"),
+        ("high", "to"),
+        ("percent", "as % of the error"),
+    )
+    rows = tuple(
+        (
+            Cell(str(row.method)),
+            Cell(row.difference),
+            Cell(row.low),
+            Cell(row.high),
+            Cell(100 * float(np.expm1(row.difference)), digits=1),
+        )
+        for row in paired_differences(frame, metric, reference).itertuples()
+    )
+    resampled = "intervals: percentile bootstrap over the splits within each data set; data sets count as fixed"
+    return Table(f"paired_{metric}", title, columns, rows, notes=(resampled, *notes))
+
+
+def ranks_table(frame: pd.DataFrame, metric: str, title: str, notes: tuple[str, ...]) -> Table:
+    """Mean ranks over data sets, with the Friedman test and Nemenyi's critical difference in the notes."""
+    ranks = friedman_ranks(frame, metric)
+    best = ranks.mean_ranks.index[0]
+    alike = ranks.p_values[best]
+    rows = tuple(
+        (Cell(str(method)), Cell(rank, digits=2, best=method == best), Cell(alike[method]))
+        for method, rank in ranks.mean_ranks.items()
+    )
+    test = (
+        f"Friedman test over {ranks.n_datasets} data sets: chi^2 = {ranks.statistic:.2f}, p = {ranks.p_value:.2g}; "
+        f"Nemenyi's critical difference of mean ranks at 5 %: {ranks.critical_difference:.2f}"
+    )
+    columns = (("method", "Method"), ("mean_rank", "Mean rank"), ("p_value", "p (as good as the best)"))
+    return Table(f"ranks_{metric}", title, columns, rows, notes=(test, *notes))
+
+
+def wins_table(frame: pd.DataFrame, metric: str, title: str, notes: tuple[str, ...]) -> Table:
+    """Wins/ties/losses of each method (row) against each other (column), counted in data sets."""
+    counts = wins_ties_losses(frame, metric)
+    methods = sorted(counts.index, key=lambda method: (group_rank(method), method))
+    labels = labels_of(methods)
+    rows = tuple(
+        (Cell(m), *(Cell("–" if m == other else "/".join(map(str, counts.at[m, other]))) for other in methods))
+        for m in methods
+    )
+    rule = f"wins/ties/losses over data sets; a tie: within {TIE_STDERRS:g} standard errors of the paired difference"
+    columns = (("method", "Method"), *((method, f"vs {labels[method]}") for method in methods))
+    return Table(f"wins_{metric}", title, columns, rows, notes=(rule, *notes))
+
+
+def comparison_table(frame: pd.DataFrame, metric: str, title: str, notes: tuple[str, ...]) -> Table:
+    """Our means beside the published ones, with their difference in standard errors and a verdict."""
+    comparison = compare_with_published(frame, metric)
+    columns = (
+        ("method", "Method"),
+        (f"log_{metric}", f"log {METRIC_LABELS[metric]}, ours"),
+        (f"published_log_{metric}", "published"),
+        ("stderrs", "difference in standard errors"),
+        ("verdict", "Verdict"),
+    )
+    rows = tuple(
+        (
+            Cell(row.method),
+            Cell(row.ours, row.ours_stderr),
+            Cell(row.published, row.published_stderr),
+            Cell(row.stderrs, digits=1),
+            Cell(row.verdict),
+        )
+        for row in comparison.itertuples()
+    )
+    order = (
+        f"Spearman's rank correlation of our {METRIC_NAMES[metric]} with the published one over {len(comparison)} "
+        f"methods: {Cell(rank_correlation(comparison)).text}"
+    )
+    rule = f"agrees: within {AGREES_WITHIN:g} standard errors of the difference"
+    return Table(f"comparison_{metric}", title, columns, rows, notes=(order, rule, *notes))
+
+
+def prediction_table(frame: pd.DataFrame) -> Table:
+    """The predicted improvement of LCMD over random on every data set of the records, with what was measured.
+
+    Raises ResultsError if the records do not allow a fit.
+    """
+    fit, predictions = predict_improvements(frame)
+    columns = (
+        ("dataset", "Data set"),
+        ("quotient", "log RMSE - log MAE"),
+        ("predicted", "predicted"),
+        ("low", "95 % from"),
+        ("high", "to"),
+        ("measured", "measured"),
+        ("pays", "Will it pay?"),
+    )
+    rows = tuple(
+        (
+            Cell(str(row.dataset)),
+            *(Cell(getattr(row, name)) for name, _ in columns[1:-1]),
+            Cell(_pays(row.low, row.high)),
+        )
+        for row in predictions.itertuples()
+    )
+    published = ", ".join(f"{value} ({name})" for name, value in PUBLISHED_R2.items())
+    notes = (
+        "0.3 means that the logarithm of the RMSE falls 30 % further than with random selection",
+        f"fit on {fit.n_datasets} data sets: {fit.slope:.3f} x quotient + {fit.intercept:.3f}, R^2 = {fit.r_squared:.3f}; "
+        f"published R^2: {published}",
+        "a data set with a measured value is predicted from the others (a dash: too few others)",
+    )
+    return Table("prediction", f"Relative improvement of {PAPER_METHOD} over random", columns, rows, notes=notes)
+
+
+def _pays(low: float, high: float) -> str:
+    if np.isnan(low):
+        return "–"
+    return "yes" if low > 0 else "no" if high < 0 else "open"
