@@ -1,0 +1,196 @@
+"""The active-learning loop: train, test, select, label, again (arXiv 2203.09410, Algorithm 1).
+
+Splits go through the rounds side by side: their networks form one stack, which is what a GPU is fast at. A round ends
+with its record on disk, so that an interrupted run loses no more than the round it was in.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from benchmark.errors import BenchmarkError
+from benchmark.metrics import Metrics, error_metrics
+from benchmark.network import NetworkStack
+from benchmark.progress import Progress
+from benchmark.randomness import generator
+from benchmark.run import Run
+from benchmark.split import Split, make_split, scale_inputs
+from benchmark.training import TrainingData, train
+from bmdal import Batch, select_batch
+from results.record import RoundRecord, RunRecord
+
+SPLITS_AT_ONCE = {"cpu": 1, "cuda": 20}
+"""How many splits go side by side on a kind of device."""
+TEST_CHUNK = 8192
+
+
+@dataclass
+class _SplitState:
+    """One split on its way through the rounds; `train` and `pool` are row numbers of the prepared data."""
+
+    split: Split
+    record: RunRecord
+    X: Tensor  # scaled inputs of all rows, shape (n, d)
+    y: Tensor  # shape (n,)
+    train: NDArray[np.int64]
+    pool: NDArray[np.int64]
+
+    def label(self, rows: Sequence[int] | NDArray[np.int64]) -> None:
+        """Move rows from the pool to the end of the training set."""
+        self.train = np.concatenate([self.train, rows])
+        self.pool = self.pool[~np.isin(self.pool, rows)]
+
+
+def run_splits(run: Run, splits: Sequence[int], progress: Progress, overwrite: bool = False) -> list[RunRecord]:
+    """Run the splits that are not complete yet, each from the round in which it was interrupted.
+
+    Args:
+        run: what to run.
+        splits: numbers of the splits.
+        progress: is told what happens.
+        overwrite: run anew, whatever records exist.
+    Returns: the complete records, in the order of `splits`.
+
+    Raises BenchmarkError if the data set is too small, an existing record has another configuration, or a number
+    is NaN; nothing is trained before all splits have been checked.
+    """
+    records = {number: run.open(number, overwrite) for number in splits}
+    cut = {number: make_split(len(run.data.y), run.data.n_test, run.task, number) for number in splits}
+    if not np.isfinite(run.data.y).all():
+        row = int(np.argmin(np.isfinite(run.data.y)))
+        raise BenchmarkError(f"data set {run.data.name}: the target of row {row} is NaN or infinite")
+    todo = [number for number in splits if not records[number].complete]
+    for number in todo:
+        progress.expect(sum(_work(run, r) for r in range(len(records[number].rounds), run.task.n_rounds + 1)))
+    at_once = SPLITS_AT_ONCE[run.device.type]
+    for start in range(0, len(todo), at_once):
+        group = [_resume(run, cut[number], records[number]) for number in todo[start : start + at_once]]
+        for round_ in range(run.task.n_rounds + 1):
+            states = [state for state in group if len(state.record.rounds) == round_]
+            if not states:
+                continue
+            for state, finished in zip(states, _round(run, round_, states, progress), strict=True):
+                state.record = run.save(state.record, finished)
+                records[state.split.number] = state.record
+                progress.line(
+                    f"{run.data.name} {run.task.name} {run.method.name}: split {state.split.number}, "
+                    f"round {round_}/{run.task.n_rounds}, {finished.n_train} training points, "
+                    f"RMSE {finished.rmse:.4f}; {progress.left} left"
+                )
+    return [records[number] for number in splits]
+
+
+def _work(run: Run, round_: int) -> float:
+    """What a round costs, in training points: validation costs a third of training."""
+    return run.task.n_initial + round_ * run.task.batch_size + run.task.n_valid / 3
+
+
+def _resume(run: Run, split: Split, record: RunRecord) -> _SplitState:
+    X = torch.from_numpy(scale_inputs(run.data.X, split)).to(run.device)
+    y = torch.from_numpy(np.array(run.data.y)).to(run.device)
+    state = _SplitState(split, record, X, y, split.train, split.pool)
+    for finished in record.rounds:
+        if finished.indices is not None:
+            state.label(finished.indices)
+    return state
+
+
+def _round(run: Run, round_: int, states: Sequence[_SplitState], progress: Progress) -> list[RoundRecord]:
+    start = time.perf_counter()
+    stack = _train(run, round_, states, progress)
+    if run.device.type == "cuda":
+        torch.cuda.synchronize(run.device)
+    train_seconds = (time.perf_counter() - start) / len(states)
+    n_models = run.method.n_models
+    finished = []
+    for k, state in enumerate(states):
+        models = [stack.network(k * n_models + member) for member in range(n_models)]
+        metrics = _test(models, state)
+        base = {"round": round_, "n_train": len(state.train), "train_seconds": train_seconds, **vars(metrics)}
+        if round_ == run.task.n_rounds:
+            finished.append(RoundRecord(**base))
+            continue
+        batch = _select(run, round_, models, state)
+        rows = state.pool[batch.indices.numpy()]
+        state.label(rows)
+        finished.append(
+            RoundRecord(
+                **base,
+                kernel_seconds=batch.kernel_seconds,
+                selection_seconds=batch.selection_seconds,
+                n_filled=batch.n_filled,
+                effective_dimension=batch.effective_dimension,
+                indices=tuple(int(row) for row in rows),
+            )
+        )
+    return finished
+
+
+def _train(run: Run, round_: int, states: Sequence[_SplitState], progress: Progress) -> NetworkStack:
+    n_models = run.method.n_models
+    numbers = [(state.split.number, member) for state in states for member in range(n_models)]
+    data = [
+        TrainingData(state.X[state.train], state.y[state.train], state.X[state.split.valid], state.y[state.split.valid])
+        for state in states
+        for _ in range(n_models)
+    ]
+    training = run.training
+    stack = NetworkStack(
+        n_inputs=data[0].X.shape[1],
+        activation=training.activation,
+        sigma_w=training.sigma_w,
+        sigma_b=training.sigma_b,
+        generators=[generator(number, round_, "initialization", member) for number, member in numbers],
+        device=run.device,
+    )
+    shuffles = [generator(number, round_, "shuffling", member) for number, member in numbers]
+    work = len(states) * _work(run, round_) / training.n_epochs
+    rmse_before = [f"{s.record.rounds[-1].rmse:.4f}" for s in states if s.record.rounds]
+    where = f"split {', '.join(str(s.split.number) for s in states)}, round {round_}/{run.task.n_rounds}" + (
+        f", RMSE {', '.join(rmse_before)}" if rmse_before else ""
+    )
+
+    def on_epoch(epoch: int) -> None:
+        progress.advance(work, f"{where}, epoch {epoch}/{training.n_epochs}")
+
+    best_rmse = train(stack, data, training, shuffles, on_epoch)
+    for (number, _), rmse in zip(numbers, best_rmse.tolist(), strict=True):
+        if not np.isfinite(rmse):
+            raise BenchmarkError(
+                f"{run.method.name} on {run.data.name}, split {number}, round {round_}: training diverged, the "
+                f"validation error never was a number; training.learning_rate={training.learning_rate} may be too large"
+            )
+    return stack
+
+
+@torch.no_grad()
+def _test(models: Sequence[nn.Module], state: _SplitState) -> Metrics:
+    errors = []
+    for model in models:
+        chunks = [torch.from_numpy(rows) for rows in np.array_split(state.split.test, _n_chunks(len(state.split.test)))]
+        errors.append(torch.cat([(model(state.X[rows])[:, 0] - state.y[rows]).abs() for rows in chunks]))
+    return error_metrics(errors)
+
+
+def _n_chunks(n: int) -> int:
+    return -(-n // TEST_CHUNK)
+
+
+def _select(run: Run, round_: int, models: Sequence[nn.Module], state: _SplitState) -> Batch:
+    return select_batch(
+        run.method,
+        models,
+        x_train=state.X[state.train],
+        y_train=state.y[state.train],
+        x_pool=state.X[state.pool],
+        batch_size=run.task.batch_size,
+        generator=generator(state.split.number, round_, "selection"),
+        with_effective_dimension=True,
+    )

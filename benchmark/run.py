@@ -1,0 +1,134 @@
+"""What is run: a method on a task of a data set, under fixed conditions; and the records of its splits."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from platform import node, python_version
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmark.code_version import code_version
+from benchmark.errors import BenchmarkError
+from benchmark.task import Task
+from benchmark.training import Training
+from bmdal import Method
+from data_prep import PreparedData
+from results.record import (
+    Provenance,
+    RoundRecord,
+    RunRecord,
+    partial_path,
+    read_record,
+    record_path,
+    write_record,
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One method on one task of one data set, for any number of splits."""
+
+    experiment: str
+    data: PreparedData
+    task: Task
+    method: Method
+    training: Training
+    device: torch.device
+    runs: Path
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """All that decides what is computed, but for the split and the data."""
+        return {
+            "task": dataclasses.asdict(self.task),
+            "training": dataclasses.asdict(self.training),
+            "method": {"name": self.method.name, "sigma": self.method.sigma},
+        }
+
+    def path(self, split: int) -> Path:
+        """Where the record of a split lies when it is complete."""
+        return record_path(self.runs, self.experiment, self.data.name, self.task.name, self.method.name, split)
+
+    def new_record(self, split: int) -> RunRecord:
+        """The record of a split before its first round."""
+        provenance = Provenance(
+            data_hash=self.data.data_hash,
+            seed=split,
+            code_version=code_version(),
+            python=python_version(),
+            torch=torch.__version__,
+            numpy=np.__version__,
+            device=_device_name(self.device),
+            n_threads=torch.get_num_threads(),
+            host=node(),
+            started=_now(),
+        )
+        return RunRecord(
+            experiment=self.experiment,
+            dataset=self.data.name,
+            task=self.task.name,
+            method=self.method.name,
+            split=split,
+            config=self.config,
+            provenance=provenance,
+        )
+
+    def open(self, split: int, overwrite: bool) -> RunRecord:
+        """The record of a split as far as it got: complete, partial or new.
+
+        Raises BenchmarkError, saying what differs, if a record with another configuration lies in its place; with
+        `overwrite` such a record is not looked at. Raises RecordError if it cannot be read.
+        """
+        path = self.path(split)
+        for candidate in (path, partial_path(path)):
+            if candidate.exists() and not overwrite:
+                record = read_record(candidate)
+                if differences := self._differences(record):
+                    raise BenchmarkError(
+                        f"{candidate} was made with another configuration: {'; '.join(differences)}. "
+                        "Choose another experiment.name, or overwrite=true to run anew"
+                    )
+                return record
+        return self.new_record(split)
+
+    def _differences(self, record: RunRecord) -> list[str]:
+        old = _flat({**record.config, "data_hash": record.provenance.data_hash})
+        new = _flat({**self.config, "data_hash": self.data.data_hash})
+        return [
+            f"{key} was {old.get(key)} and is now {new.get(key)}"
+            for key in sorted(old.keys() | new.keys())
+            if old.get(key) != new.get(key)
+        ]
+
+    def save(self, record: RunRecord, finished_round: RoundRecord) -> RunRecord:
+        """Add a round to a record and write it: as a partial record, or after the last round as a complete one."""
+        rounds = (*record.rounds, finished_round)
+        complete = len(rounds) == self.task.n_rounds + 1
+        provenance = replace(record.provenance, finished=_now()) if complete else record.provenance
+        record = replace(record, rounds=rounds, complete=complete, provenance=provenance)
+        path = self.path(record.split)
+        write_record(record, path if complete else partial_path(path))
+        if complete:
+            partial_path(path).unlink(missing_ok=True)
+        return record
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} ({sys.platform})"

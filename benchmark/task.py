@@ -1,0 +1,35 @@
+"""The active-learning task: how many points are labelled, and when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from benchmark.errors import BenchmarkError
+
+
+@dataclass(frozen=True)
+class Task:
+    """Train on `n_initial` points, then `n_rounds` times label `batch_size` more (arXiv 2203.09410, Section 5.1).
+
+    `n_valid` points choose the best epoch of a training. Raises BenchmarkError if a number is not positive.
+    """
+
+    batch_size: int = 256
+    n_rounds: int = 16
+    n_initial: int = 256
+    n_valid: int = 1024
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if getattr(self, field.name) < 1:
+                raise BenchmarkError(f"task.{field.name} must be at least 1, got {getattr(self, field.name)}")
+
+    @property
+    def name(self) -> str:
+        """Batch size x rounds, e.g. "256x16"."""
+        return f"{self.batch_size}x{self.n_rounds}"
+
+    @property
+    def n_train_valid_and_pool(self) -> int:
+        """The fewest points beside the test set that the task can be done with."""
+        return self.n_initial + self.n_valid + self.batch_size * self.n_rounds
