@@ -1,0 +1,44 @@
+"""The data sets of conf/dataset/: one YAML each, composed as Hydra composes them for the benchmark."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from hydra.utils import instantiate
+
+from data_prep.dataset import DataSet
+from data_prep.errors import DataError
+
+CONF = Path(__file__).parent.parent / "conf"
+
+
+def names(conf: Path = CONF) -> list[str]:
+    """All data sets that have a file in conf/dataset, in alphabetical order."""
+    return sorted(path.stem for path in (conf / "dataset").glob("*.yaml"))
+
+
+def load_dataset(name: str, conf: Path = CONF) -> DataSet:
+    """The description in conf/dataset/<name>.yaml.
+
+    Raises DataError if there is none (the message lists the valid names and the nearest), or if it does not make a
+    DataSet of that name.
+    """
+    if name not in names(conf):
+        near = difflib.get_close_matches(name, names(conf), n=1)
+        hint = f"Did you mean {near[0]!r}? " if near else ""
+        raise DataError(f"unknown data set {name!r}. {hint}Valid: {', '.join(names(conf))}, all")
+    path = conf / "dataset" / f"{name}.yaml"
+    try:
+        with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
+            dataset = instantiate(compose(overrides=[f"+dataset={name}"]).dataset)
+    except HydraException as error:
+        cause = error.__cause__ or error
+        raise DataError(f"{path}: {cause}") from error
+    if not isinstance(dataset, DataSet):
+        raise DataError(f"{path}: must make a data set; begin it with `_target_: data_prep.DataSet`")
+    if dataset.name != name:
+        raise DataError(f"{path}: its name is {dataset.name!r}; call it {name!r}, like the file")
+    return dataset

@@ -1,0 +1,151 @@
+"""The description of one data set, as conf/dataset/<name>.yaml gives it.
+
+A description is plain data: where the raw table comes from, which column is the target, what to leave out, and what
+the prepared set is expected to look like. How a raw table becomes arrays stands in `preprocess.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from data_prep.errors import DataError
+
+ColumnRef = int | str  # a position counted from 0, or a name of the file's header
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file that some web server offers: a zip archive with a table in it, or the table itself.
+
+    addresses: tried in turn, the preferred one first.
+    member: the table's path inside the archive, or, for a `.mat` file, the name of its variable.
+    content_hash: of the table itself ("sha256:<hex>" or "git-blob:<hex>"); None if nobody has published one, then the
+        first download's hash is recorded beside the file and held from then on.
+    """
+
+    addresses: tuple[str, ...]
+    member: str
+    content_hash: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "addresses", _as_tuple(self.addresses))
+        algorithm = (self.content_hash or "sha256:").partition(":")[0]
+        if algorithm not in ("sha256", "git-blob"):
+            raise DataError(f"content_hash={self.content_hash!r}: must begin with 'sha256:' or 'git-blob:'")
+
+
+@dataclass(frozen=True)
+class OpenML:
+    """A data set of openml.org, by its number there. `servers` are base addresses of its XML interface."""
+
+    id: int
+    servers: tuple[str, ...] = ("https://www.openml.org/api/v1/xml", "https://api.openml.org/api/v1/xml")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "servers", _as_tuple(self.servers))
+
+
+@dataclass(frozen=True)
+class Friedman:
+    """The generated set: n_rows draws from the formula of Friedman (1991). See `friedman.py`."""
+
+    n_rows: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class OwnFile:
+    """A CSV or parquet file of the user's own; a relative path counts from the working directory."""
+
+    path: str
+
+
+Source = Download | OpenML | Friedman | OwnFile
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Counts of the prepared set, on the task 256x16 (arXiv 2203.09410, Table of data sets)."""
+
+    pool: int
+    test: int
+    features: int
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One data set: a source, or the path of an own file, and how its columns are to be used.
+
+    name: what the set is called in folders, records and on the command line.
+    target: the target column; of several the median is taken, row by row.
+    source: where the raw table comes from; or
+    path: an own CSV (`.csv`, `.tsv`, `.txt`, `.data`) or parquet (`.parquet`, `.pq`) file, a shorthand for
+        `source=OwnFile(path)`.
+    drop: columns to leave out, before missing values are looked at.
+    log_target: take the natural logarithm of the target.
+    categorical: columns to encode one-hot although they hold numbers. Columns of text always are.
+    numeric: columns in which anything that is no number counts as missing.
+    header, separator: layout of a text table.
+    expected: counts to compare the prepared set with.
+    published_name: its name in the original's result folders, where that differs.
+    licence, citation: for the user to read.
+
+    Columns are named by position, counted from 0, or by the file's header.
+
+    Raises DataError if the name is no plain folder name, or not exactly one of `source` and `path` is given.
+    """
+
+    name: str
+    target: tuple[ColumnRef, ...]
+    source: Source | None = None
+    path: str | None = None
+    drop: tuple[ColumnRef, ...] = ()
+    log_target: bool = False
+    categorical: tuple[ColumnRef, ...] = ()
+    numeric: tuple[ColumnRef, ...] = ()
+    header: bool = True
+    separator: str = ","
+    expected: Expected | None = None
+    published_name: str | None = None
+    licence: str = ""
+    citation: str = ""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", self.name):
+            raise DataError(f"data set name {self.name!r}: use letters, digits, '_' and '-' only")
+        if (self.source is None) == (self.path is None):
+            raise DataError(f"data set {self.name}: give either `path` (an own file) or `source`, not both or none")
+        if self.path is not None:
+            object.__setattr__(self, "source", OwnFile(self.path))
+        for field in ("target", "drop", "categorical", "numeric"):
+            object.__setattr__(self, field, _as_tuple(getattr(self, field)))
+        if not self.target:
+            raise DataError(f"data set {self.name}: `target` names no column")
+        if isinstance(self.expected, Mapping):
+            object.__setattr__(self, "expected", Expected(**self.expected))
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The part of the description that decides what the arrays hold, as plain data for meta.json."""
+        recipe = asdict(self)
+        for field in ("path", "expected", "published_name", "licence", "citation"):
+            del recipe[field]
+        for field in ("addresses", "servers"):  # where the bytes come from does not change them
+            recipe["source"].pop(field, None)
+        recipe["source"]["kind"] = type(self.source).__name__
+        return _as_plain(recipe)
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    """A YAML scalar or list as a tuple (Hydra hands over its own list type)."""
+    return (value,) if isinstance(value, str | int) or not isinstance(value, Iterable) else tuple(value)
+
+
+def _as_plain(value: Any) -> Any:
+    """Tuples as lists, the way JSON gives them back."""
+    if isinstance(value, dict):
+        return {key: _as_plain(item) for key, item in value.items()}
+    return [_as_plain(item) for item in value] if isinstance(value, list | tuple) else value

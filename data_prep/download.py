@@ -1,0 +1,63 @@
+"""Raw tables that web servers offer: found in the raw folder, or fetched, and made sure of."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from data_prep.archive import zip_member
+from data_prep.blob import Blob, file_blob
+from data_prep.dataset import Download
+from data_prep.errors import DataError
+from data_prep.fetch import Fetcher, FetchError, local_name
+from data_prep.hashing import stream_hash
+from data_prep.rawfile import RawFile, held_raw_file
+
+
+def find_download(source: Download, fetcher: Fetcher) -> tuple[Blob, RawFile]:
+    """The raw file in the fetcher's folder, put there by hand or fetched now, and the table in it.
+
+    Raises DataError if the file there is damaged or has the wrong hash, or if there is none and no address gives it.
+    """
+    path = _lying_there(source, fetcher.folder)
+    if path is None:
+        try:
+            fetched = fetcher.fetch(source.addresses, lambda path: _table_in(path, source))
+        except FetchError as error:
+            raise DataError(
+                f"data set {fetcher.name}: the raw file could not be fetched ({error}). Download "
+                f"{source.addresses[0]} elsewhere, put it into {fetcher.folder} as "
+                f"{local_name(source.addresses[0])}, and run again"
+            ) from error
+        return _table_in(fetched.path, source), held_raw_file(fetched.path, fetched.address)
+    try:
+        blob = _table_in(path, source)
+    except DataError as error:
+        raise DataError(f"{error}. Remove the file to have it fetched anew") from error
+    return blob, held_raw_file(path, None)
+
+
+def _lying_there(source: Download, folder: Path) -> Path | None:
+    """A file in the folder under a name that one of the addresses, or the table itself, has."""
+    names = [*source.addresses, PurePosixPath(source.member).name]
+    there = {local_name(path.name): path for path in folder.glob("*") if path.is_file()}
+    return next((there[local_name(name)] for name in names if local_name(name) in there), None)
+
+
+def _table_in(path: Path, source: Download) -> Blob:
+    """The table as a blob, its content checked as far as something is known of it."""
+    blob = zip_member(path, source.member) if path.suffix == ".zip" else file_blob(path)
+    algorithm, _, known = (source.content_hash or "sha256:").partition(":")
+    try:
+        with blob.open() as stream:
+            head = stream.read(512).lstrip().lower()
+        with blob.open() as stream:
+            found = stream_hash(stream, blob.size, algorithm)  # reading a member checks its checksum as well
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise DataError(f"{blob}: damaged ({error})") from error
+    if head.startswith((b"<!doctype html", b"<html")):
+        raise DataError(f"{path}: a web page instead of the table")
+    if known and found != known:
+        raise DataError(f"{blob}: its {algorithm} hash is {found}, but {known} is known to be right")
+    return blob

@@ -1,0 +1,93 @@
+"""From kept rows to the columns of X and the target y, by the rules of arXiv 2203.09410, Appendix on data sets.
+
+Constant columns are dropped; numeric columns come first; categorical columns follow one-hot, the smallest first
+while the total number of values stays within 300; the target is standardized over all rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from data_prep.columns import Columns
+from data_prep.errors import DataError
+from data_prep.rows import Rows
+
+MAX_ONE_HOT = 300
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column of X: its name and values (n,)."""
+
+    name: str
+    values: NDArray[np.generic]
+
+
+@dataclass(frozen=True)
+class Target:
+    """y (n,) float64, standardized: (raw - mean) / std."""
+
+    y: NDArray[np.float64]
+    mean: float
+    std: float
+
+
+def make_features(rows: Rows, columns: Columns, names: Sequence[str]) -> list[Feature]:
+    """The columns of X in order; `names` are those of the table. Raises DataError if none varies."""
+    varying = [i for i in columns.inputs if (rows.frame[i] != rows.frame[i].iloc[0]).any()]
+    features = [Feature(names[i], rows.frame[i].to_numpy()) for i in varying if i not in rows.categorical]
+    for i in encoded_columns(rows.frame, [i for i in varying if i in rows.categorical]):
+        features.extend(_indicators(names[i], rows.frame[i]))
+    if not features:
+        raise DataError("no input column is left after dropping constant columns and those with too many values")
+    return features
+
+
+def make_target(rows: Rows, columns: Columns, log: bool) -> Target:
+    """The median of the target columns, its natural logarithm if asked for, standardized (population std).
+
+    Raises DataError if it is constant or not finite, or not positive where the logarithm is asked for.
+    """
+    raw = np.median(rows.frame[list(columns.targets)].to_numpy(np.float64), axis=1)
+    if log and raw.min() <= 0:
+        raise DataError(f"log_target=true, but the target has values <= 0 (the least is {raw.min()})")
+    raw = np.log(raw) if log else raw
+    if not np.isfinite(raw).all():
+        raise DataError(f"the target is infinite in row {int(np.argmin(np.isfinite(raw)))} of the kept rows")
+    mean, std = float(np.mean(raw)), float(np.std(raw))
+    if std == 0:
+        raise DataError(f"the target is constant ({mean})")
+    return Target((raw - mean) / std, mean, std)
+
+
+def encoded_columns(frame: pd.DataFrame, categorical: Sequence[int]) -> list[int]:
+    """The categorical columns to encode, smallest first while the total number of values stays within 300.
+
+    Columns with the same number of values are taken together or not at all, as in the published runs.
+    """
+    sizes = {i: frame[i].nunique() for i in categorical}
+    by_size = sorted(categorical, key=sizes.__getitem__)
+    totals = np.cumsum([sizes[i] for i in by_size])
+    limit = next((sizes[i] for i, total in zip(by_size, totals, strict=True) if total > MAX_ONE_HOT), None)
+    return [i for i in by_size if limit is None or sizes[i] < limit]
+
+
+def _indicators(name: str, column: pd.Series) -> Iterator[Feature]:
+    """One indicator per value (of two values only the second's), then one for "missing", all zero here."""
+    values = sorted(column.unique(), key=_value_order)
+    for value in values[1:] if len(values) == 2 else values:
+        yield Feature(f"{name}={value}", (column == value).to_numpy())
+    yield Feature(f"{name}=missing", np.zeros(len(column), dtype=bool))
+
+
+def _value_order(value: str) -> tuple[int, float, str]:
+    """Numbers by size, then words by letter."""
+    try:
+        return 0, float(value), value
+    except ValueError:
+        return 1, 0.0, value

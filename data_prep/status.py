@@ -1,0 +1,120 @@
+"""The state of the data sets, as a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from data_prep.dataset import DataSet, Expected
+from data_prep.errors import DataError
+from data_prep.hashing import sha256_of_files
+from data_prep.prepare import is_current, mismatch
+from data_prep.progress import Progress
+from data_prep.raw import raw_folder
+from data_prep.rawfile import held_raw_file
+from data_prep.store import PreparedData, load_prepared, prepared_folder
+
+
+class Outcome(Enum):
+    """How a set stands; WRONG calls for action."""
+
+    GOOD = "prepared"
+    MISSING = "missing"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True)
+class State:
+    """One line of the table."""
+
+    name: str
+    outcome: Outcome
+    remark: str
+    expected: Expected | None
+    prepared: PreparedData | None = None
+
+
+def status_of(dataset: DataSet, data: Path, progress: Progress) -> State:
+    """How the set stands, judged from meta.json and the files' sizes."""
+    if not prepared_folder(data, dataset.name).is_dir():
+        remark = f"not prepared; {_raw_remark(dataset, data)}"
+        return State(dataset.name, Outcome.MISSING, remark, dataset.expected)
+    try:
+        prepared = load_prepared(data, dataset.name)
+    except DataError as error:
+        return State(dataset.name, Outcome.WRONG, str(error), dataset.expected)
+    if not is_current(dataset, prepared):
+        remark = "prepared from another description; run again to prepare anew"
+        return State(dataset.name, Outcome.WRONG, remark, dataset.expected, prepared)
+    if text := mismatch(dataset, prepared.meta):
+        return State(dataset.name, Outcome.WRONG, text, dataset.expected, prepared)
+    return State(dataset.name, Outcome.GOOD, "", dataset.expected, prepared)
+
+
+def verified(dataset: DataSet, data: Path, progress: Progress) -> State:
+    """How the set stands after all its files, raw and prepared, were read and compared with their hashes."""
+    state = status_of(dataset, data, progress)
+    progress.note(f"{dataset.name}: verifying")
+    try:
+        folder = raw_folder(data, dataset.name)
+        for record in sorted(folder.glob("*.sha256")):
+            if record.with_suffix("").is_file():
+                held_raw_file(record.with_suffix(""), None)
+    except DataError as error:
+        return State(dataset.name, Outcome.WRONG, str(error), dataset.expected, state.prepared)
+    if state.prepared is None or state.outcome is not Outcome.GOOD:
+        return state
+    found = sha256_of_files(state.prepared.folder / "X.npy", state.prepared.folder / "y.npy")
+    if found != state.prepared.data_hash:
+        remark = (
+            f"the arrays in {state.prepared.folder} have the hash {found[:12]}…, meta.json says "
+            f"{state.prepared.data_hash[:12]}…; run `python -m data_prep dataset={dataset.name} overwrite=true`"
+        )
+        return State(dataset.name, Outcome.WRONG, remark, dataset.expected, state.prepared)
+    return State(dataset.name, Outcome.GOOD, "verified", dataset.expected, state.prepared)
+
+
+def print_status(states: list[State], data: Path) -> None:
+    """Print the table, and below it where things are."""
+    table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("data set", "state"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("rows", "pool", "test", "features", "size"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("remark", overflow="fold")
+    for state in states:
+        table.add_row(*_cells(state))
+    console = Console(highlight=False, soft_wrap=False)
+    console.print(table)
+    console.print(f"Prepared arrays: {data / 'prepared'}    raw files: {data / 'raw'}", soft_wrap=True, markup=False)
+
+
+def _cells(state: State) -> list[Text]:
+    colour = {Outcome.GOOD: "green", Outcome.MISSING: "yellow", Outcome.WRONG: "red"}[state.outcome]
+    first = [Text(state.name), Text(state.outcome.value, style=colour)]
+    expected = vars(state.expected) if state.expected else {}
+    if state.prepared is None:
+        counts = [Text(f"({expected[key]})" if expected else "") for key in ("pool", "test", "features")]
+        return [*first, Text(""), *counts, Text(""), Text(state.remark)]
+    meta = state.prepared.meta
+    found = vars(meta.counts)
+    counts = [
+        Text(str(found[key]))
+        if expected.get(key, found[key]) == found[key]
+        else Text(f"{found[key]} (expected {expected[key]})", style="red")
+        for key in ("pool", "test", "features")
+    ]
+    size = Text(f"{4 * meta.n * (meta.d + 1) / 1e6:.1f} MB")
+    return [*first, Text(str(meta.n)), *counts, size, Text(state.remark)]
+
+
+def _raw_remark(dataset: DataSet, data: Path) -> str:
+    folder = raw_folder(data, dataset.name)
+    there = sorted(p.name for p in folder.glob("[!.]*") if p.is_file() and p.suffix != ".sha256")
+    return f"raw file {there[0]} is there" if there else "no raw file yet"

@@ -1,0 +1,173 @@
+"""Prepared data sets on disk: X.npy, y.npy and meta.json in one folder that appears whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from data_prep.dataset import Expected
+from data_prep.errors import DataError
+from data_prep.features import Feature, Target
+from data_prep.hashing import sha256_of_files
+from data_prep.rawfile import RawFile
+
+PREPARATION_VERSION = 1  # raise it when the same raw table would give other arrays
+
+N_INITIAL_AND_VALIDATION = 256 + 1024  # on the task 256x16, for which the expected counts are given
+MAX_TRAIN_AND_POOL = 200_000
+
+
+@dataclass(frozen=True)
+class Meta:
+    """What meta.json says of a prepared set.
+
+    recipe: the part of the description that decides what the arrays hold. raw: None for a generated set.
+    n_raw_rows: rows of the raw table; n, n_test, d: rows, test rows and features of the prepared set.
+    target_mean, target_std: of the target before standardization (after the logarithm).
+    data_hash: sha256 of the bytes of X.npy followed by those of y.npy. peak_bytes: memory of the preparation.
+    """
+
+    preparation_version: int
+    name: str
+    recipe: dict[str, Any]
+    raw: RawFile | None
+    n_raw_rows: int
+    n: int
+    n_test: int
+    d: int
+    feature_names: tuple[str, ...]
+    target_mean: float
+    target_std: float
+    data_hash: str
+    peak_bytes: int
+    seconds: float
+    prepared_at: str
+    software: dict[str, str]
+
+    @property
+    def counts(self) -> Expected:
+        """Pool, test and feature counts on the task 256x16, to be compared with the expected ones."""
+        return Expected(self.n - self.n_test - N_INITIAL_AND_VALIDATION, self.n_test, self.d)
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """A prepared set, its arrays memory-mapped read-only, so that many processes share one copy.
+
+    X: (n, d) float32. y: (n,) float32, standardized. The last `n_test` rows are test rows only after the
+    permutation of a split (arXiv 2203.09410, Section 5), not as stored.
+    """
+
+    name: str
+    X: NDArray[np.float32]
+    y: NDArray[np.float32]
+    meta: Meta
+    folder: Path
+
+    @property
+    def data_hash(self) -> str:
+        """sha256 that covers both arrays, in hex."""
+        return self.meta.data_hash
+
+    @property
+    def n_test(self) -> int:
+        """Number of test points of a split."""
+        return self.meta.n_test
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the columns of X."""
+        return self.meta.feature_names
+
+
+def n_test_of(n: int) -> int:
+    """Number of test points among n: max(int(0.2 n), n - 200,000)."""
+    return max(int(0.2 * n), n - MAX_TRAIN_AND_POOL)
+
+
+def prepared_folder(data: Path, name: str) -> Path:
+    """Where the prepared set lies."""
+    return data / "prepared" / name
+
+
+def write_arrays(folder: Path, features: Sequence[Feature], target: Target) -> str:
+    """Write X.npy, one column at a time, and y.npy; returns their common hash.
+
+    Raises DataError if a value is infinite, or too large for float32.
+    """
+    n = len(target.y)
+    X = open_memmap(folder / "X.npy", mode="w+", dtype=np.float32, shape=(n, len(features)))
+    for j, feature in enumerate(features):
+        with np.errstate(over="ignore"):
+            column = feature.values.astype(np.float32)
+        if not np.isfinite(column).all():
+            raise DataError(
+                f"column {feature.name!r} holds values that are infinite or beyond float32; add it to `drop`"
+            )
+        X[:, j] = column
+    X.flush()
+    del X
+    np.save(folder / "y.npy", target.y.astype(np.float32))
+    return sha256_of_files(folder / "X.npy", folder / "y.npy")
+
+
+def write_meta(folder: Path, meta: Meta) -> None:
+    """Write meta.json."""
+    (folder / "meta.json").write_text(json.dumps(asdict(meta), indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def load_prepared(data: Path, name: str) -> PreparedData:
+    """Open the prepared set `name` below the folder `data`; reads meta.json and maps the arrays, no more.
+
+    Raises DataError, which names the file and the command that prepares anew, if the set is missing or damaged.
+    """
+    folder = prepared_folder(data, name)
+    command = f"python -m data_prep dataset={name} paths.data={data}"
+    if not folder.is_dir():
+        raise DataError(f"data set {name} is not prepared in {folder.parent}; run `{command}`")
+    meta = read_meta(folder, command)
+    X = _open_array(folder / "X.npy", (meta.n, meta.d), command)
+    y = _open_array(folder / "y.npy", (meta.n,), command)
+    return PreparedData(meta.name, X, y, meta, folder)
+
+
+def read_meta(folder: Path, command: str) -> Meta:
+    """Read meta.json. Raises DataError if it is damaged; `command` is what the message says to run."""
+    path = folder / "meta.json"
+    try:
+        raw = json.loads(path.read_text("utf-8"))
+        if raw["preparation_version"] != PREPARATION_VERSION:
+            raise DataError(
+                f"{path}: prepared by version {raw['preparation_version']} of the rules, this is version "
+                f"{PREPARATION_VERSION}; run `{command}`"
+            )
+        raw["raw"] = raw["raw"] and RawFile(**raw["raw"])
+        raw["feature_names"] = tuple(raw["feature_names"])
+        return Meta(**raw)
+    except DataError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path}: damaged ({type(error).__name__}: {error}); run `{command} overwrite=true` to prepare anew"
+        ) from error
+
+
+def _open_array(path: Path, shape: tuple[int, ...], command: str) -> NDArray[np.float32]:
+    remedy = f"run `{command} overwrite=true` to prepare anew"
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: damaged ({error}); {remedy}") from error
+    if array.shape != shape or array.dtype != np.float32 or path.stat().st_size != array.offset + array.nbytes:
+        raise DataError(
+            f"{path}: damaged: {array.dtype} {array.shape} in {path.stat().st_size:,} bytes, but meta.json says "
+            f"float32 {shape}; {remedy}"
+        )
+    return array

@@ -1,0 +1,41 @@
+"""Tables that are in memory already."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+import scipy.io
+
+from data_prep.errors import DataError
+from data_prep.tables.base import Chunk, Unit
+
+
+class FrameTable:
+    """A frame of numbers as a table of one chunk."""
+
+    nominal: frozenset[int] = frozenset()
+    ignored: frozenset[int] = frozenset()
+    unit: Unit = "rows"
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._frame = frame.set_axis(range(frame.shape[1]), axis=1)
+        self.columns = tuple(str(name) for name in frame.columns)
+        self.size: float = len(frame)
+
+    def chunks(self, columns: Sequence[int], text: Collection[int] | None) -> Iterator[Chunk]:
+        """See `Table.chunks`; columns of text are not supported, for the tables at hand have none."""
+        yield Chunk(self._frame[list(columns)], self.size)
+
+
+def matlab_table(path: Path, variable: str) -> FrameTable:
+    """The matrix `variable` of a MATLAB file. Raises DataError if the file or the variable is not there."""
+    try:
+        contents = scipy.io.loadmat(path, variable_names=[variable])
+    except (OSError, ValueError, NotImplementedError, TypeError) as error:
+        raise DataError(f"{path}: not a readable MATLAB file ({error})") from error
+    if variable not in contents:
+        found = ", ".join(name for name, *_ in scipy.io.whosmat(path)) or "none"
+        raise DataError(f"{path}: no variable {variable!r}; found: {found}")
+    return FrameTable(pd.DataFrame(contents[variable]))

@@ -1,0 +1,88 @@
+"""Tables of separated values, one row a line."""
+
+from __future__ import annotations
+
+import io
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, BinaryIO
+
+import pandas as pd
+
+from data_prep.blob import Blob
+from data_prep.errors import DataError
+from data_prep.tables.base import Chunk, Unit, chunk_rows
+
+
+class TextTable:
+    """A CSV-like file. Without a header the columns are called by their positions."""
+
+    nominal: frozenset[int] = frozenset()
+    ignored: frozenset[int] = frozenset()
+    unit: Unit = "bytes"
+
+    def __init__(self, blob: Blob, *, header: bool, separator: str) -> None:
+        self._blob = blob
+        self._header = header
+        self._separator = separator
+        self.size: float = blob.size
+        first = self._first_line()
+        self.columns = tuple(name if header else str(i) for i, name in enumerate(first))
+
+    def chunks(self, columns: Sequence[int], text: Collection[int] | None) -> Iterator[Chunk]:
+        """See `Table.chunks`."""
+        return read_separated(
+            self._blob,
+            _decoded,
+            len(self.columns),
+            columns,
+            sep=self._separator,
+            header=0 if self._header else None,
+            dtype=None if text is None else {i: str if i in text else "float64" for i in columns},
+        )
+
+    def _first_line(self) -> list[str]:
+        try:
+            with self._blob.open() as stream, _decoded(stream) as lines:
+                options = {"header": None, "nrows": 1, "dtype": str, "keep_default_na": False}
+                return pd.read_csv(lines, sep=self._separator, **options).iloc[0].tolist()
+        except (ValueError, IndexError) as error:
+            raise DataError(f"{self._blob}: not a table of separated values ({error})") from error
+
+
+@contextmanager
+def _decoded(stream: BinaryIO) -> Iterator[io.TextIOBase]:
+    yield io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+
+
+def read_separated(
+    blob: Blob,
+    decode: Callable[[BinaryIO], AbstractContextManager[Any]],
+    n_columns: int,
+    columns: Sequence[int],
+    **options: Any,
+) -> Iterator[Chunk]:
+    """Chunks of some columns as pandas.read_csv reads them; `decode` makes lines of text from the blob's bytes.
+
+    Raises DataError if a line has too many fields, a number or the encoding is wrong, or the archive is damaged.
+    """
+    options |= {"names": list(range(n_columns)), "chunksize": chunk_rows(n_columns), "low_memory": False}
+    try:
+        with blob.open() as stream, decode(stream) as lines:
+            # All columns are read, for with `usecols` pandas overlooks lines with too many fields.
+            reader = pd.read_csv(lines, index_col=False, **options)
+            while (frame := _next_frame(reader)) is not None:
+                yield Chunk(frame[list(columns)], float(stream.tell()))
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise DataError(f"{blob}: damaged ({error})") from error
+    except (ValueError, pd.errors.ParserWarning) as error:  # pandas' own errors are ValueErrors
+        raise DataError(f"{blob}: not a table of the expected layout ({str(error).strip()})") from error
+
+
+def _next_frame(reader: Iterator[pd.DataFrame]) -> pd.DataFrame | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header would lose data
+        return next(reader, None)
