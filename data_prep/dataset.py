@@ -39,12 +39,18 @@ class Download:
 
 @dataclass(frozen=True)
 class OpenML:
-    """A data set of openml.org, by its number there. `servers` are base addresses of its XML interface."""
+    """A data set of openml.org, by its number there.
+
+    servers: base addresses of the XML interface, which knows where the files are.
+    mirrors: addresses of a parquet copy, for the day on which the interface does not answer.
+    """
 
     id: int
     servers: tuple[str, ...] = ("https://www.openml.org/api/v1/xml", "https://api.openml.org/api/v1/xml")
+    mirrors: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "mirrors", _as_tuple(self.mirrors))
         object.__setattr__(self, "servers", _as_tuple(self.servers))
 
 
@@ -133,7 +139,7 @@ class DataSet:
         recipe = asdict(self)
         for field in ("path", "expected", "published_name", "licence", "citation"):
             del recipe[field]
-        for field in ("addresses", "servers"):  # where the bytes come from does not change them
+        for field in ("addresses", "servers", "mirrors"):  # where the bytes come from does not change them
             recipe["source"].pop(field, None)
         recipe["source"]["kind"] = type(self.source).__name__
         return _as_plain(recipe)

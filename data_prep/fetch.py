@@ -98,7 +98,8 @@ class Fetcher:
                         return Fetched(final, address, checked)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
-        raise FetchError("; ".join(f"{address}: {reason}" for address, reason in failures.items()))
+        by_host = dict.fromkeys(f"{urlsplit(address).netloc}: {why}" for address, why in failures.items())
+        raise FetchError("; ".join(by_host))
 
     def _transfer(self, address: str, path: Path) -> None:
         with ExitStack() as stack:

@@ -52,7 +52,7 @@ def find_openml(source: OpenML, fetcher: Fetcher) -> tuple[ParquetTable | ArffTa
     if there is none and no server gives it.
     """
     folder = fetcher.folder
-    path = _lying_there(source, folder) or _copied_from_cache(source, folder)
+    path = _lying_there(folder) or _copied_from_cache(source, folder)
     address = None
     if path is None:
         try:
@@ -89,9 +89,9 @@ def read_description(path: Path, id: int) -> Description:
     )
 
 
-def _lying_there(source: OpenML, folder: Path) -> Path | None:
-    names = (parquet_name(source.id), ARFF)
-    return next((folder / name for name in names if (folder / name).is_file()), None)
+def _lying_there(folder: Path) -> Path | None:
+    """The parquet or ARFF file in a folder, whatever it is called."""
+    return next(iter([*sorted(folder.glob("*.pq")), *sorted(folder.glob("*.arff"))]), None)
 
 
 def _copied_from_cache(source: OpenML, folder: Path) -> Path | None:
@@ -100,7 +100,7 @@ def _copied_from_cache(source: OpenML, folder: Path) -> Path | None:
     if not root:
         return None
     cache = Path(root).expanduser() / "org" / "openml" / "www" / "datasets" / str(source.id)
-    cached = _lying_there(source, cache)
+    cached = _lying_there(cache)
     if cached is None:
         return None
     folder.mkdir(parents=True, exist_ok=True)
@@ -114,13 +114,18 @@ def _copied_from_cache(source: OpenML, folder: Path) -> Path | None:
 
 def _fetched(source: OpenML, fetcher: Fetcher) -> tuple[Path, str]:
     servers = [f"{server}/data/{source.id}" for server in source.servers]
-    description = fetcher.fetch(servers, lambda path: read_description(path, source.id), DESCRIPTION).checked
-    formats = ((description.parquet_address, parquet_name(source.id)), (description.arff_address, ARFF))
     failures = []
-    for address, file_name in formats:
-        if address:
+    description = Description()
+    try:
+        description = fetcher.fetch(servers, lambda path: read_description(path, source.id), DESCRIPTION).checked
+    except FetchError as error:
+        failures.append(str(error))
+    parquet = [address for address in (description.parquet_address, *source.mirrors) if address]
+    arff = [description.arff_address] if description.arff_address else []
+    for addresses, file_name in ((parquet, parquet_name(source.id)), (arff, ARFF)):
+        if addresses:
             try:
-                fetched = fetcher.fetch([address], lambda path: _table_in(path, description), file_name)
+                fetched = fetcher.fetch(addresses, lambda path: _table_in(path, description), file_name)
                 return fetched.path, fetched.address
             except FetchError as error:
                 failures.append(str(error))

@@ -81,18 +81,22 @@ def verified(dataset: DataSet, data: Path, progress: Progress) -> State:
 
 
 def print_status(states: list[State], data: Path) -> None:
-    """Print the table, and below it where things are."""
+    """Print the table, below it the remarks, one a line, and where things are."""
     table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("data set", "state"):
         table.add_column(heading, no_wrap=True)
     for heading in ("rows", "pool", "test", "features", "size"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("remark", overflow="fold")
     for state in states:
         table.add_row(*_cells(state))
-    console = Console(highlight=False, soft_wrap=False)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120  # a file or a pipe has no width of its own
     console.print(table)
-    console.print(f"Prepared arrays: {data / 'prepared'}    raw files: {data / 'raw'}", soft_wrap=True, markup=False)
+    for state in states:
+        if state.remark:
+            console.print(f"{state.name}: {state.remark}", soft_wrap=True, markup=False)
+    console.print(f"Prepared arrays in {data / 'prepared'}, raw files in {data / 'raw'}", soft_wrap=True, markup=False)
 
 
 def _cells(state: State) -> list[Text]:
@@ -101,7 +105,7 @@ def _cells(state: State) -> list[Text]:
     expected = vars(state.expected) if state.expected else {}
     if state.prepared is None:
         counts = [Text(f"({expected[key]})" if expected else "") for key in ("pool", "test", "features")]
-        return [*first, Text(""), *counts, Text(""), Text(state.remark)]
+        return [*first, Text(""), *counts, Text("")]
     meta = state.prepared.meta
     found = vars(meta.counts)
     counts = [
@@ -111,7 +115,7 @@ def _cells(state: State) -> list[Text]:
         for key in ("pool", "test", "features")
     ]
     size = Text(f"{4 * meta.n * (meta.d + 1) / 1e6:.1f} MB")
-    return [*first, Text(str(meta.n)), *counts, size, Text(state.remark)]
+    return [*first, Text(str(meta.n)), *counts, size]
 
 
 def _raw_remark(dataset: DataSet, data: Path) -> str:
