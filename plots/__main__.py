@@ -1,44 +1,53 @@
-"""Draw the paper's figures from run records, as PDF and PNG."""
+"""Draw the paper's figures from run records, as PDF and PNG, or write a report of everything as one HTML file."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib
 from omegaconf import DictConfig
 
 from plots.errors import PlotError
-from plots.figures import FIGURES, draw_figures
+from plots.figures import FIGURES, STANDALONE, Drawn, draw_figures
 from plots.style import STYLE, escape_for_tex, require_tex, save_figure
 from results.command_line import check_choice, load_chosen, run_command
 
 
 def main(arguments: list[str]) -> int:
     """Run the command line; gives the exit status."""
-    names = "\n".join(f"  {name}" for name in FIGURES)
-    return run_command("plots", f"{__doc__}\n\nFigures (figure=<name> or all):\n{names}", arguments, _work)
+    names = "\n".join(f"  {name:28}{purpose}" for name, purpose in FIGURES.items())
+    return run_command("plots", f"{__doc__}\n\nFigures (figure=<name> or figure=all):\n{names}", arguments, _work)
 
 
 def _work(options: DictConfig) -> None:
     wanted = check_choice("figure", options.figure, [*FIGURES, "all"])
     if options.usetex:
         require_tex()
-    frame = load_chosen(options)
-    folder = Path(options.paths.figures)
     with matplotlib.rc_context({**STYLE, "text.usetex": bool(options.usetex)}):
-        for name in FIGURES if wanted == "all" else [wanted]:
-            try:
-                for drawn in draw_figures(frame, name, all_methods=options.method is not None):
-                    if options.usetex:
-                        escape_for_tex(drawn.figure)
-                    place = folder / drawn.place
-                    for file in save_figure(drawn.figure, place.parent, place.name):
-                        print(f"written: {file.resolve()}")
-            except PlotError as error:
-                if wanted != "all":
-                    raise
-                print(f"left out: {name}: {error}")
+        for drawn in _draw(options, wanted):
+            if options.usetex:
+                escape_for_tex(drawn.figure)
+            place = Path(options.paths.figures) / drawn.place
+            for file in save_figure(drawn.figure, place.parent, place.name):
+                print(f"written: {file.resolve()}", flush=True)
+
+
+def _draw(options: DictConfig, wanted: str) -> Iterator[Drawn]:
+    names = list(FIGURES) if wanted == "all" else [wanted]
+    frame = load_chosen(options) if set(names) - set(STANDALONE) else None
+    for name in names:
+        if name in STANDALONE:
+            yield Drawn(name, STANDALONE[name]())
+            continue
+        assert frame is not None
+        try:
+            yield from draw_figures(frame, name, all_methods=options.method is not None)
+        except PlotError as error:
+            if wanted != "all":
+                raise
+            print(f"left out: {name}: {error}", file=sys.stderr)
 
 
 if __name__ == "__main__":

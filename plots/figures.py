@@ -8,11 +8,24 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib.figure import Figure
 
-from plots import learning_curves
+from plots import (
+    batch_sizes,
+    critical_difference,
+    effective_dimension,
+    error_quotient,
+    lcmd_steps,
+    learning_curves,
+    literature_ranking,
+    pairwise,
+)
 from plots.errors import PlotError
 from results.aggregate import GROUP, CommonPart, common_part
+from results.effective_dimension import paired_dimensions
+from results.errors import ResultsError
 from results.methods import LITERATURE, group_rank, labels_of, selected_methods
+from results.prediction import quotient_points
 from results.record import METRICS
+from results.statistics import friedman_ranks
 from results.tables import METRIC_NAMES
 
 
@@ -41,55 +54,145 @@ class Slice:
     @property
     def shown(self) -> CommonPart:
         """What the figures of selected methods average over."""
-        present = list(self.frame["method"].unique())
-        chosen = present if self.all_methods else selected_methods(self.experiment, present)
-        return common_part(self.frame[self.frame["method"].isin(chosen)])
+        return common_part(_shown_methods(self.frame, self.experiment, self.all_methods))
+
+    def title(self, common: CommonPart) -> str:
+        """What was averaged."""
+        return f"{self.experiment}, {self.task}: {_extent(common)}"
 
 
 def draw_figures(frame: pd.DataFrame, name: str, *, all_methods: bool) -> Iterator[Drawn]:
-    """The figure of that name for each experiment and task. Raises PlotError if the records do not suffice."""
-    for (experiment, task), part in frame.groupby(GROUP, observed=True):
-        yield from FIGURES[name](Slice(experiment, task, part, all_methods))
+    """The figure of that name from each experiment and task, or from each experiment.
+
+    Raises ResultsError if the records do not suffice for any of them; those for which they do are drawn.
+    """
+    if name in ACROSS_TASKS:
+        parts = [(str(experiment), "") for experiment in frame["experiment"].unique()]
+        draws = [lambda e=e: ACROSS_TASKS[name](frame, e, all_methods) for e, _ in parts]  # type: ignore[misc]
+    else:
+        slices = [Slice(e, t, part, all_methods) for (e, t), part in frame.groupby(GROUP, observed=True)]
+        draws = [lambda part=part: PER_TASK[name](part) for part in slices]  # type: ignore[misc]
+    reasons = []
+    for draw in draws:
+        try:
+            yield from draw()
+        except ResultsError as error:
+            reasons.append(str(error))
+    if len(reasons) == len(draws):
+        raise PlotError("; ".join(dict.fromkeys(reasons)))
 
 
 def _learning_curves(part: Slice) -> Iterator[Drawn]:
     common = part.shown
-    labels = _labels(common)
-    yield Drawn(f"{part.place}/learning_curves", learning_curves.draw_averaged(common, labels, _title(part, common)))
+    title = f"{part.title(common)}\nbands: one standard error; dotted: final error of random selection"
+    yield Drawn(f"{part.place}/learning_curves", learning_curves.draw_averaged(common, _labels(common), title))
 
 
 def _learning_curves_literature(part: Slice) -> Iterator[Drawn]:
     chosen = part.frame[part.frame["method"].isin(list(LITERATURE))]
     if chosen["method"].nunique() < 2:
-        raise PlotError(f"{part.place}: fewer than two methods of the literature: {', '.join(LITERATURE)}")
+        raise PlotError(f"{part.place}: fewer than two methods of the literature, which are {', '.join(LITERATURE)}")
     common = common_part(chosen)
-    title = _title(part, common)
-    yield Drawn(f"{part.place}/learning_curves_literature", learning_curves.draw_averaged(common, LITERATURE, title))
+    title = f"Methods of the literature: {part.title(common)}\nbands: one standard error"
+    drawn = learning_curves.draw_averaged(common, LITERATURE, title)
+    yield Drawn(f"{part.place}/learning_curves_literature", drawn)
 
 
 def _learning_curves_datasets(part: Slice) -> Iterator[Drawn]:
     common = part.shown
-    labels = _labels(common)
     for metric in METRICS:
-        title = f"{METRIC_NAMES[metric]} on each data set ({part.experiment}, {part.task})"
-        drawn = learning_curves.draw_per_dataset(common, metric, labels, title)
+        title = f"{METRIC_NAMES[metric]} on each data set ({part.title(common)}; bands: one standard error)"
+        drawn = learning_curves.draw_per_dataset(common, metric, _labels(common), title)
         yield Drawn(f"{part.place}/learning_curves_datasets_{metric}", drawn)
+
+
+def _error_quotient(part: Slice) -> Iterator[Drawn]:
+    points = quotient_points(part.frame)
+    title = f"{part.experiment}, {part.task}: {len(points)} data sets"
+    yield Drawn(f"{part.place}/error_quotient", error_quotient.draw(points, title))
+
+
+def _pairwise(part: Slice) -> Iterator[Drawn]:
+    common = part.shown
+    for metric in METRICS:
+        drawn = pairwise.draw(common, metric, _labels(common), part.title(common))
+        yield Drawn(f"{part.place}/pairwise_{metric}", drawn)
+
+
+def _effective_dimension(part: Slice) -> Iterator[Drawn]:
+    drawn = effective_dimension.draw(paired_dimensions(part.frame), f"{part.experiment}, {part.task}")
+    yield Drawn(f"{part.place}/effective_dimension", drawn)
+
+
+def _critical_difference(part: Slice) -> Iterator[Drawn]:
+    common = part.shown
+    drawn = critical_difference.draw(friedman_ranks(common.frame, "rmse"), _labels(common), part.title(common))
+    yield Drawn(f"{part.place}/critical_difference", drawn)
+
+
+def _batch_sizes(frame: pd.DataFrame, experiment: str, all_methods: bool) -> Iterator[Drawn]:
+    common = _batch_size_part(frame, experiment, all_methods)
+    title = f"{experiment}: {_extent(common)}\nbands: one standard error"
+    drawn = batch_sizes.draw_averaged(common, _labels(common), title)
+    yield Drawn(f"{experiment}/batch_sizes", drawn)
+
+
+def _batch_sizes_datasets(frame: pd.DataFrame, experiment: str, all_methods: bool) -> Iterator[Drawn]:
+    common = _batch_size_part(frame, experiment, all_methods)
+    for metric in METRICS:
+        title = f"{METRIC_NAMES[metric]} after the last round ({experiment}: {_extent(common)})"
+        drawn = batch_sizes.draw_per_dataset(common, metric, _labels(common), title)
+        yield Drawn(f"{experiment}/batch_sizes_datasets_{metric}", drawn)
+
+
+def _batch_size_part(frame: pd.DataFrame, experiment: str, all_methods: bool) -> CommonPart:
+    return batch_sizes.batch_size_runs(_shown_methods(frame, experiment, all_methods), experiment)
+
+
+def _shown_methods(frame: pd.DataFrame, experiment: str, all_methods: bool) -> pd.DataFrame:
+    if all_methods:
+        return frame
+    return frame[frame["method"].isin(selected_methods(experiment, list(frame["method"].unique())))]
 
 
 def _labels(common: CommonPart) -> dict[str, str]:
     return labels_of(sorted(common.frame["method"].unique(), key=lambda method: (group_rank(method), method)))
 
 
-def _title(part: Slice, common: CommonPart) -> str:
-    n_datasets = common.frame["dataset"].nunique()
-    n_splits = common.frame["split"].nunique()
+def _extent(common: CommonPart) -> str:
+    n_datasets, n_splits = common.frame["dataset"].nunique(), common.frame["split"].nunique()
     datasets = common.frame["dataset"].iloc[0] if n_datasets == 1 else f"{n_datasets} data sets"
-    splits = "1 split" if n_splits == 1 else f"{n_splits} splits"
-    return f"{part.experiment}, {part.task}: {datasets}, {splits}; bands: one standard error"
+    return f"{datasets}, {n_splits} split{'s' * (n_splits > 1)}"
 
 
-FIGURES: dict[str, Callable[[Slice], Iterator[Drawn]]] = {
+PER_TASK: dict[str, Callable[[Slice], Iterator[Drawn]]] = {
     "learning_curves": _learning_curves,
     "learning_curves_literature": _learning_curves_literature,
     "learning_curves_datasets": _learning_curves_datasets,
+    "error_quotient": _error_quotient,
+    "pairwise": _pairwise,
+    "effective_dimension": _effective_dimension,
+    "critical_difference": _critical_difference,
+}
+ACROSS_TASKS: dict[str, Callable[[pd.DataFrame, str, bool], Iterator[Drawn]]] = {
+    "batch_sizes": _batch_sizes,
+    "batch_sizes_datasets": _batch_sizes_datasets,
+}
+# These need no records.
+STANDALONE: dict[str, Callable[[], Figure]] = {
+    "literature_ranking": literature_ranking.draw,
+    "lcmd_steps": lcmd_steps.draw,
+}
+FIGURES = {
+    "learning_curves": "averaged over data sets, five metrics, the methods that the paper selects",
+    "learning_curves_literature": "the same for the methods of the literature",
+    "learning_curves_datasets": "one panel for each data set, a file for each metric",
+    "batch_sizes": "final error against batch size, averaged over data sets",
+    "batch_sizes_datasets": "one panel for each data set, a file for each metric",
+    "error_quotient": "relative improvement against the RMSE/MAE quotient, with the linear fit",
+    "pairwise": "methods against each other over data sets, a file for each metric",
+    "effective_dimension": "of grad_rp-512 against that of ll",
+    "critical_difference": "mean ranks over data sets with critical difference",
+    "literature_ranking": "from the published numbers, needs no records",
+    "lcmd_steps": "how LCMD picks points in two dimensions, needs no records",
 }

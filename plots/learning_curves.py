@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from plots.style import legend_cell, line_styles, log2_axis, new_figure
+from plots.panels import label_grid, legend_cell, panel_grid
+from plots.style import line_styles, log2_axis, new_figure
 from results.aggregate import CommonPart, learning_curves
 from results.methods import RANDOM
 from results.record import METRICS
 from results.tables import METRIC_NAMES
 
 N_TRAIN = "labelled training points"
-_COLUMNS = 3
 
 
 def draw_averaged(common: CommonPart, labels: Mapping[str, str], title: str) -> Figure:
@@ -33,16 +32,6 @@ def draw_averaged(common: CommonPart, labels: Mapping[str, str], title: str) -> 
     return figure
 
 
-def draw_one_metric(common: CommonPart, metric: str, labels: Mapping[str, str], title: str) -> Figure:
-    """Mean log metric over data sets, with bands of one standard error and the legend inside."""
-    figure = new_figure(5.5, 4.2)
-    axes = figure.subplots()
-    _draw_curves(axes, common.frame, metric, labels)
-    axes.set(title=title, xlabel=N_TRAIN, ylabel=f"mean log {METRIC_NAMES[metric]}")
-    axes.legend()
-    return figure
-
-
 def draw_per_dataset(common: CommonPart, metric: str, labels: Mapping[str, str], title: str) -> Figure:
     """The log metric on each data set, one panel for each, averaged over splits."""
     datasets = sorted(common.frame["dataset"].unique())
@@ -54,27 +43,6 @@ def draw_per_dataset(common: CommonPart, metric: str, labels: Mapping[str, str],
     figure.legend(*panels[0].get_legend_handles_labels(), **legend)
     figure.suptitle(title)
     return figure
-
-
-def panel_grid(n_panels: int) -> tuple[Figure, list[Axes], dict[str, object]]:
-    """A grid of panels, three in a row, and where its legend goes."""
-    n_columns = min(_COLUMNS, n_panels)
-    n_rows = math.ceil(n_panels / n_columns)
-    figure = new_figure(max(3.1 * n_columns, 5.5), 2.5 * n_rows + 1.1)
-    panels = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
-    for axes in panels[n_panels:]:
-        axes.remove()
-    return figure, list(panels[:n_panels]), {"loc": "outside lower center", "ncols": min(4, n_columns + 1)}
-
-
-def label_grid(panels: Sequence[Axes], x_label: str, y_label: str) -> None:
-    """Axis labels at the left and at the foot of a panel grid."""
-    n_columns = min(_COLUMNS, len(panels))
-    for place, axes in enumerate(panels):
-        if place % n_columns == 0:
-            axes.set_ylabel(y_label)
-        if place + n_columns >= len(panels):
-            axes.set_xlabel(x_label)
 
 
 def _draw_curves(axes: Axes, frame: pd.DataFrame, metric: str, labels: Mapping[str, str]) -> None:

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from plots.errors import PlotError
 from results.methods import RANDOM, selection_of
+from results.published import PUBLISHED_DATASETS
 
 # Based on the palette of Okabe and Ito, whose colours are told apart with any colour vision; markers say it again.
 _LOOKS = {
@@ -31,25 +31,12 @@ _LOOKS = {
 _OTHER = ("#7A5195", "*")  # selections that users add
 _LINES = ("-", (0, (5, 1)), ":", "-.", (0, (3, 1, 1, 1, 1, 1)))
 _TEX = str.maketrans({char: rf"\{char}" for char in "_%&#"})
-# Fifteen colours for data sets, in pairs of light and dark; their markers differ too.
-DATASET_COLOURS = [
-    "#0072B2",
-    "#56B4E9",
-    "#009E73",
-    "#8FD694",
-    "#D55E00",
-    "#E69F00",
-    "#CC79A7",
-    "#882255",
-    "#332288",
-    "#999933",
-    "#7A5195",
-    "#44AA99",
-    "#6F4E37",
-    "#7F7F7F",
-    "#000000",
-]
-DATASET_MARKERS = "osD^v<>PX*ph8dH"
+# Fifteen colours for data sets, and as many markers.
+_DATASET_COLOURS = (
+    *("#0072B2", "#56B4E9", "#009E73", "#8FD694", "#D55E00", "#E69F00", "#CC79A7", "#882255"),
+    *("#332288", "#999933", "#7A5195", "#44AA99", "#6F4E37", "#7F7F7F", "#000000"),
+)
+_DATASET_MARKERS = "osD^v<>PXph8dH*"
 
 STYLE: dict[str, Any] = {
     "font.size": 9,
@@ -97,10 +84,19 @@ def log2_axis(axis: Any) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def legend_cell(axes: Axes, source: Axes) -> None:
-    """Turn an empty panel into the legend of another one."""
-    axes.axis("off")
-    axes.legend(*source.get_legend_handles_labels(), loc="center", fontsize=9)
+def dataset_styles(datasets: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Colour and marker of each data set: the published ones keep theirs, whatever else is shown."""
+    others = [dataset for dataset in datasets if dataset not in PUBLISHED_DATASETS]
+    places = [*PUBLISHED_DATASETS, *others]
+    return {
+        dataset: {
+            "color": _DATASET_COLOURS[places.index(dataset) % len(_DATASET_COLOURS)],
+            "marker": _DATASET_MARKERS[places.index(dataset) % len(_DATASET_MARKERS)],
+            "markersize": 5,
+            "markeredgewidth": 0,
+        }
+        for dataset in datasets
+    }
 
 
 def require_tex() -> None:

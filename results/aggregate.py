@@ -87,20 +87,20 @@ def learning_curves(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     return mean_and_stderr(values, ["log"], ["method", "n_train"])
 
 
-def common_part(frame: pd.DataFrame) -> CommonPart:
-    """The runs of one experiment and task whose (data set, split) every method has.
+def common_part(frame: pd.DataFrame, columns: Sequence[str] = ("method",)) -> CommonPart:
+    """The runs whose (data set, split) every method has; or every (method, task), with these columns.
 
     Methods that share nothing with the others, fewest runs first, are left out; the notes name all that is missing.
     Raises ResultsError if runs under the same task have different numbers of rounds.
     """
     _check_rounds(frame)
-    runs = frame[["dataset", "split", "method"]].drop_duplicates().assign(there=True)
-    there = runs.pivot_table(index=["dataset", "split"], columns="method", values="there", observed=True)
-    there = there.notna()
-    notes = [_missing_note(method, there[method]) for method in there if not there[method].all()]
+    series = frame[list(columns)].astype(str).agg(" ".join, axis=1) if len(columns) > 1 else frame[columns[0]]
+    runs = frame[["dataset", "split"]].assign(series=series, there=True).drop_duplicates()
+    there = runs.pivot_table(index=["dataset", "split"], columns="series", values="there", observed=True).notna()
+    notes = [_missing_note(name, there[name]) for name in there if not there[name].all()]
     while not there.all(axis=1).any():
         fewest = there.sum().idxmin()
-        notes.append(f"{fewest} is left out: too few of its runs are shared with the other methods")
+        notes.append(f"{fewest} is left out: too few of its runs are shared with the others")
         there = there.drop(columns=fewest)
     cells = there.index[there.all(axis=1)]
     if notes:
@@ -108,15 +108,16 @@ def common_part(frame: pd.DataFrame) -> CommonPart:
         over = ", ".join(f"{dataset} ({n} splits)" for dataset, n in kept.items())
         notes.append(f"averaged over the common part only: {over}")
     is_common = pd.MultiIndex.from_frame(frame[["dataset", "split"]]).isin(cells)
-    return CommonPart(frame[is_common & frame["method"].isin(list(there.columns))], tuple(notes))
+    return CommonPart(frame[is_common & series.isin(list(there.columns))], tuple(notes))
 
 
 def _check_rounds(frame: pd.DataFrame) -> None:
-    last = frame.groupby(_RUN, observed=True)["round"].max()
-    if last.nunique() > 1:
-        lengths = last.reset_index().groupby("round", observed=True)["method"].agg(["size", "first"])
+    last = frame.groupby(_RUN, observed=True)["round"].max().reset_index()
+    for (experiment, task), runs in last.groupby(GROUP, observed=True):
+        if runs["round"].nunique() == 1:
+            continue
+        lengths = runs.groupby("round")["method"].agg(["size", "first"])
         found = "; ".join(f"{row['size']} with {n} rounds (such as {row['first']})" for n, row in lengths.iterrows())
-        task, experiment = frame["task"].iloc[0], frame["experiment"].iloc[0]
         raise ResultsError(
             f"the runs of experiment {experiment}, task {task} cannot be averaged: {found}; "
             "choose methods or data sets of one length with `method=` or `dataset=`"

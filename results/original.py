@@ -71,7 +71,7 @@ def read_original(source: Path, names: dict[str, str]) -> RunRecord:
         rounds = tuple(_rounds(raw, int(task["batch"]), int(task["rounds"])))
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise ResultsError(
-            f"{source}: not a readable result of the original ({type(error).__name__}: {error}); remove it or fetch it anew"
+            f"{source}: not a readable result of the original ({type(error).__name__}: {error}); fetch it anew"
         ) from error
     return RunRecord(
         experiment=experiment,

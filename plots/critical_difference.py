@@ -1,0 +1,30 @@
+"""Critical-difference diagram: mean ranks over data sets; methods that a bar joins cannot be told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import scikit_posthocs
+from matplotlib.figure import Figure
+
+from plots.style import colour_of, new_figure
+from results.statistics import Ranks
+
+
+def draw(ranks: Ranks, labels: Mapping[str, str], title: str) -> Figure:
+    """Demsar, JMLR 7, 2006, with Nemenyi's test at 5 %."""
+    figure = new_figure(7.0, 1.6 + 0.25 * len(ranks.mean_ranks))
+    axes = figure.subplots()
+    mean_ranks = ranks.mean_ranks.rename(labels)
+    scikit_posthocs.critical_difference_diagram(
+        mean_ranks,
+        ranks.p_values.rename(index=labels, columns=labels),
+        ax=axes,
+        color_palette={labels[method]: colour_of(str(method)) for method in ranks.mean_ranks.index},
+    )
+    axes.grid(False)
+    axes.set_title(
+        f"{title}\nmean rank over {ranks.n_datasets} data sets, 1 is best; Friedman p = {ranks.p_value:.2g}, "
+        f"critical difference {ranks.critical_difference:.2f}"
+    )
+    return figure

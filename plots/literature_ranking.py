@@ -1,0 +1,35 @@
+"""The methods of the literature by their published mean log RMSE; drawn from the published numbers alone."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from plots.style import colour_of, new_figure
+from results.methods import LITERATURE
+from results.published import PUBLISHED_R2, load_published
+
+
+def draw() -> Figure:
+    """One panel for each activation, best method on top, error bars of one standard error."""
+    figure = new_figure(7.5, 3.4)
+    for axes, name in zip(figure.subplots(1, len(PUBLISHED_R2)), PUBLISHED_R2, strict=True):
+        table = load_published(name)
+        rows = table[table["method"].isin(list(LITERATURE))].sort_values("log_rmse", ascending=False)
+        for place, row in enumerate(rows.itertuples()):
+            axes.errorbar(
+                row.log_rmse, place, xerr=row.log_rmse_stderr, fmt="o", color=colour_of(row.method), capsize=2
+            )
+            axes.annotate(
+                f"{row.log_rmse:.3f}",
+                (row.log_rmse, place),
+                (0, 4),
+                textcoords="offset points",
+                ha="center",
+                fontsize=7,
+            )
+        axes.axvline(rows.set_index("method")["log_rmse"]["random"], color="#000000", linestyle="--", linewidth=0.8)
+        axes.set_yticks(range(len(rows)), [LITERATURE[method] for method in rows["method"]])
+        axes.set(title=name, xlabel="mean log RMSE", ylim=(-0.6, len(rows) - 0.3))
+        axes.margins(x=0.12)
+    figure.suptitle("Methods of the literature, as published: 256x16, 15 data sets, 20 splits; lower is better")
+    return figure
