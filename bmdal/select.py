@@ -30,8 +30,8 @@ class Batch:
         n_filled: how many of them, the last ones, are random because the method could not go on.
         kernel_seconds: wall-clock time for features and transformations.
         selection_seconds: wall-clock time for the selection itself.
-        effective_dimension: tr(C) / lambda_max(C) for the centred second-moment matrix C of the pool features; None
-            if they have no explicit matrix or more than 1000 columns.
+        effective_dimension: tr(C) / lambda_max(C) for the centred second-moment matrix C of the pool features, if
+            asked for; None if they have no explicit matrix, no columns or more than 1000.
     """
 
     indices: Tensor
@@ -50,6 +50,7 @@ def select_batch(
     batch_size: int,
     generator: torch.Generator,
     device: torch.device | str | None = None,
+    with_effective_dimension: bool = False,
 ) -> Batch:
     """Choose the pool points that should be labelled next (arXiv 2203.09410, Algorithm 1).
 
@@ -65,6 +66,7 @@ def select_batch(
         batch_size: number of points to choose, 1 <= batch_size <= n_pool.
         generator: source of all random draws; the same generator state gives the same batch.
         device: where features are kept and the selection runs; by default the device of the first network.
+        with_effective_dimension: also compute `Batch.effective_dimension`.
 
     Raises BmdalError for input that cannot be used; the message says which and why.
     """
@@ -87,7 +89,7 @@ def select_batch(
         if method.selection.needs_float64:
             train, pool = train.to(dtype=torch.float64), pool.to(dtype=torch.float64)
         kernel_seconds = _now(device) - start
-        effective_dimension = None if method.kernel is None else _effective_dimension(pool)
+        effective_dimension = _effective_dimension(pool) if with_effective_dimension else None
         start = _now(device)
         problem = SelectionProblem(train, pool, method.mode, method.sigma, generator)
         chosen = method.selection.select(problem, batch_size)
@@ -113,13 +115,13 @@ def _fill(chosen: Tensor, n_pool: int, batch_size: int, generator: torch.Generat
 
 def _effective_dimension(pool: Features) -> float | None:
     """tr(C) / lambda_max(C) with C = sum_i (phi_i - mean) (phi_i - mean)^T; 0 if all points are equal."""
-    if pool.n_features is None or pool.n_features > MAX_EFFECTIVE_DIMENSION_COLUMNS:
+    if pool.n_features is None or not 0 < pool.n_features <= MAX_EFFECTIVE_DIMENSION_COLUMNS:
         return None
     Phi = pool.matrix()
-    mean = Phi.mean(dim=0, dtype=torch.float64)
+    mean = Phi.mean(dim=0, dtype=torch.float64).to(Phi)
     C = torch.zeros(Phi.shape[1], Phi.shape[1], dtype=torch.float64, device=Phi.device)
     for start in range(0, len(Phi), 2**14):
-        centred = Phi[start : start + 2**14].to(torch.float64) - mean
+        centred = Phi[start : start + 2**14] - mean
         C += centred.T @ centred
     largest = float(torch.linalg.eigvalsh(C)[-1])
     return float(C.trace()) / largest if largest > 0 else 0.0

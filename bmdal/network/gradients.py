@@ -15,6 +15,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bmdal.errors import BmdalError
 from bmdal.features import DenseFeatures, Features, ProductFeatures
@@ -95,7 +96,8 @@ def per_sample_gradients(model: nn.Module, parameters: Sequence[str], X: Tensor)
 
     jacobian = jacrev(outputs)
     try:
-        gradients = vmap(jacobian, in_dims=(None, 0))(wanted, X)
+        with _plain_attention():
+            gradients = vmap(jacobian, in_dims=(None, 0))(wanted, X)
     except RuntimeError:
         rows = [_jacobian(outputs, wanted, x) for x in X]
         gradients = {name: torch.stack([row[name] for row in rows]) for name in parameters}
@@ -153,6 +155,18 @@ def _detached(model: nn.Module) -> dict[str, Tensor]:
 def _real(t: Tensor) -> Tensor:
     """At least float32: half precision is for training, not for kernels."""
     return t.to(torch.promote_types(t.dtype, torch.float32))
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Within this context attention is computed step by step, which is the one way that vmap knows."""
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
 
 
 @contextmanager

@@ -44,7 +44,7 @@ class Selection(Component):
     """Chooses a batch of pool points (arXiv 2203.09410, Section 4).
 
     Attributes:
-        modes: the modes that the method has; empty if its name carries none.
+        modes: the modes that the method has, the usual one first; empty if its name carries none.
         needs_kernel: whether it looks at features at all.
         needs_explicit: whether it needs a feature matrix.
         needs_float64: whether features are promoted to float64 first.

@@ -40,6 +40,7 @@ class KMeansPP(Selection):
     """
 
     tokens = ("kmeanspp",)
+    modes = ("TP", "P")
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
         state = _State(problem.pool, problem.selected, problem.generator)

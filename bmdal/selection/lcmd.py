@@ -48,6 +48,7 @@ class LCMD(Selection):
     """
 
     tokens = ("lcmd",)
+    modes = ("TP", "P")
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
         return greedy(_State(problem.pool, problem.selected, batch_size), batch_size, problem.pool.device)

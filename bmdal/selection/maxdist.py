@@ -25,6 +25,7 @@ class MaxDist(Selection):
     """
 
     tokens = ("maxdist",)
+    modes = ("TP", "P")
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
         return greedy(_State(problem.pool, problem.selected), batch_size, problem.pool.device)
