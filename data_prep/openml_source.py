@@ -63,10 +63,8 @@ def find_openml(source: OpenML, fetcher: Fetcher) -> tuple[ParquetTable | ArffTa
                 f"https://www.openml.org/d/{source.id} elsewhere, put it into {folder} as {ARFF} (or "
                 f"{parquet_name(source.id)} if it is parquet), and run again"
             ) from error
-    described = (folder / DESCRIPTION).is_file()
-    description = read_description(folder / DESCRIPTION, source.id) if described else Description()
     try:
-        table = _table_in(path, description)
+        table = _table_in(path, _description_beside(path, source))
     except DataError as error:
         raise DataError(f"{error}. Remove the file to have it fetched anew") from error
     return table, held_raw_file(path, address)
@@ -103,6 +101,7 @@ def _copied_from_cache(source: OpenML, folder: Path) -> Path | None:
     cached = _lying_there(cache)
     if cached is None:
         return None
+    _table_in(cached, _description_beside(cached, source))
     folder.mkdir(parents=True, exist_ok=True)
     for path in (cache / DESCRIPTION, cached):  # the data last: once it is there the set counts as fetched
         if path.is_file():
@@ -130,6 +129,11 @@ def _fetched(source: OpenML, fetcher: Fetcher) -> tuple[Path, str]:
             except FetchError as error:
                 failures.append(str(error))
     raise FetchError("; ".join(failures) or "its description names no file")
+
+
+def _description_beside(path: Path, source: OpenML) -> Description:
+    described = path.with_name(DESCRIPTION)
+    return read_description(described, source.id) if described.is_file() else Description()
 
 
 def _table_in(path: Path, description: Description) -> ParquetTable | ArffTable:

@@ -1,0 +1,34 @@
+"""A local web server that answers as told, and other things that these tests share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from local_server import LocalServer
+
+from data_prep.fetch import Patience
+
+
+@pytest.fixture
+def server() -> Iterator[LocalServer]:
+    """A web server on 127.0.0.1."""
+    with LocalServer() as running:
+        yield running
+
+
+@pytest.fixture
+def impatient() -> Patience:
+    """Waits too short for people, long enough for this machine."""
+    return Patience(connect_seconds=5.0, read_seconds=0.5, waits=(0.0, 0.0, 0.0))
+
+
+@pytest.fixture(autouse=True)
+def _no_cache_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENML_CACHE_DIR", raising=False)
+    monkeypatch.delenv("BMDAL_DATA", raising=False)

@@ -1,0 +1,217 @@
+"""OpenML sets: in both formats through a local server, against openml-python, and from a cache."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from local_server import LocalServer, ok, stalled, status, truncated
+from plain import plain_preparation
+
+from data_prep import DataError, DataSet, OpenML, prepare
+from data_prep.catalog import load_dataset
+from data_prep.fetch import Patience
+from data_prep.progress import Silent
+
+N = 300
+NAMES = ["mlr_knn_rng", "fried", "diamonds", "methane", "stock", "protein"]
+
+
+def table(name: str) -> pd.DataFrame:
+    """Made-up rows with the columns of the published set, or ones like them."""
+    r = np.random.default_rng(3)
+    if name == "mlr_knn_rng":
+        frame = pd.DataFrame({"k": r.integers(1, 51, N), "ef": r.uniform(3, 9, N).round(3)})
+        frame["distance"] = pd.Categorical(r.choice(["l2", "cosine", "inner product"], N))
+        frame["flag"] = pd.Categorical(r.choice(["TRUE", "FALSE"], N))
+        frame["task id"] = pd.Categorical(r.choice(["3", "11", "219", "it's"], N))
+        frame.loc[r.choice(N, 5, replace=False), "ef"] = np.nan
+        frame.loc[r.choice(N, 5, replace=False), "distance"] = None
+        return frame.assign(**{"perf.mmce": r.random(N), "perf.logloss": r.random(N)})
+    if name == "diamonds":
+        columns = {c: r.uniform(0, 9, N).round(2) for c in ("carat", "depth", "table", "price", "x", "y", "z")}
+        cuts = ["Fair", "Good", "Ideal", "Premium", "Very Good"]
+        return pd.DataFrame(columns).assign(cut=pd.Categorical(r.choice(cuts, N)))
+    columns = {
+        "fried": [f"X{i}" for i in range(1, 11)] + ["Y"],
+        "methane": ["hour", "minute"] + [f"AN{i}" for i in range(31)] + ["MM263", "MM264", "MM256"],
+        "stock": [f"company{i}" for i in range(1, 11)],
+        "protein": ["RMSD"] + [f"F{i}" for i in range(1, 10)],
+    }[name]
+    frame = pd.DataFrame(r.standard_normal((N, len(columns))).round(4), columns=columns)
+    if name == "methane":
+        frame["hour"] = r.integers(0, 24, N)  # whole numbers: integers in parquet, NUMERIC in ARFF
+    return frame
+
+
+def as_arff(frame: pd.DataFrame) -> bytes:
+    """ARFF as OpenML serves it: comments above, names and values quoted where they have to be, '?' for missing."""
+
+    def quoted(text: str) -> str:
+        plain = text.replace("_", "").replace(".", "").isalnum()
+        return text if plain else "'" + text.replace("'", "\\'") + "'"
+
+    lines = ["% made up", "@RELATION small", ""]
+    for column, kind in frame.dtypes.items():
+        values = ",".join(map(quoted, frame[column].cat.categories)) if kind == "category" else ""
+        lines.append(f"@ATTRIBUTE {quoted(str(column))} {f'{{{values}}}' if values else 'NUMERIC'}")
+    lines.append("\n@DATA")
+    for row in frame.itertuples(index=False):
+        lines.append(",".join("?" if pd.isna(v) else quoted(v) if isinstance(v, str) else repr(v) for v in row))
+    return ("\n".join(lines).replace("np.float64(", "").replace(")", "") + "\n% the end\n").encode()
+
+
+def as_parquet(frame: pd.DataFrame) -> bytes:
+    """Parquet as OpenML serves it, written by pandas."""
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer)
+    return buffer.getvalue()
+
+
+def description(id: int, arff: bytes, arff_address: str, parquet_address: str | None, extra: str = "") -> bytes:
+    """description.xml as OpenML serves it."""
+    parquet = f"<oml:parquet_url>{parquet_address}</oml:parquet_url>" if parquet_address else ""
+    return f"""<oml:data_set_description xmlns:oml="http://openml.org/openml">
+  <oml:id>{id}</oml:id><oml:name>small</oml:name><oml:version>1</oml:version><oml:format>ARFF</oml:format>
+  <oml:url>{arff_address}</oml:url>{parquet}{extra}
+  <oml:md5_checksum>{hashlib.md5(arff).hexdigest()}</oml:md5_checksum>
+</oml:data_set_description>""".encode()
+
+
+def served_by(server: LocalServer, name: str, frame: pd.DataFrame, parquet: bool, extra: str = "") -> DataSet:
+    """The set `name` with `frame` as its rows on the local server."""
+    dataset = load_dataset(name)
+    assert isinstance(dataset.source, OpenML)
+    id, arff = dataset.source.id, as_arff(frame)
+    arff_address = server.add(f"/data/v1/download/{id}/small.arff", ok(arff))
+    pq_address = server.add(f"/datasets/dataset_{id}.pq", ok(as_parquet(frame))) if parquet else None
+    server.add(f"/api/v1/xml/data/{id}", ok(description(id, arff, arff_address, pq_address, extra)))
+    source = replace(dataset.source, servers=(f"{server.address}/api/v1/xml",), mirrors=())
+    return replace(dataset, source=source, expected=None)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_formats_give_the_same(name: str, server: LocalServer, impatient: Patience, tmp_path: Path) -> None:
+    frame = table(name)
+    arrays = {}
+    for parquet in (False, True):
+        dataset = served_by(server, name, frame, parquet)
+        data = tmp_path / str(parquet)
+        prepared = prepare(dataset, data, progress=Silent(), patience=impatient)
+        assert prepared.meta.raw is not None
+        assert prepared.meta.raw.name.endswith(".pq" if parquet else ".arff")
+        arrays[parquet] = prepared
+    assert arrays[False].data_hash == arrays[True].data_hash
+    assert arrays[False].feature_names == arrays[True].feature_names
+
+    X, y = plain_preparation(frame.drop(columns=list(load_dataset(name).drop)), load_dataset(name).target)
+    np.testing.assert_allclose(arrays[True].y, y, rtol=1e-6, atol=1e-7)
+    np.testing.assert_array_equal(np.sort(arrays[True].X, axis=1), np.sort(X, axis=1))
+
+
+def test_methane_counts_as_published(server: LocalServer, impatient: Patience, tmp_path: Path) -> None:
+    """Its 36 columns without target and the two other meters make the 33 features of the published task."""
+    prepared = prepare(
+        served_by(server, "methane", table("methane"), True), tmp_path, progress=Silent(), patience=impatient
+    )
+    assert prepared.meta.d == 33
+
+
+def test_parquet_fails_and_arff_serves(server: LocalServer, impatient: Patience, tmp_path: Path) -> None:
+    dataset = served_by(server, "fried", table("fried"), parquet=True)
+    server.add("/datasets/dataset_564.pq", truncated(as_parquet(table("fried"))))
+    prepared = prepare(dataset, tmp_path, progress=Silent(), patience=impatient)
+    assert prepared.meta.raw is not None
+    assert prepared.meta.raw.name == "dataset.arff"
+
+
+def test_mirror_serves_when_the_interface_is_down(server: LocalServer, impatient: Patience, tmp_path: Path) -> None:
+    dataset = served_by(server, "fried", table("fried"), parquet=False)
+    server.add("/api/v1/xml/data/564", status(503, b"<html>maintenance</html>"))
+    mirror = server.add("/mirror/dataset_564.pq", ok(as_parquet(table("fried"))))
+    dataset = replace(dataset, source=replace(dataset.source, mirrors=(mirror,)))
+    prepared = prepare(dataset, tmp_path, progress=Silent(), patience=impatient)
+    assert prepared.meta.raw is not None
+    assert prepared.meta.raw.address == mirror
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (status(503, b"<html>maintenance</html>"), "answers 503"),
+        (stalled(b"x" * 1000), "does not answer in time|connection broke off"),
+        (ok(b"<html>maintenance</html>"), "not OpenML's description"),
+        (ok(b"no xml"), "not a description by OpenML"),
+    ],
+    ids=["503", "stall", "web page", "garbage"],
+)
+def test_a_bad_server_gives_one_clear_error(
+    answer: object, reason: str, server: LocalServer, impatient: Patience, tmp_path: Path
+) -> None:
+    dataset = served_by(server, "fried", table("fried"), parquet=False)
+    server.add("/api/v1/xml/data/564", answer)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=reason) as caught:
+        prepare(dataset, tmp_path, progress=Silent(), patience=impatient)
+    assert "put it into" in str(caught.value)
+
+
+def test_arff_with_the_wrong_md5_is_refused(server: LocalServer, impatient: Patience, tmp_path: Path) -> None:
+    dataset = served_by(server, "fried", table("fried"), parquet=False)
+    server.add("/data/v1/download/564/small.arff", ok(as_arff(table("stock"))))
+    with pytest.raises(DataError, match="md5"):
+        prepare(dataset, tmp_path, progress=Silent(), patience=impatient)
+
+
+def test_columns_that_openml_calls_no_inputs_are_left_out(
+    server: LocalServer, impatient: Patience, tmp_path: Path
+) -> None:
+    extra = "<oml:row_id_attribute>X1</oml:row_id_attribute><oml:ignore_attribute>X2,X3</oml:ignore_attribute>"
+    dataset = served_by(server, "fried", table("fried"), parquet=True, extra=extra)
+    prepared = prepare(dataset, tmp_path, progress=Silent(), patience=impatient)
+    assert prepared.feature_names == tuple(f"X{i}" for i in range(4, 11))
+
+
+@pytest.mark.parametrize("name", ["fried", "diamonds"])
+def test_equals_openml_python_on_the_real_sets(
+    name: str, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cache is read as openml-python reads it, and left as it was; openml-python works on a copy."""
+    openml = pytest.importorskip("openml")
+    dataset = load_dataset(name)
+    assert isinstance(dataset.source, OpenML)
+    cache = tmp_path / "cache"
+    shutil.copytree(shared / "data" / "openml_cache", cache, copy_function=shutil.copyfile)
+    before = sorted(cache.rglob("*"))
+    monkeypatch.setenv("OPENML_CACHE_DIR", str(cache))
+
+    prepared = prepare(dataset, tmp_path / "data", progress=Silent())
+
+    assert sorted(cache.rglob("*")) == before
+    openml.config.set_root_cache_directory(cache)
+    frame, *_ = openml.datasets.get_dataset(
+        dataset.source.id, download_data=True, download_qualities=False, download_features_meta_data=False
+    ).get_data()
+    X, y = plain_preparation(frame, dataset.target)
+    np.testing.assert_array_equal(prepared.X, X)
+    np.testing.assert_allclose(prepared.y, y, rtol=1e-6, atol=1e-7)
+    assert prepared.meta.counts == dataset.expected
+
+
+def test_a_damaged_cache_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused by its md5, stays as it is, and nothing of it is copied."""
+    folder = tmp_path / "cache/org/openml/www/datasets/564"
+    folder.mkdir(parents=True)
+    arff = as_arff(table("fried"))
+    (folder / "description.xml").write_bytes(description(564, arff, "http://127.0.0.1:1/x", None))
+    (folder / "dataset.arff").write_bytes(arff[:-500])
+    monkeypatch.setenv("OPENML_CACHE_DIR", str(tmp_path / "cache"))
+    with pytest.raises(DataError, match=r"cache.*dataset\.arff: its md5 is"):
+        prepare(load_dataset("fried"), tmp_path / "data", progress=Silent())
+    assert (folder / "dataset.arff").read_bytes() == arff[:-500]
+    assert not (tmp_path / "data" / "raw" / "fried").exists()
