@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from plots.errors import PlotError
 from plots.figures import FIGURES, STANDALONE, Drawn, draw_figures
+from plots.report import write_report
 from plots.style import STYLE, escape_for_tex, require_tex, save_figure
 from results.command_line import check_choice, load_chosen, run_command
 
@@ -26,6 +27,11 @@ def _work(options: DictConfig) -> None:
     if options.usetex:
         require_tex()
     with matplotlib.rc_context({**STYLE, "text.usetex": bool(options.usetex)}):
+        if options.report:
+            report = Path(options.paths.figures) / "report.html"
+            write_report(load_chosen(options), report, all_methods=options.method is not None)
+            print(f"written: {report.resolve()}")
+            return
         for drawn in _draw(options, wanted):
             if options.usetex:
                 escape_for_tex(drawn.figure)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bmdal import Method, select_batch
-from plots.style import colour_of, new_figure
+from plots.style import new_figure
 
 _STEPS = (1, 2, 3, 4, 6, 9, 14, 20)
 _LCMD = "lcmd-tp_linear"
@@ -22,7 +22,7 @@ def draw(n_pool: int = 500, seed: int = 0) -> Figure:
     """
     x_train, x_pool = _clouds(n_pool, seed)
     picked = _select(x_train, x_pool, max(_STEPS), seed)
-    figure = new_figure(9.0, 4.6)
+    figure = new_figure(9.0, 3.7)
     panels = figure.subplots(2, len(_STEPS) // 2, sharex=True, sharey=True).ravel()
     for axes, step in zip(panels, _STEPS, strict=True):
         before, following = picked[: step - 1], picked[step - 1]
@@ -30,10 +30,8 @@ def draw(n_pool: int = 500, seed: int = 0) -> Figure:
             axes, np.concatenate([x_train, x_pool[before]]), np.delete(x_pool, before, axis=0), x_pool[following]
         )
         axes.set_title(f"step {step}")
-    figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    figure.suptitle(
-        "LCMD in two dimensions: the farthest point of the cluster with the largest sum of squared distances"
-    )
+    figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    figure.suptitle("LCMD selects the farthest point of the cluster with the largest sum of squared distances")
     return figure
 
 
@@ -64,17 +62,17 @@ def _draw_step(axes: Axes, centres: np.ndarray, pool: np.ndarray, following: np.
     squares = ((pool[:, None] - centres[None]) ** 2).sum(axis=2)
     cluster, distance = squares.argmin(axis=1), squares.min(axis=1)
     largest = np.bincount(cluster, weights=distance, minlength=len(centres)).argmax()
+    is_largest = cluster == largest
     for chosen, colour, label in (
-        (cluster == largest, "#E69F00", "largest cluster"),
-        (cluster != largest, "#56B4E9", None),
+        (is_largest, "#E69F00", "largest cluster"),
+        (~is_largest, "#56B4E9", "other clusters"),
     ):
         ends = np.stack([centres[cluster[chosen]], pool[chosen]], axis=1)  # shape: (n, 2 ends, 2 coordinates)
         gaps = np.concatenate([ends, np.full_like(ends[:, :1], np.nan)], axis=1).reshape(-1, 2)
         axes.plot(*gaps.T, color=colour, alpha=0.35, linewidth=0.6, label=label)
     axes.plot(*pool.T, ".", color="#9A9A9A", markersize=2, label="pool")
     axes.plot(*centres.T, "o", color="#000000", markersize=3.5, label="training and selected")
-    axes.plot(
-        *following, "*", color="#D55E00", markersize=11, label="selected next", markeredgecolor=colour_of("random")
-    )
+    star = {"color": "#D55E00", "markersize": 11, "markeredgecolor": "#000000", "clip_on": False}
+    axes.plot(*following, "*", label="selected next", **star)
     axes.set(aspect="equal", xticks=[], yticks=[])
     axes.grid(False)

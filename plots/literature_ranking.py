@@ -16,17 +16,10 @@ def draw() -> Figure:
         table = load_published(name)
         rows = table[table["method"].isin(list(LITERATURE))].sort_values("log_rmse", ascending=False)
         for place, row in enumerate(rows.itertuples()):
-            axes.errorbar(
-                row.log_rmse, place, xerr=row.log_rmse_stderr, fmt="o", color=colour_of(row.method), capsize=2
-            )
-            axes.annotate(
-                f"{row.log_rmse:.3f}",
-                (row.log_rmse, place),
-                (0, 4),
-                textcoords="offset points",
-                ha="center",
-                fontsize=7,
-            )
+            bar = {"xerr": row.log_rmse_stderr, "fmt": "o", "color": colour_of(row.method), "capsize": 2}
+            axes.errorbar(row.log_rmse, place, **bar, label=LITERATURE[row.method])
+            text = {"textcoords": "offset points", "xytext": (-6, 3), "ha": "right", "fontsize": 7}
+            axes.annotate(f"{row.log_rmse:.3f}", (row.log_rmse, place), **text)
         axes.axvline(rows.set_index("method")["log_rmse"]["random"], color="#000000", linestyle="--", linewidth=0.8)
         axes.set_yticks(range(len(rows)), [LITERATURE[method] for method in rows["method"]])
         axes.set(title=name, xlabel="mean log RMSE", ylim=(-0.6, len(rows) - 0.3))

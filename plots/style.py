@@ -115,9 +115,18 @@ def escape_for_tex(figure: Figure) -> None:
             text.set_text(text.get_text().translate(_TEX))
 
 
+def freeze_layout(figure: Figure) -> None:
+    """Arrange a figure once; otherwise each format would arrange it anew, which takes longer than drawing it."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+
+
 def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
     """Write `<name>.pdf` and `<name>.png`, each whole or not at all; gives their paths."""
     folder.mkdir(parents=True, exist_ok=True)
+    freeze_layout(figure)
     files = []
     for kind, metadata in (("pdf", {"CreationDate": None}), ("png", {})):
         file = folder / f"{name}.{kind}"

@@ -44,6 +44,10 @@ class Table:
     groups: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    def is_text(self, column: int) -> bool:
+        """Whether a column holds texts rather than numbers."""
+        return any(isinstance(row[column].value, str) for row in self.rows)
+
     def starts_group(self, row: int) -> bool:
         """Whether a rule stands above this row."""
         return bool(self.groups) and row > 0 and self.groups[row] != self.groups[row - 1]
@@ -54,7 +58,7 @@ def to_text(table: Table) -> str:
     body = [[cell.text + ("*" if cell.best else " ") for cell in row] for row in table.rows]
     labels = [label for _, label in table.columns]
     widths = [max(map(len, column)) for column in zip(labels, *body, strict=True)]
-    is_name = [_is_text_column(table, place) for place in range(len(labels))]
+    is_name = [table.is_text(place) for place in range(len(labels))]
 
     def line(cells: list[str]) -> str:
         aligned = (c.ljust(w) if n else c.rjust(w) for c, w, n in zip(cells, widths, is_name, strict=True))
@@ -92,7 +96,7 @@ def to_csv(table: Table) -> str:
 def to_markdown(table: Table) -> str:
     """A pipe table under its title, best in bold."""
     head = [label for _, label in table.columns]
-    align = [":---" if _is_text_column(table, place) else "---:" for place in range(len(head))]
+    align = [":---" if table.is_text(place) else "---:" for place in range(len(head))]
     body = [[f"**{cell.text}**" if cell.best else cell.text for cell in row] for row in table.rows]
     lines = ["| " + " | ".join(text.replace("|", r"\|") for text in line) + " |" for line in (head, align, *body)]
     notes = [f"- {note}" for note in table.notes]
@@ -101,7 +105,7 @@ def to_markdown(table: Table) -> str:
 
 def to_latex(table: Table) -> str:
     """A booktabs table (`\\usepackage{booktabs}`), best in bold, title as caption, notes as comments."""
-    spec = "".join("l" if _is_text_column(table, place) else "r" for place in range(len(table.columns)))
+    spec = "".join("l" if table.is_text(place) else "r" for place in range(len(table.columns)))
     lines = [f"% {note}" for note in table.notes]
     lines += [r"\begin{table}", r"\centering", rf"\caption{{{_escape(table.title)}}}"]
     lines += [rf"\begin{{tabular}}{{{spec}}}", r"\toprule"]
@@ -110,10 +114,6 @@ def to_latex(table: Table) -> str:
         lines += [r"\midrule"] * table.starts_group(place) + [" & ".join(map(_latex_cell, row)) + r" \\"]
     lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
     return "\n".join(lines) + "\n"
-
-
-def _is_text_column(table: Table, place: int) -> bool:
-    return any(isinstance(row[place].value, str) for row in table.rows)
 
 
 def _latex_cell(cell: Cell) -> str:

@@ -92,7 +92,9 @@ def comparison_table(frame: pd.DataFrame, metric: str, title: str, notes: tuple[
         f"Spearman's rank correlation of our {METRIC_NAMES[metric]} with the published one over {len(comparison)} "
         f"methods: {Cell(rank_correlation(comparison)).text}"
     )
-    rule = f"agrees: within {AGREES_WITHIN:g} standard errors of the difference"
+    counts = comparison["verdict"].value_counts()
+    verdicts = ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
+    rule = f"verdicts: {verdicts or 'none'}; agrees: within {AGREES_WITHIN:g} standard errors of the difference"
     return Table(f"comparison_{metric}", title, columns, rows, notes=(order, rule, *notes))
 
 

@@ -1,0 +1,107 @@
+"""Collect tables and figures, and write them into one self-contained HTML file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+from rich.console import Console
+from rich.progress import track
+
+from plots.figures import ACROSS_TASKS, PER_TASK, STANDALONE, draw_figures
+from plots.report.inline import InlineFigure, inline_figure
+from results.aggregate import GROUP
+from results.compose import PREDICTION, TABLES, compose_tables
+from results.compose import STANDALONE as STANDALONE_TABLES
+from results.errors import ResultsError
+from results.methods import RANDOM
+from results.overview import overview_table
+from results.record import write_text_atomically
+from results.render import Table
+
+_HERE = Path(__file__).parent
+_DEVIATIONS = _HERE.parent.parent / "docs" / "deviations.md"
+# Of the figures with a file for each metric, the report shows the headline metric's.
+_METRIC = "rmse"
+
+
+@dataclass(frozen=True)
+class ShownFigure:
+    """A figure in the page; `name` is its anchor."""
+
+    name: str
+    caption: str
+    inline: InlineFigure
+
+
+@dataclass(frozen=True)
+class Section:
+    """Figures and tables under one heading, and the reasons for what is left out."""
+
+    name: str
+    title: str
+    figures: list[ShownFigure]
+    tables: list[Table]
+    left_out: list[str]
+
+
+def write_report(frame: pd.DataFrame, path: Path, *, all_methods: bool) -> None:
+    """Write the report of all experiments and tasks of the records as one file that loads nothing else."""
+    parts = sorted(frame.groupby(GROUP, observed=True), key=lambda item: -len(item[1]))
+    console = Console(stderr=True)
+    steps = track(parts, "writing the report", console=console, transient=True, disable=not console.is_terminal)
+    sections = [_task_section(str(e), str(t), part, all_methods) for (e, t), part in steps]
+    sections += _across_sections(frame, all_methods)
+    sections.append(_published_section())
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    environment.filters["verdict"] = lambda text: text if text in ("agrees", "differs") else ""
+    page = environment.get_template("page.html.j2").render(
+        overview=overview_table(frame),
+        sections=sections,
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        style=(_HERE / "page.css").read_text(encoding="utf-8"),
+        script=(_HERE / "page.js").read_text(encoding="utf-8"),
+        deviations=_DEVIATIONS.read_text(encoding="utf-8") if _DEVIATIONS.exists() else "",
+    )
+    write_text_atomically(path, page)
+
+
+def _task_section(experiment: str, task: str, part: pd.DataFrame, all_methods: bool) -> Section:
+    left_out: list[str] = []
+    figures = [figure for name in PER_TASK for figure in _figures(part, name, all_methods, left_out)]
+    tables = [table for name in TABLES for table in compose_tables(part, name, _METRIC, RANDOM, left_out)]
+    return Section(f"{experiment}-{task}", f"{experiment}, {task}", figures, tables, list(dict.fromkeys(left_out)))
+
+
+def _across_sections(frame: pd.DataFrame, all_methods: bool) -> Iterator[Section]:
+    left_out: list[str] = []
+    figures = [figure for name in ACROSS_TASKS for figure in _figures(frame, name, all_methods, left_out)]
+    yield Section("batch-sizes", "Batch sizes", figures, [], left_out)
+    reasons: list[str] = []
+    tables = compose_tables(frame, PREDICTION, _METRIC, RANDOM, reasons)
+    yield Section("prediction", "Will active learning pay?", [], tables, reasons)
+
+
+def _published_section() -> Section:
+    figures = [
+        ShownFigure(name, name.replace("_", " "), inline_figure(draw(), name)) for name, draw in STANDALONE.items()
+    ]
+    tables = [table for make in STANDALONE_TABLES.values() for table in make()]
+    return Section("published", "The published numbers, and how LCMD works", figures, tables, [])
+
+
+def _figures(frame: pd.DataFrame, name: str, all_methods: bool, left_out: list[str]) -> Iterator[ShownFigure]:
+    try:
+        for drawn in draw_figures(frame, name, all_methods=all_methods):
+            stem = drawn.place.rsplit("/", 1)[-1]
+            if stem in (name, f"{name}_{_METRIC}"):
+                anchor = drawn.place.replace("/", "-")
+                yield ShownFigure(anchor, stem.replace("_", " "), inline_figure(drawn.figure, anchor))
+    except ResultsError as error:
+        left_out.append(f"{name}: {error}")

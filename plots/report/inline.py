@@ -1,0 +1,62 @@
+"""A figure as SVG inside a page, in the page's own colours, with what its points say when one hovers over them."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from plots.style import freeze_layout
+
+# Black follows the page's text colour and the grid its line colour, so that a figure is legible in light and dark.
+_THEME = (("#000000", "currentColor"), ("#d9d9d9", "var(--line)"))
+
+
+@dataclass(frozen=True)
+class InlineFigure:
+    """An `<svg>` element, and its points: (x, y) as fractions of width and height from the upper left, and a text."""
+
+    svg: str
+    points: list[tuple[float, float, str]]
+
+
+def inline_figure(figure: Figure, name: str) -> InlineFigure:
+    """Render a figure; `name` keeps the identifiers of several figures in one page apart."""
+    freeze_layout(figure)
+    points = [point for axes in figure.axes for point in _points(axes, figure)]
+    file = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "svg.id": name}):
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = file.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    for colour, themed in _THEME:
+        svg = svg.replace(colour, themed)
+    return InlineFigure(svg, points)
+
+
+def _points(axes: Axes, figure: Figure) -> list[tuple[float, float, str]]:
+    where = axes.get_title() or axes.get_ylabel()
+    points = []
+    for line in axes.get_lines():
+        label = str(line.get_label())
+        has_markers = line.get_marker() not in ("None", "", None)
+        if label.startswith("_") or not has_markers or len(line.get_xdata()) > 400:
+            continue
+        data = np.column_stack([np.atleast_1d(line.get_xdata()), np.atleast_1d(line.get_ydata())]).astype(float)
+        places = figure.transFigure.inverted().transform(axes.transData.transform(data))
+        for (x, y), (left, bottom) in zip(data, places, strict=True):
+            text = f"{label}: {_number(y)} at {_number(x)}" + (f" ({where})" if where else "")
+            points.append((round(float(left), 4), round(1 - float(bottom), 4), text))
+    return points
+
+
+def _number(value: float) -> str:
+    return f"{value:g}" if float(value).is_integer() else f"{value:.3f}"
