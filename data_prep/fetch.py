@@ -160,7 +160,7 @@ def _reason(error: Exception) -> str:
     """A failure in a few words, without the Python objects that requests puts into its messages."""
     if isinstance(error, requests.HTTPError):
         return f"the server answers {error.response.status_code} {error.response.reason}"
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, requests.Timeout) or "Read timed out" in str(error):  # the second while bytes arrive
         return "the server does not answer in time"
     if isinstance(error, requests.ConnectionError):
         return "no connection" if _never_connected(error) else "the connection broke off"

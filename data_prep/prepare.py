@@ -16,10 +16,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from data_prep.columns import resolve_columns
-from data_prep.dataset import DataSet
+from data_prep.dataset import DataSet, OwnFile
 from data_prep.errors import DataError
 from data_prep.features import make_features, make_target
 from data_prep.fetch import Patience
+from data_prep.hashing import sha256_of_files
 from data_prep.memory import peak_bytes, reset_peak
 from data_prep.progress import ConsoleProgress, Progress
 from data_prep.raw import open_raw
@@ -79,15 +80,21 @@ def mismatch(dataset: DataSet, meta: Meta) -> str | None:
         return None
     expected, found = vars(dataset.expected), vars(meta.counts)
     return ", ".join(
-        f"{found[key]} {key} {'columns' if key == 'features' else 'points'}, expected {expected[key]}"
-        for key in expected
-        if found[key] != expected[key]
+        f"{key} {found[key]} (expected {expected[key]})" for key in expected if found[key] != expected[key]
     )
 
 
 def is_current(dataset: DataSet, prepared: PreparedData) -> bool:
-    """Whether the set was prepared from this description."""
-    return prepared.meta.recipe == dataset.recipe
+    """Whether the set was prepared from this description and, if it is from an own file, from its present content."""
+    meta = prepared.meta
+    if meta.recipe != dataset.recipe:
+        return False
+    path = Path(dataset.source.path) if isinstance(dataset.source, OwnFile) else None
+    if path is None or meta.raw is None or not path.is_file():
+        return True
+    status, made = path.stat(), (prepared.folder / "meta.json").stat()
+    untouched = status.st_size == meta.raw.n_bytes and status.st_mtime_ns < made.st_mtime_ns
+    return untouched or sha256_of_files(path) == meta.raw.sha256
 
 
 def _current(dataset: DataSet, data: Path) -> PreparedData | None:

@@ -67,6 +67,8 @@ def _survey(name: str, table: Table, columns: Columns, progress: Progress) -> _S
     n_missing: Counter[int] = Counter()
     with progress.task(f"{name}: looking through the table", table.size, table.unit) as advance:
         for chunk in table.chunks(columns.used, None):
+            if chunk.frame.empty:  # no value says of which type it is
+                continue
             text |= {i for i in columns.used if not _holds_numbers(chunk.frame[i])}
             present = _coerced(chunk.frame, columns.numeric).notna()
             n_missing.update((~present).sum().to_dict())

@@ -54,7 +54,7 @@ class Meta:
     @property
     def counts(self) -> Expected:
         """Pool, test and feature counts on the task 256x16, to be compared with the expected ones."""
-        return Expected(self.n - self.n_test - N_INITIAL_AND_VALIDATION, self.n_test, self.d)
+        return Expected(max(0, self.n - self.n_test - N_INITIAL_AND_VALIDATION), self.n_test, self.d)
 
 
 @dataclass(frozen=True)

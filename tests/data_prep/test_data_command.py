@@ -1,0 +1,139 @@
+"""python -m data_prep, as a user types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_prep.catalog import names
+from data_prep.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_as_a_program(tmp_path: Path) -> None:
+    """From $BMDAL_DATA, in a process of its own."""
+    environment = {**os.environ, "BMDAL_DATA": str(tmp_path)}
+    command = [sys.executable, "-W", "error", "-m", "data_prep", "dataset=friedman"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, "prepared" in done.stdout) == (0, True)
+    assert f"friedman: 40,768 rows, 10 features in {tmp_path / 'prepared/friedman'}" in done.stderr
+
+
+def test_real_sets(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Counts as published, for the sets whose raw files are at hand."""
+    shutil.copytree(shared / "data/raw", tmp_path / "raw", copy_function=shutil.copyfile)
+    (tmp_path / "raw/sgemm").chmod(0o755)
+    monkeypatch.setenv("OPENML_CACHE_DIR", str(shared / "data/openml_cache"))
+    assert main(["dataset=sgemm,fried,diamonds", f"paths.data={tmp_path}"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for name, *numbers in (
+        ("sgemm", "241600", "192000", "48320", "14"),
+        ("fried", "40768", "31335", "8153", "10"),
+        ("diamonds", "53940", "41872", "10788", "29"),
+    ):
+        (line,) = [line for line in lines if line.split()[:1] == [name]]
+        assert line.split()[1:6] == ["prepared", *numbers]
+
+
+def test_status_of_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([f"paths.data={tmp_path}"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in names())
+    assert len(names()) == 16
+    assert "friedman: not prepared" in out
+    assert "sgemm: not prepared; no raw file yet" in out
+
+
+@pytest.fixture
+def data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    assert main(["dataset=friedman", f"paths.data={tmp_path}"]) == 0
+    capsys.readouterr()
+    return tmp_path
+
+
+def test_verify(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["dataset=friedman", "verify=true", f"paths.data={data}"]
+    assert main(arguments) == 0
+    assert "friedman: verified" in capsys.readouterr().out
+    path = data / "prepared/friedman/y.npy"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1  # one bit; size and header stay as they are
+    path.write_bytes(content)
+    assert main(arguments) == 1
+    assert "meta.json says" in capsys.readouterr().out
+    assert main(["dataset=friedman", "overwrite=true", f"paths.data={data}"]) == 0
+    assert main(arguments) == 0
+
+
+def test_verify_looks_at_raw_files_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "raw/road"
+    folder.mkdir(parents=True)
+    np.savetxt(folder / "3D_spatial_network.txt", np.random.default_rng(0).random((50, 4)), delimiter=",")
+    assert main(["dataset=road", f"paths.data={tmp_path}"]) == 1  # 50 rows are not the published count
+    assert "pool 0 (expected 198720)" in capsys.readouterr().out
+    with (folder / "3D_spatial_network.txt").open("a") as file:
+        file.write("1,2,3,4\n")
+    assert main(["dataset=road", "verify=true", f"paths.data={tmp_path}"]) == 1
+    assert "3D_spatial_network.txt: its sha256 is" in capsys.readouterr().out
+
+
+def test_a_mismatch_marks_the_set(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = data / "prepared/friedman/meta.json"
+    meta = json.loads(path.read_text())
+    shape = (2000, 10)
+    np.save(data / "prepared/friedman/X.npy", np.zeros(shape, np.float32))
+    np.save(data / "prepared/friedman/y.npy", np.zeros(2000, np.float32))
+    path.write_text(json.dumps({**meta, "n": 2000, "n_test": 400}))
+    assert main([f"paths.data={data}"]) == 1
+    out = capsys.readouterr().out
+    assert "320 (expected 31335)" in out
+    assert "friedman: pool 320 (expected 31335), test 400 (expected 8153)" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "messages"),
+    [
+        (["dataset=sgem"], ["unknown data set 'sgem'", "Did you mean 'sgemm'?", "wec_sydney, all"]),
+        (["dataset=fried,nothing"], ["unknown data set 'nothing'", "Valid: ct_slices"]),
+        (["datset=fried"], ["Did you mean dataset=...?", "paths.data=..."]),
+        (["fried"], ["'fried' is no setting"]),
+        (["verify=perhaps"], ["perhaps", "--help"]),
+    ],
+)
+def test_bad_input(
+    arguments: list[str], messages: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, f"paths.data={tmp_path}"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert all(message in captured.err for message in messages)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([flag]) == 0
+    out = capsys.readouterr().out
+    for word in ("dataset=all", "verify=true", "overwrite", "paths.data", "OPENML_CACHE_DIR", "methane"):
+        assert word in out
+
+
+def test_one_failure_does_not_stop_the_rest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A damaged raw file fails one set, with the reason; the other is prepared; the status says 2."""
+    (tmp_path / "raw/sgemm").mkdir(parents=True)
+    (tmp_path / "raw/sgemm/sgemm_gpu_kernel_performance.zip").write_bytes(b"PK")
+    assert main(["dataset=[sgemm,friedman]", f"paths.data={tmp_path}"]) == 2
+    captured = capsys.readouterr()
+    assert "sgemm_gpu_kernel_performance.zip: damaged zip archive" in captured.err
+    assert "prepared   40768" in captured.out

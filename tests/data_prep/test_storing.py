@@ -1,0 +1,138 @@
+"""What lies on disk: arrays that are shared and not changed, damage that is named, sets that are prepared anew."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_prep import DataError, DataSet, Friedman, load_prepared, prepare
+from data_prep.dataset import Expected
+from data_prep.hashing import sha256_of_files
+from data_prep.progress import Silent
+
+SMALL = DataSet(name="small", target="Y", source=Friedman(n_rows=200, seed=1))
+
+
+class Notes(Silent):
+    """Keeps the remarks."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.texts.append(text)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    prepare(SMALL, tmp_path, progress=Silent())
+    return tmp_path
+
+
+def test_arrays_are_mapped_and_cannot_be_written(data: Path) -> None:
+    prepared = load_prepared(data, "small")
+    assert isinstance(prepared.X, np.memmap)
+    assert (prepared.X.dtype, prepared.y.dtype) == (np.float32, np.float32)
+    assert (prepared.X.shape, prepared.y.shape) == ((200, 10), (200,))
+    with pytest.raises(ValueError, match="read-only"):
+        prepared.X[0, 0] = 1
+
+
+def test_meta_says_where_it_comes_from(data: Path) -> None:
+    meta = load_prepared(data, "small").meta
+    folder = data / "prepared/small"
+    assert meta.data_hash == sha256_of_files(folder / "X.npy", folder / "y.npy")
+    assert meta.recipe["source"] == {"kind": "Friedman", "n_rows": 200, "seed": 1}
+    assert meta.peak_bytes > 10 << 20
+    assert meta.feature_names == tuple(f"X{i}" for i in range(1, 11))
+    assert (meta.n, meta.n_test, meta.d) == (200, 40, 10)
+
+
+def test_prepared_sets_are_not_prepared_again(data: Path) -> None:
+    before = (data / "prepared/small/X.npy").stat().st_mtime_ns
+    prepare(SMALL, data, progress=Silent())
+    prepare(replace(SMALL, licence="changed", expected=None), data, progress=Silent())
+    assert (data / "prepared/small/X.npy").stat().st_mtime_ns == before
+
+
+def test_another_description_is_prepared_anew(data: Path) -> None:
+    old = load_prepared(data, "small")
+    new = prepare(replace(SMALL, source=Friedman(n_rows=300, seed=1)), data, progress=Silent())
+    assert len(new.y) == 300
+    assert old.X[199, 9] == old.X[199, 9]  # who has the old arrays open keeps them
+
+
+def test_an_older_version_of_the_rules_is_prepared_anew(data: Path) -> None:
+    path = data / "prepared/small/meta.json"
+    path.write_text(json.dumps({"preparation_version": 0, "of": "another age"}))
+    with pytest.raises(DataError, match="version 0 of the rules"):
+        load_prepared(data, "small")
+    assert prepare(SMALL, data, progress=Silent()).meta.n == 200
+
+
+def test_a_set_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="python -m data_prep dataset=small"):
+        load_prepared(tmp_path, "small")
+
+
+@pytest.mark.parametrize(
+    ("file_name", "damage"),
+    [
+        ("X.npy", lambda content: content[:-100]),
+        ("X.npy", lambda content: content + b"more"),
+        ("X.npy", lambda content: b""),
+        ("y.npy", lambda content: content[:50]),
+        ("y.npy", lambda content: b"no array at all"),
+        ("meta.json", lambda content: content[:200]),
+        ("meta.json", lambda content: content.replace(b'"d"', b'"D"')),
+        ("meta.json", lambda content: content.replace(b'"d": 10', b'"d": 11')),
+    ],
+)
+def test_damage_is_named_and_nothing_overwritten(file_name: str, damage: object, data: Path) -> None:
+    path = data / "prepared/small" / file_name
+    damaged = damage(path.read_bytes())  # type: ignore[operator]
+    path.write_bytes(damaged)
+    named = "X.npy" if b'"d": 11' in damaged else file_name
+    for attempt in (lambda: load_prepared(data, "small"), lambda: prepare(SMALL, data, progress=Silent())):
+        with pytest.raises(DataError, match="overwrite=true") as caught:
+            attempt()
+        assert named in str(caught.value)
+        assert path.read_bytes() == damaged
+    assert prepare(SMALL, data, overwrite=True, progress=Silent()).meta.n == 200
+
+
+def test_a_missing_array_is_named(data: Path) -> None:
+    (data / "prepared/small/y.npy").unlink()
+    with pytest.raises(DataError, match=r"y\.npy"):
+        load_prepared(data, "small")
+
+
+def test_a_mismatch_with_the_expected_counts_is_said_each_time(tmp_path: Path) -> None:
+    dataset = replace(SMALL, source=Friedman(n_rows=2000, seed=1), expected=Expected(pool=321, test=400, features=9))
+    for _ in range(2):
+        notes = Notes()
+        prepare(dataset, tmp_path, progress=notes)
+        assert "warning: data set small: pool 320 (expected 321), features 10 (expected 9)" in notes.texts
+
+
+def test_a_half_finished_swap_is_mended(data: Path) -> None:
+    """Killed between the two renames: the old set comes back."""
+    folder = data / "prepared/small"
+    folder.rename(data / "prepared/.small.old.tmp")
+    shutil.copytree(data / "prepared/.small.old.tmp", data / "prepared/.small.12345.tmp")
+    before = sha256_of_files(data / "prepared/.small.old.tmp/meta.json")
+    prepare(SMALL, data, progress=Silent())
+    assert sha256_of_files(folder / "meta.json") == before
+    assert sorted(p.name for p in folder.parent.iterdir() if p.suffix != ".lock") == ["small"]
+
+
+def test_failure_keeps_the_set_that_is_there(data: Path) -> None:
+    before = sha256_of_files(data / "prepared/small/X.npy")
+    with pytest.raises(DataError, match="is no column"):
+        prepare(replace(SMALL, target=("Z",)), data, progress=Silent())
+    assert sha256_of_files(data / "prepared/small/X.npy") == before
