@@ -18,7 +18,12 @@ from results.tables import METRIC_NAMES
 
 _BATCH = "acquisition batch size"
 # The experiment whose records complete another one's: the batch size 256 of `batch_sizes` ran in `relu`.
-COMPLETED_BY = {"batch_sizes": "relu"}
+_COMPLETED_BY = {"batch_sizes": "relu"}
+
+
+def sources_of(experiment: str) -> list[str]:
+    """The experiments whose records show how one depends on the batch size."""
+    return [experiment, *filter(None, [_COMPLETED_BY.get(experiment)])]
 
 
 def batch_size_runs(frame: pd.DataFrame, experiment: str) -> CommonPart:
@@ -29,8 +34,7 @@ def batch_size_runs(frame: pd.DataFrame, experiment: str) -> CommonPart:
 
     Raises PlotError for fewer than two batch sizes.
     """
-    sources = [experiment, COMPLETED_BY.get(experiment, experiment)]
-    runs = frame[frame["experiment"].isin(sources)]
+    runs = frame[frame["experiment"].isin(sources_of(experiment))]
     sizes = runs["task"].astype(str).str.extract(r"^(\d+)x(\d+)$").astype(float)
     runs = runs.assign(batch_size=sizes[0], total=sizes[0] * sizes[1]).dropna(subset=["batch_size"])
     if not runs.empty:

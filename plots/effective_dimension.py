@@ -7,11 +7,14 @@ from matplotlib.figure import Figure
 
 from plots.style import dataset_styles, log2_axis, new_figure
 from results.effective_dimension import GRAD, LL, compare_dimensions
-from results.published import PUBLISHED_EFFECTIVE_DIMENSION, published_name
+from results.published import PUBLISHED_EFFECTIVE_DIMENSION
 
 
-def draw(paired: pd.DataFrame, title: str) -> Figure:
-    """`paired`: rounds of methods with both kernels (`results.effective_dimension.paired_dimensions`)."""
+def draw(paired: pd.DataFrame, published: str, title: str) -> Figure:
+    """`paired`: rounds of methods with both kernels (`results.effective_dimension.paired_dimensions`).
+
+    `published`: the published experiment that its numbers stand beside, `relu` or `silu`.
+    """
     figure = new_figure(6.4, 4.8)
     axes = figure.subplots()
     by = ["dataset", "selection", "round"]
@@ -25,7 +28,7 @@ def draw(paired: pd.DataFrame, title: str) -> Figure:
     log2_axis(axes.xaxis)
     log2_axis(axes.yaxis)
     found = compare_dimensions(paired)
-    share, grad, ll = PUBLISHED_EFFECTIVE_DIMENSION[published_name(str(paired["experiment"].iloc[0]))]
+    share, grad, ll = PUBLISHED_EFFECTIVE_DIMENSION[published]
     axes.set(
         xlim=limits,
         ylim=limits,

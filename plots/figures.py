@@ -24,6 +24,7 @@ from results.effective_dimension import paired_dimensions
 from results.errors import ResultsError
 from results.methods import LITERATURE, group_rank, labels_of, selected_methods
 from results.prediction import quotient_points
+from results.published import published_counterpart
 from results.record import METRICS
 from results.statistics import friedman_ranks
 from results.tables import METRIC_NAMES
@@ -54,7 +55,7 @@ class Slice:
     @property
     def shown(self) -> CommonPart:
         """What the figures of selected methods average over."""
-        return common_part(_shown_methods(self.frame, self.experiment, self.all_methods))
+        return common_part(_shown_methods(self.frame, self.all_methods))
 
     def title(self, common: CommonPart) -> str:
         """What was averaged."""
@@ -120,7 +121,8 @@ def _pairwise(part: Slice) -> Iterator[Drawn]:
 
 
 def _effective_dimension(part: Slice) -> Iterator[Drawn]:
-    drawn = effective_dimension.draw(paired_dimensions(part.frame), f"{part.experiment}, {part.task}")
+    paired, published = paired_dimensions(part.frame), published_counterpart(part.frame)
+    drawn = effective_dimension.draw(paired, published, f"{part.experiment}, {part.task}")
     yield Drawn(f"{part.place}/effective_dimension", drawn)
 
 
@@ -146,13 +148,15 @@ def _batch_sizes_datasets(frame: pd.DataFrame, experiment: str, all_methods: boo
 
 
 def _batch_size_part(frame: pd.DataFrame, experiment: str, all_methods: bool) -> CommonPart:
-    return batch_sizes.batch_size_runs(_shown_methods(frame, experiment, all_methods), experiment)
+    runs = frame[frame["experiment"].isin(batch_sizes.sources_of(experiment))]
+    return batch_sizes.batch_size_runs(_shown_methods(runs, all_methods), experiment)
 
 
-def _shown_methods(frame: pd.DataFrame, experiment: str, all_methods: bool) -> pd.DataFrame:
+def _shown_methods(frame: pd.DataFrame, all_methods: bool) -> pd.DataFrame:
     if all_methods:
         return frame
-    return frame[frame["method"].isin(selected_methods(experiment, list(frame["method"].unique())))]
+    present = list(frame["method"].unique())
+    return frame[frame["method"].isin(selected_methods(published_counterpart(frame), present))]
 
 
 def _labels(common: CommonPart) -> dict[str, str]:

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from results.aggregate import summarize
-from results.published import PUBLISHED_DATASETS, PUBLISHED_TASK, load_published, published_name
+from results.published import PUBLISHED_DATASETS, PUBLISHED_TASK, load_published, published_counterpart
 
 AGREES_WITHIN = 3.0  # standard errors: of 76 methods that are alike, one in five runs of the grid has one beyond
 MIN_SPLITS = 5
@@ -20,7 +20,7 @@ def compare_with_published(common: pd.DataFrame, metric: str) -> pd.DataFrame:
     Columns: `method`, `ours`, `ours_stderr`, `published`, `published_stderr`, `stderrs` (their difference in standard
     errors, NaN where the grids differ) and `verdict`: agrees, differs, or too few runs and why.
     """
-    published = load_published(published_name(common["experiment"].iloc[0])).set_index("method")
+    published = load_published(published_counterpart(common)).set_index("method")
     summary = summarize(common)
     both = summary[summary["method"].isin(list(published.index))]
     theirs = published.loc[both["method"]]

@@ -16,7 +16,7 @@ from results.published import (
     PUBLISHED_R2,
     is_published_grid,
     load_published,
-    published_name,
+    published_counterpart,
 )
 from results.render import Table
 from results.statistics_tables import comparison_table, paired_table, prediction_table, ranks_table, wins_table
@@ -95,7 +95,7 @@ def published_tables() -> list[Table]:
 def _methods(request: Request) -> list[Table]:
     common = common_part(request.frame)
     matches = is_published_grid(request.task, set(common.frame["dataset"]))
-    published = load_published(published_name(request.experiment)) if matches else None
+    published = load_published(published_counterpart(request.frame)) if matches else None
     title = f"Mean log metrics over rounds, splits and data sets ({request.where})"
     return [methods_table(summarize(common.frame), title, published=published, notes=coverage(common))]
 
@@ -144,13 +144,13 @@ def _wins(request: Request) -> list[Table]:
 
 def _comparison(request: Request) -> list[Table]:
     common = common_part(request.frame)
-    title = f"Beside the published {published_name(request.experiment)} numbers ({request.where})"
+    title = f"Beside the published {published_counterpart(request.frame)} numbers ({request.where})"
     return [comparison_table(common.frame, request.metric, title, coverage(common))]
 
 
 def selected_part(frame: pd.DataFrame) -> CommonPart:
     """The common part of the methods that the paper selects for its figures, of one experiment and task."""
-    methods = selected_methods(str(frame["experiment"].iloc[0]), list(frame["method"].unique()))
+    methods = selected_methods(published_counterpart(frame), list(frame["method"].unique()))
     return common_part(frame[frame["method"].isin(methods)])
 
 
@@ -162,7 +162,9 @@ def coverage(common: CommonPart) -> tuple[str, ...]:
     splits = f"{n_splits.min()}" if n_splits.nunique() == 1 else f"{n_splits.min()}-{n_splits.max()}"
     n_published = len(set(datasets) & set(PUBLISHED_DATASETS))
     named = f"data sets: {', '.join(datasets)} ({n_published} of the 15 published); splits of each: {splits}"
-    return (named, *common.notes)
+    trainings = sorted(common.frame["training"].unique())
+    mixed = [f"runs of different training are averaged together: {'; '.join(trainings)}"] if len(trainings) > 1 else []
+    return (named, *mixed, *common.notes)
 
 
 TABLES: dict[str, Callable[[Request], list[Table]]] = {

@@ -20,7 +20,7 @@ from results.errors import ResultsError
 from results.record import RecordError, RunRecord, read_record, record_path
 
 RUN_KEYS = ("experiment", "dataset", "task", "method", "split")
-CACHE_NAME = ".records-v1.parquet"
+CACHE_NAME = ".records.parquet"
 _RECORD_NAME = re.compile(r"split-\d+(\.partial)?\.json")
 _MANY = 500  # records; reading fewer takes less than a second, which needs no progress bar
 _TEXT, _NUMBER, _WHOLE = pa.string(), pa.float64(), pa.int64()
@@ -31,7 +31,7 @@ _SCHEMA = pa.schema(
     + [(name, _NUMBER) for name in ("train_seconds", "kernel_seconds", "selection_seconds")]
     + [("n_filled", _NUMBER), ("effective_dimension", _NUMBER)]
     + [(name, _TEXT) for name in ("data_hash", "code_version", "python", "torch", "numpy", "device", "host")]
-    + [("n_threads", _WHOLE), ("seed", _WHOLE), ("started", _TEXT), ("finished", _TEXT)]
+    + [("training", _TEXT), ("n_threads", _WHOLE), ("seed", _WHOLE), ("started", _TEXT), ("finished", _TEXT)]
     + [("fingerprint", _TEXT)]
 )
 
@@ -46,10 +46,11 @@ def load_records(
     """One row per (experiment, dataset, task, method, split, round) of the run records in a folder.
 
     Further columns: `n_train`, the five metrics, seconds of training, kernel and selection, `n_filled`,
-    `effective_dimension`, `complete`, and the provenance of the run. What a record does not say is NaN. Names are
-    categoricals. With `partial`, the finished rounds of runs that still work are there too.
+    `effective_dimension`, `complete`, `training` (its settings as text), and the provenance of the run. What a record
+    does not say is NaN. Names are categoricals. With `partial`, the finished rounds of runs that still work are there
+    too.
 
-    The rows of complete records are kept in `<runs>/.records-v1.parquet`; only files that are new or changed since
+    The rows of complete records are kept in `<runs>/.records.parquet`; only files that are new or changed since
     are read, and a folder that cannot be written is read without a cache.
 
     Raises ResultsError if the folder or any record is missing, and one RecordError that names all damaged files;
@@ -116,6 +117,8 @@ def _check_place(record: RunRecord, path: Path, folder: Path) -> None:
 def _append_rows(rows: dict[str, list[object]], record: RunRecord, mark: str) -> None:
     run = {**asdict(record.provenance), "fingerprint": mark, "complete": record.complete}
     run |= {key: getattr(record, key) for key in RUN_KEYS}
+    training = record.config.get("training", {})
+    run["training"] = ", ".join(f"{key}={value}" for key, value in training.items() if key != "_target_")
     for measured in record.rounds:
         row = {**run, **vars(measured)}
         for name, column in rows.items():

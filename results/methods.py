@@ -90,12 +90,12 @@ def group_rank(method: str) -> int:
     return selections.index(selection) if selection in selections else len(selections)
 
 
-def selected_methods(experiment: str, present: list[str]) -> list[str]:
-    """The methods that the paper's figures show for an experiment, as far as they are present.
+def selected_methods(published: str, present: list[str]) -> list[str]:
+    """The methods that the paper's figures show for `relu` or `silu`, as far as they are present.
 
-    Where the experiment has fewer than two of them, all that are present, in the order of the paper's tables.
+    Where fewer than two of them beside random are, all that are present, in the order of the paper's tables.
     """
-    chosen = _SELECTED_SILU if experiment.startswith("silu") else _SELECTED_RELU
+    chosen = _SELECTED_SILU if published == "silu" else _SELECTED_RELU
     shown = [method for method in chosen if method in present]
     if len([method for method in shown if method != RANDOM]) >= 2:
         return shown

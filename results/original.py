@@ -79,7 +79,7 @@ def read_original(source: Path, names: dict[str, str]) -> RunRecord:
         task=task["task"],
         method=method.removeprefix("NN_"),
         split=int(split),
-        config=raw.get("config", {}),
+        config=_config(raw.get("config", {})),
         provenance=Provenance(
             **dict.fromkeys(("data_hash", "python", "torch", "numpy", "device", "host", "started"), _UNKNOWN),
             seed=int(split),
@@ -89,6 +89,13 @@ def read_original(source: Path, names: dict[str, str]) -> RunRecord:
         rounds=rounds,
         complete=True,
     )
+
+
+def _config(original: dict[str, Any]) -> dict[str, Any]:
+    """The settings of the training under our names, and everything else as it was."""
+    names = {"activation": "act", "sigma_w": "weight_gain", "sigma_b": "bias_gain", "learning_rate": "lr"}
+    training = {ours: original[theirs] for ours, theirs in names.items() if theirs in original}
+    return {"training": training, "original": original}
 
 
 def _rounds(raw: dict[str, Any], batch: int, n_rounds: int) -> Iterator[RoundRecord]:

@@ -53,9 +53,9 @@ def load_published(name: str) -> pd.DataFrame:
     return table[["method", *columns]]
 
 
-def published_name(experiment: str) -> str:
-    """Which published experiment one of ours is measured against: `silu` for SiLU networks, otherwise `relu`."""
-    return "silu" if experiment.startswith("silu") else "relu"
+def published_counterpart(frame: pd.DataFrame) -> str:
+    """Which published experiment the records are measured against: `silu` for SiLU networks, otherwise `relu`."""
+    return "silu" if frame["training"].astype(str).str.contains("activation=silu").any() else "relu"
 
 
 def is_published_grid(task: str, datasets: set[str]) -> bool:

@@ -1,0 +1,125 @@
+"""Means and standard errors by the protocol, against naive computations and known means; the common part."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from results import ResultsError, load_records, write_record
+from results.aggregate import common_part, learning_curves, run_values, selection_seconds, summarize
+from results.published import PUBLISHED_DATASETS, load_published
+from results.record import METRICS, read_record, record_path
+from tests.results.conftest import DATASETS, METHODS
+from tests.results.synthetic import SPLIT_SD, known_log, make_record, write_grid
+
+
+def test_summary_equals_the_formula_written_out(runs: Path) -> None:
+    summary = summarize(load_records(runs)).set_index("method")
+    for method in METHODS:
+        for metric in METRICS:
+            means, variances = [], []
+            for dataset in DATASETS:
+                values = []
+                for split in range(3):
+                    record = read_record(record_path(runs, "mini", dataset, "256x3", method, split))
+                    values.append(np.mean([np.log(getattr(r, metric)) for r in record.rounds[1:]]))
+                means.append(np.mean(values))
+                variances.append(np.mean((np.array(values) - np.mean(values)) ** 2))
+            assert summary.at[method, f"log_{metric}"] == pytest.approx(np.mean(means), rel=1e-12)
+            stderr = np.sqrt(sum(v / 3 for v in variances)) / len(DATASETS)
+            assert summary.at[method, f"log_{metric}_stderr"] == pytest.approx(stderr, rel=1e-9)
+
+
+def test_final_values_and_values_without_logarithm(runs: Path) -> None:
+    frame = load_records(runs)
+    record = read_record(record_path(runs, "mini", "fried", "256x3", "random", 1))
+    rounds = [r.mae for r in record.rounds[1:]]
+    expected = {
+        (False, True): np.mean(np.log(rounds)),
+        (False, False): np.mean(rounds),
+        (True, True): np.log(rounds[-1]),
+        (True, False): rounds[-1],
+    }
+    for (final, log), value in expected.items():
+        values = run_values(frame, metrics=["mae"], final=final, log=log)
+        run = values[(values["dataset"] == "fried") & (values["method"] == "random") & (values["split"] == 1)]
+        assert run["mae"].item() == pytest.approx(value, rel=1e-12)
+
+
+def test_known_means_are_recovered_on_the_whole_method_list(tmp_path: Path) -> None:
+    methods = list(load_published("relu")["method"])
+    n_splits, n_rounds = 4, 2
+    write_grid(tmp_path, "relu", PUBLISHED_DATASETS, f"256x{n_rounds}", methods, range(n_splits))
+    summary = summarize(load_records(tmp_path)).set_index("method")
+    assert set(summary.index) == set(methods)
+    expected_stderr = SPLIT_SD * np.sqrt((n_splits - 1) / n_splits) / np.sqrt(n_splits * len(PUBLISHED_DATASETS))
+    true_stderr = SPLIT_SD / np.sqrt(n_splits * len(PUBLISHED_DATASETS))
+    n_trains = [256 * (1 + r) for r in range(1, n_rounds + 1)]
+    deviations = []
+    for method in methods:
+        known = np.mean([[known_log(d, method, "rmse", n) for n in n_trains] for d in PUBLISHED_DATASETS])
+        deviations.append((summary.at[method, "log_rmse"] - known) / true_stderr)
+    # 76 independent standard normal numbers; the bounds are those of one in 10,000 repetitions.
+    assert np.max(np.abs(deviations)) < 4.9
+    assert abs(np.mean(deviations)) < 3.9 / np.sqrt(len(methods))
+    assert 0.69 < np.std(deviations) < 1.32
+    assert summary["log_rmse_stderr"].mean() == pytest.approx(expected_stderr, rel=0.08)
+
+
+def test_learning_curve_of_one_method(runs: Path) -> None:
+    frame = load_records(runs)
+    curve = learning_curves(frame, "q95")
+    ours = curve[curve["method"] == "lcmd-tp_ll"]
+    assert ours["n_train"].tolist() == [256, 512, 768, 1024]
+    at_512 = frame[(frame["method"] == "lcmd-tp_ll") & (frame["n_train"] == 512)]
+    expected = np.log(at_512["q95"]).groupby(at_512["dataset"], observed=True).mean().mean()
+    assert ours["log"].iloc[1] == pytest.approx(expected, rel=1e-12)
+
+
+def test_seconds_are_those_of_the_split_timed_alone(tmp_path: Path) -> None:
+    write_grid(tmp_path, "relu", ["fried"], "256x2", ["random"], [8, 9])
+    path = record_path(tmp_path, "relu", "fried", "256x2", "random", 8)
+    path.write_text(path.read_text().replace('"kernel_seconds": 0.', '"kernel_seconds": 1000.'))
+    timed = [r for r in read_record(record_path(tmp_path, "relu", "fried", "256x2", "random", 9)).rounds][0]
+    seconds = selection_seconds(load_records(tmp_path))["seconds"].item()
+    assert seconds == pytest.approx((timed.kernel_seconds or 0) + (timed.selection_seconds or 0))
+
+
+def test_incomplete_grid_is_averaged_over_the_common_part_and_says_what_is_missing(runs: Path) -> None:
+    record_path(runs, "mini", "sgemm", "256x3", "random", 1).unlink()
+    for split in range(3):
+        record_path(runs, "mini", "stock", "256x3", "lcmd-tp_ll", split).unlink()
+    common = common_part(load_records(runs))
+    cells = set(map(tuple, common.frame[["dataset", "split"]].drop_duplicates().to_numpy().tolist()))
+    assert cells == {(d, s) for d in DATASETS for s in range(3)} - {("sgemm", 1)} - {("stock", s) for s in range(3)}
+    assert common.notes == (
+        "lcmd-tp_ll lacks 3 of 12 runs: stock (splits 0-2)",
+        "random lacks 1 of 12 runs: sgemm (splits 1)",
+        "averaged over the common part only: diamonds (3 splits), fried (3 splits), sgemm (2 splits)",
+    )
+    assert set(summarize(common.frame)["n_datasets"]) == {3}
+
+
+def test_method_without_anything_in_common_is_left_out(runs: Path) -> None:
+    write_record(
+        make_record("mini", "query", "256x3", "bait-f-p_ll_train", 0),
+        record_path(runs, "mini", "query", "256x3", "bait-f-p_ll_train", 0),
+    )
+    common = common_part(load_records(runs))
+    assert set(common.frame["method"]) == set(METHODS)
+    assert any("bait-f-p_ll_train is left out" in note for note in common.notes)
+
+
+def test_complete_grid_has_no_notes(runs: Path) -> None:
+    frame = load_records(runs)
+    common = common_part(frame)
+    assert common.notes == ()
+    assert common.frame.equals(frame)
+
+
+def test_runs_of_different_length_are_not_averaged(runs: Path) -> None:
+    path = record_path(runs, "mini", "fried", "256x3", "random", 0)
+    record = make_record("mini", "fried", "256x2", "random", 0)
+    write_record(type(record)(**{**vars(record), "task": "256x3"}), path)
+    with pytest.raises(ResultsError, match=r"1 with 2 rounds \(such as random\); 47 with 3 rounds"):
+        common_part(load_records(runs))
