@@ -102,7 +102,7 @@ def _learning_curves_literature(part: Slice) -> Iterator[Drawn]:
 def _learning_curves_datasets(part: Slice) -> Iterator[Drawn]:
     common = part.shown
     for metric in METRICS:
-        title = f"{METRIC_NAMES[metric]} on each data set ({part.title(common)}; bands: one standard error)"
+        title = f"{METRIC_NAMES[metric]} on each data set ({part.title(common)})\nbands: one standard error"
         drawn = learning_curves.draw_per_dataset(common, metric, _labels(common), title)
         yield Drawn(f"{part.place}/learning_curves_datasets_{metric}", drawn)
 
@@ -142,7 +142,7 @@ def _batch_sizes(frame: pd.DataFrame, experiment: str, all_methods: bool) -> Ite
 def _batch_sizes_datasets(frame: pd.DataFrame, experiment: str, all_methods: bool) -> Iterator[Drawn]:
     common = _batch_size_part(frame, experiment, all_methods)
     for metric in METRICS:
-        title = f"{METRIC_NAMES[metric]} after the last round ({experiment}: {_extent(common)})"
+        title = f"{METRIC_NAMES[metric]} after the last round\n{experiment}: {_extent(common)}"
         drawn = batch_sizes.draw_per_dataset(common, metric, _labels(common), title)
         yield Drawn(f"{experiment}/batch_sizes_datasets_{metric}", drawn)
 

@@ -80,7 +80,7 @@ def test_seconds_are_those_of_the_split_timed_alone(tmp_path: Path) -> None:
     write_grid(tmp_path, "relu", ["fried"], "256x2", ["random"], [8, 9])
     path = record_path(tmp_path, "relu", "fried", "256x2", "random", 8)
     path.write_text(path.read_text().replace('"kernel_seconds": 0.', '"kernel_seconds": 1000.'))
-    timed = [r for r in read_record(record_path(tmp_path, "relu", "fried", "256x2", "random", 9)).rounds][0]
+    timed = read_record(record_path(tmp_path, "relu", "fried", "256x2", "random", 9)).rounds[0]
     seconds = selection_seconds(load_records(tmp_path))["seconds"].item()
     assert seconds == pytest.approx((timed.kernel_seconds or 0) + (timed.selection_seconds or 0))
 

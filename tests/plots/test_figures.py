@@ -1,0 +1,165 @@
+"""What the figures show: the curves, points and texts in them are those of the records."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from PIL import Image
+
+from plots import lcmd_steps, literature_ranking
+from plots.errors import PlotError
+from plots.figures import ACROSS_TASKS, FIGURES, PER_TASK, STANDALONE, draw_figures
+from plots.style import colour_of, line_styles, save_figure
+from results.aggregate import learning_curves, run_values
+from results.methods import SELECTION_LABELS
+from results.prediction import quotient_points
+from results.published import load_published
+from results.record import METRICS
+from tests.plots.conftest import DATASETS
+
+
+def drawn(frame: pd.DataFrame, name: str) -> dict[str, Figure]:
+    return {d.place: d.figure for d in draw_figures(frame, name, all_methods=False)}
+
+
+def labels(figure: Figure) -> list[str]:
+    legends = [*figure.legends, *(axes.get_legend() for axes in figure.axes if axes.get_legend())]
+    return [text.get_text() for legend in legends for text in legend.get_texts()]
+
+
+def test_every_figure_is_drawn_by_name_and_saved_whole(frame: pd.DataFrame, tmp_path: Path) -> None:
+    assert set(FIGURES) == {*PER_TASK, *ACROSS_TASKS, *STANDALONE}
+    for name in (*PER_TASK, *ACROSS_TASKS):
+        figures = drawn(frame, name)
+        assert figures, name
+        # The first, and the one with most data sets.
+        for place in {min(figures), max(figures)}:
+            check_files(*save_figure(figures[place], tmp_path / name, place.rsplit("/", 1)[-1]), name)
+    assert not list(tmp_path.rglob(".*"))
+
+
+def check_files(pdf: Path, png: Path, name: str) -> None:
+    assert pdf.read_bytes()[:5] == b"%PDF-"
+    assert pdf.read_bytes().rstrip().endswith(b"%%EOF")
+    pixels = np.asarray(Image.open(png).convert("L"))
+    # Nothing is cut off: the outermost pixels are empty.
+    assert pixels[[0, -1]].min() == pixels[:, [0, -1]].min() == 255, name
+    assert pixels.min() < 100
+
+
+def test_learning_curves_show_the_means(frame: pd.DataFrame) -> None:
+    figure = drawn(frame, "learning_curves")["mini/256x4/learning_curves"]
+    panels = dict(zip(METRICS, figure.axes, strict=False))
+    shown = frame[frame["task"] == "256x4"]
+    expected = learning_curves(shown[shown["method"] == "lcmd-tp_grad_rp-512"], "maxe")
+    line = next(line for line in panels["maxe"].get_lines() if line.get_label() == "LCMD-TP")
+    assert line.get_ydata() == pytest.approx(expected["log"].to_numpy())
+    assert line.get_xdata().tolist() == [256, 512, 768, 1024, 1280]
+    assert labels(figure) == ["Random", "MaxDist-P", "KMeansPP-P", "LCMD-TP"]
+    assert "3 data sets, 2 splits" in figure.get_suptitle()
+    ticks = [t.get_text() for t in panels["mae"].get_xticklabels()]
+    assert {"256", "512", "1024"} <= set(ticks)
+
+
+def test_random_is_dashed_and_alone_black(frame: pd.DataFrame) -> None:
+    lines = drawn(frame, "learning_curves")["mini/256x4/learning_curves"].axes[0].get_lines()
+    dashed = {line.get_label() for line in lines if line.get_linestyle() == "--"}
+    black = {line.get_label() for line in lines if to_hex(line.get_color()) == "#000000" and len(line.get_xdata()) > 2}
+    assert dashed == black == {"Random"}
+
+
+def test_one_colour_for_each_selection_method_everywhere() -> None:
+    colours = {selection: colour_of(selection) for selection in SELECTION_LABELS}
+    assert len(set(colours.values())) == len(colours)
+    styles = line_styles(["lcmd-tp_ll", "lcmd-p_ll_train", "lcmd-tp_grad", "fw-p_ll_train", "mine-p_ll"])
+    assert {styles[m]["color"] for m in styles if m.startswith("lcmd")} == {colours["lcmd"]}
+    assert len({str(styles[m]["linestyle"]) for m in styles if m.startswith("lcmd")}) == 3
+    assert styles["mine-p_ll"]["color"] not in colours.values()
+
+
+def test_colours_are_told_apart_without_colour_vision_by_their_markers() -> None:
+    styles = line_styles(list(SELECTION_LABELS))
+    assert len({style["marker"] for style in styles.values()}) == len(SELECTION_LABELS)
+
+
+def test_one_panel_for_each_data_set(frame: pd.DataFrame) -> None:
+    figures = drawn(frame[frame["task"] == "256x4"], "learning_curves_datasets")
+    assert list(figures) == [f"mini/256x4/learning_curves_datasets_{metric}" for metric in METRICS]
+    figure = figures["mini/256x4/learning_curves_datasets_rmse"]
+    assert [axes.get_title() for axes in figure.axes] == sorted(DATASETS)
+
+
+def test_literature_figure_uses_the_names_of_the_literature(frame: pd.DataFrame) -> None:
+    figure = drawn(frame, "learning_curves_literature")["mini/256x4/learning_curves_literature"]
+    assert labels(figure) == ["No BMAL (random)", "Core-Set / FF-Active", "BADGE", "LCMD-TP (the paper's)"]
+
+
+def test_batch_sizes_show_the_last_round(frame: pd.DataFrame) -> None:
+    figure = drawn(frame, "batch_sizes")["mini/batch_sizes"]
+    line = next(line for line in figure.axes[1].get_lines() if line.get_label() == "LCMD-TP")
+    assert line.get_xdata().tolist() == [256, 512, 1024]
+    part = frame[(frame["method"] == "lcmd-tp_grad_rp-512") & frame["dataset"].isin(DATASETS[:2])]
+    values = run_values(part[part["task"] == "512x2"], metrics=["rmse"], final=True)
+    expected = values.groupby("dataset", observed=True)["rmse"].mean().mean()
+    assert line.get_ydata()[1] == pytest.approx(expected)
+    assert "Random" in labels(figure)
+
+
+def test_error_quotient_shows_points_and_fit(frame: pd.DataFrame) -> None:
+    figure = drawn(frame, "error_quotient")["mini/256x4/error_quotient"]
+    points = quotient_points(frame[frame["task"] == "256x4"])
+    shown = {line.get_label(): line for line in figure.axes[0].get_lines()}
+    for dataset in DATASETS:
+        assert shown[dataset].get_xdata()[0] == pytest.approx(points.at[dataset, "quotient"])
+        assert shown[dataset].get_ydata()[0] == pytest.approx(points.at[dataset, "improvement"])
+    assert any(label.startswith("linear fit, $R^2$") for label in shown)
+
+
+def test_pairwise_has_a_panel_for_each_pair(frame: pd.DataFrame) -> None:
+    figure = drawn(frame, "pairwise")["mini/256x4/pairwise_q99"]
+    assert len(figure.axes) == 3  # three methods beside random
+    axes = figure.axes[0]
+    assert (axes.get_xlim(), axes.get_ylim()) == (axes.get_ylim(), axes.get_xlim())
+
+
+def test_figures_that_the_records_do_not_allow_say_why(frame: pd.DataFrame) -> None:
+    only = frame[(frame["dataset"] == "fried") & (frame["task"] == "256x4")]
+    reasons = {
+        "error_quotient": "at least 3 data sets, there are 1",
+        "critical_difference": "three methods and two data sets",
+        "batch_sizes": "records of one batch size only",
+    }
+    for name, reason in reasons.items():
+        with pytest.raises(PlotError, match=reason):
+            drawn(only, name)
+    with pytest.raises(PlotError, match="no selection method has effective dimensions with both kernels"):
+        drawn(only[only["method"] != "maxdist-tp_ll"], "effective_dimension")
+
+
+def test_one_data_set_one_split_suffices_for_learning_curves(frame: pd.DataFrame) -> None:
+    only = frame[(frame["dataset"] == "fried") & (frame["task"] == "256x4") & (frame["split"] == 0)]
+    assert "fried, 1 split" in drawn(only, "learning_curves")["mini/256x4/learning_curves"].get_suptitle()
+
+
+def test_literature_ranking_is_in_the_published_order() -> None:
+    axes = literature_ranking.draw().axes[0]
+    names = [tick.get_text() for tick in axes.get_yticklabels()]
+    assert names[-1] == "LCMD-TP (the paper's)"
+    assert names[0] == "BALD"
+    shown = sorted(float(text.get_text()) for text in axes.texts)
+    published = load_published("relu").set_index("method")["log_rmse"]
+    assert shown[0] == published["lcmd-tp_grad_rp-512"]
+
+
+def test_lcmd_steps_pick_the_farthest_point_of_the_largest_cluster() -> None:
+    for axes in lcmd_steps.draw(n_pool=60).axes:
+        lines = {line.get_label(): np.column_stack(line.get_data()) for line in axes.get_lines()}
+        pool, centres, following = lines["pool"], lines["training and selected"], lines["selected next"][0]
+        squares = ((pool[:, None] - centres) ** 2).sum(axis=2)
+        sums = np.bincount(squares.argmin(axis=1), squares.min(axis=1), minlength=len(centres))
+        members = squares.argmin(axis=1) == sums.argmax()
+        expected = pool[members][squares.min(axis=1)[members].argmax()]
+        assert following == pytest.approx(expected)
