@@ -29,19 +29,16 @@ class _State:
         self.variance = squared_norms(pool)
         self.q = ((pool @ self.AMA) * pool).sum(dim=1)
         self.free = torch.ones(len(pool), dtype=torch.bool, device=pool.device)
-        self.selected: list[int] = []
 
     def best(self) -> int | None:
         return argmax_if_positive(torch.where(self.free, self.q / (self.variance + self.sigma2), 0.0))
 
     def add(self, index: int) -> None:
         self._update(self.Phi, index, float(self.variance[index]) + self.sigma2, sign=-1)
-        self.selected.append(index)
         self.free[index] = False
 
-    def keep_selected_only(self) -> None:
-        """Forget all pool points but the selected ones, which is enough to remove some of them."""
-        rows = torch.tensor(self.selected, device=self.Phi.device)
+    def keep_only(self, rows: Tensor) -> None:
+        """Forget all pool points but these, the selected ones, which is enough to remove some of them."""
         self.Phi, self.variance, self.q, self.free = (t[rows] for t in (self.Phi, self.variance, self.q, self.free))
 
     def remove_worst(self) -> None:
@@ -97,7 +94,7 @@ class BaitForwardBackward(Selection):
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
         state = _start(problem)
         batch = greedy(state, min(2 * batch_size, len(problem.pool)), problem.pool.device)
-        state.keep_selected_only()
+        state.keep_only(batch)
         for _ in range(len(batch) - batch_size):
             state.remove_worst()
         return batch[~state.free]

@@ -1,0 +1,119 @@
+"""The original software, `bmdal-reg`, as an oracle for tests and the peer of speed measurements.
+
+It is an optional extra (`pip install -e .[reference]`); nothing else in the project needs it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from benchmark.errors import BenchmarkError
+from bmdal import Method, NTKLinear
+
+
+@dataclass(frozen=True)
+class PeerBatch:
+    """What the original chose: pool indices in its order, its wall-clock seconds, its status message."""
+
+    indices: Tensor
+    kernel_seconds: float
+    selection_seconds: float
+    status: str | None
+
+
+def peer_module(name: str) -> ModuleType:
+    """A module of the original, e.g. "bmdal.algorithms". Raises BenchmarkError if it is not installed."""
+    np.Inf, np.int = np.inf, int  # type: ignore[attr-defined]  # names that numpy 2 no longer has
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return importlib.import_module(f"bmdal_reg.{name}")
+    except ImportError as error:
+        raise BenchmarkError(
+            f"the original software is not installed ({error}): pip install -e '.[reference]'"
+        ) from None
+
+
+def peer_network(network: nn.Sequential) -> nn.Module:
+    """The same network in the layers of the original; parameters are copied."""
+    peer = peer_module("layers")
+    layers: list[nn.Module] = []
+    for layer in network:
+        if isinstance(layer, NTKLinear):
+            W, b = layer.weight.detach().T.clone(), layer.bias.detach().clone()
+            layers.append(peer.LinearLayer(W, b, weight_factor=layer.weight_factor, bias_factor=layer.sigma_b))
+        else:
+            layers.append(type(layer)())
+    return nn.Sequential(*layers)
+
+
+def peer_select(
+    method: Method,
+    networks: Sequence[nn.Sequential],
+    x_train: Tensor,
+    y_train: Tensor,
+    x_pool: Tensor,
+    batch_size: int,
+) -> PeerBatch:
+    """What the original chooses for the same method, networks and data. Its random draws are the global ones."""
+    algorithms, data = peer_module("bmdal.algorithms"), peer_module("bmdal.feature_data")
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        indices, results = algorithms.select_batch(
+            batch_size=batch_size,
+            models=[peer_network(network) for network in networks],
+            data={"train": data.TensorFeatureData(x_train), "pool": data.TensorFeatureData(x_pool)},
+            y_train=y_train.reshape(-1, 1),
+            use_cuda_synchronize=x_pool.is_cuda,
+            **peer_config(method, networks),
+        )
+    return PeerBatch(
+        indices=indices.cpu(),
+        kernel_seconds=results["kernel_time"]["total"],
+        selection_seconds=results["selection_time"]["total"],
+        status=results["selection_status"],
+    )
+
+
+def peer_config(method: Method, networks: Sequence[nn.Sequential]) -> dict[str, Any]:
+    """The arguments of the original's `select_batch` that stand for a published method."""
+    selection, sigma = method.selection.name, method.sigma
+    transforms: list[tuple[str, list[Any]]] = []
+    for transformation in method.transformations:
+        kind, _, number = transformation.name.rpartition("-")
+        arguments: dict[str, tuple[str, list[Any]]] = {
+            "scale": ("scale", [None]),
+            "train": ("train", [sigma, None]),
+            "acs-grad": ("acs-grad", [sigma, None]),
+        }
+        if transformation.name in arguments:
+            transforms.append(arguments[transformation.name])
+        elif kind == "ens":
+            transforms.append(("ens", []))
+        else:
+            values = {"rp": [], "acs-rf": [sigma, None], "acs-rf-hyper": [None]}[kind]
+            transforms.append((kind, [int(number), *values]))
+    return {
+        "base_kernel": "ll" if method.kernel is None else method.kernel.name,
+        "kernel_transforms": transforms,
+        "selection_method": "bait" if selection.startswith("bait") else selection,
+        "overselection_factor": 2.0 if selection == "bait-fb" else 1.0,
+        "sel_with_train": method.mode == "TP",
+        "maxdet_sigma": sigma,
+        "bait_sigma": sigma,
+        "weight_gain": next(layer.sigma_w for layer in networks[0] if isinstance(layer, NTKLinear)),
+        "allow_float64": True,
+        "allow_kernel_space_posterior": method.kernel is not None and method.kernel.name in ("grad", "nngp"),
+        "compute_eff_dim": False,
+        "verbosity": 0,
+    }

@@ -1,0 +1,175 @@
+"""The contract of selection methods, and each against its naive version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import naive
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+from toys import generator, normal
+
+from bmdal import Method
+from bmdal.features import DenseFeatures, Features, NNGPFeatures, ProductFeatures
+from bmdal.selection import (
+    LCMD,
+    BaitForward,
+    BaitForwardBackward,
+    FrankWolfe,
+    KMeansPP,
+    MaxDet,
+    MaxDiag,
+    MaxDist,
+    Mode,
+    Random,
+    Selection,
+    SelectionProblem,
+)
+
+ALL = [Random(), MaxDiag(), MaxDist(), KMeansPP(), LCMD(), MaxDet(), BaitForward(), BaitForwardBackward(), FrankWolfe()]
+ALL_WITH_MODES = [(s, mode) for s in ALL for mode in (s.modes or (None,))]
+SIGMA = 0.3
+N_POOL, N_TRAIN, P = 40, 6, 5
+
+
+def problem(pool: Tensor, train: Tensor, mode: Mode | None, sigma: float = SIGMA, seed: int = 0) -> SelectionProblem:
+    return SelectionProblem(DenseFeatures(train), DenseFeatures(pool), mode, sigma, generator(seed))
+
+
+@pytest.fixture(params=range(3))
+def data(request: pytest.FixtureRequest) -> tuple[Tensor, Tensor]:
+    return normal(N_POOL, P, seed=request.param), normal(N_TRAIN, P, seed=request.param + 100)
+
+
+@pytest.mark.parametrize(("selection", "mode"), ALL_WITH_MODES, ids=str)
+class TestContract:
+    def test_distinct_indices_repeatable(self, selection: Selection, mode: Mode, data: tuple[Tensor, Tensor]) -> None:
+        batches = [selection.select(problem(*data, mode), 9) for _ in range(2)]
+        assert batches[0].tolist() == batches[1].tolist()
+        assert len(set(batches[0].tolist())) == 9
+        assert batches[0].dtype == torch.long
+        assert all(0 <= i < N_POOL for i in batches[0])
+
+    def test_input_is_not_changed(self, selection: Selection, mode: Mode, data: tuple[Tensor, Tensor]) -> None:
+        pool, train = (t.clone() for t in data)
+        selection.select(problem(pool, train, mode), 5)
+        assert torch.equal(pool, data[0])
+        assert torch.equal(train, data[1])
+
+    def test_batch_is_the_whole_pool(self, selection: Selection, mode: Mode, data: tuple[Tensor, Tensor]) -> None:
+        pool, train = data
+        batch = selection.select(problem(pool[:4], train, mode), 4)
+        if not isinstance(selection, FrankWolfe):  # which stops when nothing points towards the mean any more
+            assert sorted(batch.tolist()) == [0, 1, 2, 3]
+        assert len(set(batch.tolist())) == len(batch)
+
+    def test_one_training_point(self, selection: Selection, mode: Mode, data: tuple[Tensor, Tensor]) -> None:
+        assert len(selection.select(problem(data[0], data[1][:1], mode), 5)) == 5
+
+    def test_no_features_at_all(self, selection: Selection, mode: Mode) -> None:
+        """A kernel that vanishes gives nothing to choose by: the batch stays short, and nothing is NaN."""
+        zeros = torch.zeros(8, 3, dtype=torch.float64)
+        batch = selection.select(problem(zeros, zeros[:2], mode), 4)
+        assert len(set(batch.tolist())) == len(batch)
+        if selection.needs_kernel and not isinstance(selection, MaxDiag):
+            assert len(batch) <= 1  # k-means++ takes its first point without looking
+
+    def test_duplicates_are_not_taken_twice(self, selection: Selection, mode: Mode) -> None:
+        """3 distinct points, 10 times each, in float32: whatever the method, the indices are distinct."""
+        pool = normal(3, P).repeat(10, 1).float()
+        batch = selection.select(problem(pool, normal(2, P, seed=5).float(), mode), 12)
+        assert len(set(batch.tolist())) == len(batch)
+        if isinstance(selection, MaxDist | LCMD | KMeansPP):
+            assert len(batch) == 3  # distances are zero then
+
+
+@pytest.mark.parametrize("mode", ["P", "TP"])
+@pytest.mark.parametrize(
+    ("selection", "naive_version"),
+    [
+        (MaxDist(), lambda *a: naive.maxdist(*a)),
+        (LCMD(), lambda *a: naive.lcmd(*a)),
+        (MaxDet(), lambda *a: naive.maxdet(*a, sigma=SIGMA)),
+        (BaitForward(), lambda *a: naive.bait_forward(*a, sigma=SIGMA)),
+        (BaitForwardBackward(), lambda *a: naive.bait_forward_backward(*a, sigma=SIGMA)),
+    ],
+    ids=str,
+)
+def test_equals_naive_version(
+    selection: Selection, naive_version: Callable[..., list[int]], mode: Mode, data: tuple[Tensor, Tensor]
+) -> None:
+    pool, train = data
+    X = torch.cat([pool, train])
+    selected = list(range(N_POOL, len(X))) if mode == "TP" else []
+    expected = naive_version(X @ X.T, N_POOL, selected, 12)
+    assert selection.select(problem(pool, train, mode), 12).tolist() == expected
+
+
+def test_frank_wolfe_equals_naive_version(data: tuple[Tensor, Tensor]) -> None:
+    assert FrankWolfe().select(problem(*data, "P"), 12).tolist() == naive.frank_wolfe(data[0], 12)
+
+
+def test_maxdiag_takes_the_largest(data: tuple[Tensor, Tensor]) -> None:
+    norms = data[0].square().sum(dim=1)
+    assert MaxDiag().select(problem(*data, None), 12).tolist() == norms.argsort(descending=True)[:12].tolist()
+
+
+@pytest.mark.parametrize("mode", ["P", "TP"])
+@pytest.mark.parametrize("selection", [MaxDist(), LCMD(), MaxDet()], ids=str)
+def test_kernels_without_a_matrix(selection: Selection, mode: Mode, data: tuple[Tensor, Tensor]) -> None:
+    def nngp(X: Tensor) -> Features:
+        return NNGPFeatures(X, 3, 1.2)
+
+    def product(X: Tensor) -> Features:
+        return ProductFeatures((DenseFeatures(X), DenseFeatures(X**2)))
+
+    pool, train = data
+    X = torch.cat([pool, train])
+    selected = list(range(N_POOL, len(X))) if mode == "TP" else []
+    for build in (nngp, product):
+        naive_version = getattr(naive, selection.name)
+        args = (SIGMA,) if isinstance(selection, MaxDet) else ()
+        expected = naive_version(build(X).kernel(build(X)), N_POOL, selected, 12, *args)
+        chosen = selection.select(SelectionProblem(build(train), build(pool), mode, SIGMA, generator()), 12)
+        assert chosen.tolist() == expected
+
+
+@pytest.mark.parametrize("mode", ["P", "TP"])
+@pytest.mark.parametrize("sigma", [1e-6, 1e6])
+def test_limits_of_sigma(mode: Mode, sigma: float, data: tuple[Tensor, Tensor]) -> None:
+    """Without noise nothing is chosen that is known already; with overwhelming noise only k(x, x) counts."""
+    pool, train = data
+    batch = MaxDet().select(problem(pool, train[:0] if mode == "P" else train[:2], mode, sigma), 3).tolist()
+    if sigma == 1e6:
+        assert batch == pool.square().sum(dim=1).argsort(descending=True)[:3].tolist()
+    else:
+        rank = torch.linalg.matrix_rank(torch.cat([pool[batch], train[: 0 if mode == "P" else 2]]))
+        assert rank == (3 if mode == "P" else 5)
+
+
+def test_kmeanspp_frequencies() -> None:
+    """The second point of k-means++, given the first, follows the squared distances: chi-square test, p > 0.001."""
+    train = torch.zeros(1, 1, dtype=torch.float64)
+    pool = torch.tensor([[0.0], [1.0], [2.0], [3.0], [1.0]], dtype=torch.float64)
+    g = generator(1)
+    counts = torch.zeros(5)
+    for _ in range(4000):
+        chosen = KMeansPP().select(SelectionProblem(DenseFeatures(train), DenseFeatures(pool), "TP", 1.0, g), 1)
+        counts[int(chosen)] += 1
+    assert counts[0] == 0
+    expected = 4000 * torch.tensor([1.0, 4.0, 9.0, 1.0]) / 15
+    assert stats.chisquare(counts[1:].numpy(), expected.numpy()).pvalue > 0.001
+
+
+def test_kmeanspp_starts_uniformly() -> None:
+    pool = torch.tensor([[0.0], [5.0], [1.0], [0.5]], dtype=torch.float64)
+    g = generator(2)
+    p = SelectionProblem(DenseFeatures(pool[:1]), DenseFeatures(pool), "P", 1.0, g)
+    counts = torch.bincount(torch.cat([KMeansPP().select(p, 1) for _ in range(2000)]), minlength=4)
+    assert stats.chisquare(counts.numpy()).pvalue > 0.001
+
+
+def test_methods_without_modes_have_no_mode_in_their_name() -> None:
+    assert [Method(Random()).name, MaxDiag().name] == ["random", "maxdiag"]
