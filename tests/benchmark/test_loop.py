@@ -1,0 +1,136 @@
+"""The loop: protocol, records, resumption, repeatability, refusals."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+from benchmark import loop
+from benchmark.errors import BenchmarkError
+from benchmark.loop import run_splits
+from benchmark.progress import Progress
+from benchmark.run import Run
+from benchmark.split import make_split
+from results.record import RecordError, RunRecord, partial_path, read_record
+
+MakeRun = Callable[..., Run]
+
+
+def run_all(run: Run, splits: Sequence[int] = (0,), overwrite: bool = False) -> list[RunRecord]:
+    with Progress("test") as progress:
+        return run_splits(run, splits, progress, overwrite)
+
+
+def measured(record: RunRecord) -> list[dict[str, object]]:
+    """What must not depend on when, or in how many parts, a run was done."""
+    return [{k: v for k, v in dataclasses.asdict(r).items() if not k.endswith("seconds")} for r in record.rounds]
+
+
+@pytest.mark.parametrize("method", ["random", "lcmd-tp_grad_rp-64", "bait-f-p_ll_ens-2_rp-64_train"])
+def test_protocol(make_run: MakeRun, method: str) -> None:
+    run = make_run(method)
+    (record,) = run_all(run, [5])
+    split = make_split(3000, 600, run.task, 5)
+    assert record.complete
+    assert [r.n_train for r in record.rounds] == [64, 96, 128, 160]
+    chosen = np.concatenate([r.indices for r in record.rounds[:-1]])
+    assert len(set(chosen.tolist())) == 96
+    assert set(chosen.tolist()) <= set(split.pool.tolist())
+    assert record.rounds[-1].indices is None
+    assert all(0 < r.mae < r.rmse < r.maxe and r.mae < r.q95 <= r.q99 <= r.maxe for r in record.rounds)
+    assert read_record(run.path(5)) == record
+    assert not partial_path(run.path(5)).exists()
+
+
+def test_record_says_where_its_numbers_come_from(make_run: MakeRun) -> None:
+    run = make_run()
+    (record,) = run_all(run)
+    assert run.path(0).relative_to(run.runs).as_posix() == "test/small/32x3/lcmd-tp_grad_rp-64/split-0.json"
+    assert record.config["method"] == {"name": "lcmd-tp_grad_rp-64", "sigma": 1e-3}
+    assert record.config["training"]["n_epochs"] == 3
+    assert record.provenance.data_hash == run.data.data_hash
+    assert record.provenance.finished is not None
+    assert record.rounds[0].effective_dimension is not None
+    json.dumps(dataclasses.asdict(record))
+
+
+def test_repeatable_and_equal_start_for_all_methods(make_run: MakeRun, tmp_path) -> None:
+    first = run_all(make_run(runs=tmp_path / "a"))[0]
+    second = run_all(make_run(runs=tmp_path / "b"))[0]
+    other = run_all(make_run("random"))[0]
+    assert measured(first) == measured(second)
+    assert first.rounds[0].rmse == other.rounds[0].rmse
+    assert first.rounds[1].rmse != other.rounds[1].rmse
+
+
+def test_resumed_run_equals_unbroken_one(make_run: MakeRun, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupted in any round, before its record is written."""
+    unbroken = run_all(make_run(runs=tmp_path / "unbroken"), [3, 4])
+    train_round = loop._train
+    for broken_round in range(4):
+        run = make_run(runs=tmp_path / f"broken-{broken_round}")
+
+        def interrupt(run_: Run, round_: int, *args: object, at: int = broken_round) -> object:
+            if round_ == at:
+                raise KeyboardInterrupt
+            return train_round(run_, round_, *args)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "_train", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                run_all(run, [3, 4])
+        assert partial_path(run.path(3)).exists() == (broken_round > 0)
+        assert [measured(r) for r in run_all(run, [3, 4])] == [measured(r) for r in unbroken]
+
+
+def test_complete_run_is_not_repeated(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run()
+    before = run_all(run)
+    monkeypatch.setattr(loop, "_round", None)
+    assert run_all(run) == before
+
+
+def test_other_configuration_in_the_same_place_is_an_error(make_run: MakeRun) -> None:
+    before = run_all(make_run())
+    other = make_run(n_epochs=4, learning_rate=0.1)
+    with pytest.raises(BenchmarkError, match=r"training\.learning_rate was 0\.375 and is now 0\.1; training\.n_epochs"):
+        run_all(other)
+    assert read_record(other.path(0)) == before[0]
+    after = run_all(other, overwrite=True)
+    assert after[0].config["training"]["n_epochs"] == 4
+    assert read_record(other.path(0)) == after[0]
+
+
+def test_damaged_record_is_named_and_left_alone(make_run: MakeRun) -> None:
+    run = make_run()
+    run.path(0).parent.mkdir(parents=True)
+    run.path(0).write_text('{"format_version": 1')
+    with pytest.raises(RecordError, match=r"split-0\.json: not a readable run record"):
+        run_all(run)
+    assert run.path(0).read_text() == '{"format_version": 1'
+
+
+def test_nothing_is_trained_before_all_splits_are_checked(make_run: MakeRun) -> None:
+    run = make_run()
+    run.path(1).parent.mkdir(parents=True)
+    run.path(1).write_text("{}")
+    with pytest.raises(RecordError):
+        run_all(run, [0, 1])
+    assert not partial_path(run.path(0)).exists()
+
+
+def test_divergence_is_named_with_round_and_split(make_run: MakeRun) -> None:
+    with pytest.raises(BenchmarkError, match=r"split 2, round 0: training diverged.*learning_rate=1e\+30"):
+        run_all(make_run(learning_rate=1e30), [2])
+
+
+def test_nan_target_is_named(make_run: MakeRun) -> None:
+    run = make_run()
+    y = run.data.y.copy()
+    y[7] = np.nan
+    with pytest.raises(BenchmarkError, match="target of row 7"):
+        run_all(dataclasses.replace(run, data=dataclasses.replace(run.data, y=y)))

@@ -1,0 +1,129 @@
+"""The network and its training, against a plain loop over one network."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmark.errors import BenchmarkError
+from benchmark.network import NetworkStack
+from benchmark.randomness import generator
+from benchmark.training import Training, TrainingData, train
+
+CPU = torch.device("cpu")
+
+
+def make_stack(m: int, activation: str = "relu") -> NetworkStack:
+    generators = [generator(0, 0, "initialization", member) for member in range(m)]
+    return NetworkStack(4, activation, 0.4, 0.3, generators, CPU)
+
+
+def make_data(seed: int) -> TrainingData:
+    g = torch.Generator().manual_seed(seed)
+    X, V = torch.randn(70, 4, generator=g), torch.randn(30, 4, generator=g)
+
+    def f(x: Tensor) -> Tensor:
+        return x[:, 0] * x[:, 1] + torch.sin(x[:, 2])
+
+    return TrainingData(X, f(X), V, f(V))
+
+
+def test_parametrization_and_initialization() -> None:
+    stack = make_stack(2)
+    x = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(3))
+    for bias in stack.biases:
+        assert bias.abs().max() == 0
+        bias.data.normal_(generator=torch.Generator().manual_seed(4))
+    h = x[1]
+    for layer, (W, b) in enumerate(zip(stack.weights, stack.biases, strict=True)):
+        h = 0.4 / W.shape[2] ** 0.5 * h @ W[1].T + 0.3 * b[1]
+        h = h.relu() if layer < 2 else h
+    torch.testing.assert_close(stack(x)[1], h[:, 0])
+    torch.testing.assert_close(stack.network(1)(x[1])[:, 0], stack(x)[1])
+    assert [tuple(W.shape) for W in stack.weights] == [(2, 512, 4), (2, 512, 512), (2, 1, 512)]
+    assert stack.weights[1].std().item() == pytest.approx(1, abs=0.01)
+
+
+def naive_training(stack: NetworkStack, data: TrainingData, training: Training, g: torch.Generator) -> Tensor:
+    """One network, trained as the protocol says; returns its best validation RMSE and leaves the best epoch in it."""
+    optimizer = torch.optim.Adam(stack.parameters(), lr=training.learning_rate)
+    n, b = len(data.X), training.batch_size
+    n_steps, step = training.n_epochs * (n // b), 0
+    best, best_state = torch.tensor(torch.inf), None
+    for _ in range(training.n_epochs):
+        order = torch.randperm(n, generator=g)
+        for start in range(0, n - b + 1, b):
+            rows = order[start : start + b]
+            optimizer.param_groups[0]["lr"] = training.learning_rate * (1 - step / n_steps)
+            optimizer.zero_grad()
+            (stack(data.X[rows][None])[0] - data.y[rows]).square().mean().backward()
+            optimizer.step()
+            step += 1
+        with torch.no_grad():
+            rmse = (stack(data.X_valid[None])[0] - data.y_valid).square().mean().sqrt()
+        if rmse < best:
+            best, best_state = rmse, copy.deepcopy(stack.state_dict())
+    stack.load_state_dict(best_state)
+    return best
+
+
+@pytest.mark.parametrize("activation", ["relu", "silu"])
+def test_stack_trains_like_single_networks(activation: str) -> None:
+    """Three networks side by side, on data of their own, equal three trainings one by one."""
+    training = Training(activation=activation, learning_rate=0.05, n_epochs=6, batch_size=32)
+    stack, data = make_stack(3, activation), [make_data(seed) for seed in range(3)]
+    best = train(stack, data, training, [generator(7, 1, "shuffling", k) for k in range(3)])
+    for k in range(3):
+        single = NetworkStack(4, activation, 0.4, 0.3, [generator(0, 0, "initialization", k)], CPU)
+        expected = naive_training(single, data[k], training, generator(7, 1, "shuffling", k))
+        torch.testing.assert_close(best[k], expected, rtol=1e-3, atol=1e-4)
+        for p, q in zip(stack.parameters(), single.parameters(), strict=True):
+            torch.testing.assert_close(p[k], q[0], rtol=1e-2, atol=1e-3)
+
+
+def test_learns() -> None:
+    stack, data = make_stack(1), make_data(0)
+    before = (stack(data.X_valid[None])[0] - data.y_valid).square().mean().sqrt()
+    epochs: list[int] = []
+    best = train(stack, [data], Training(n_epochs=60, batch_size=32), [generator(0, 0, "shuffling")], epochs.append)
+    assert best[0] < 0.6 * before
+    assert epochs == list(range(1, 61))
+    torch.testing.assert_close((stack(data.X_valid[None])[0] - data.y_valid).square().mean().sqrt(), best[0])
+
+
+def test_batch_larger_than_the_training_set() -> None:
+    stack, data = make_stack(1), make_data(0)
+    assert torch.isfinite(train(stack, [data], Training(n_epochs=2, batch_size=256), [generator(0, 0, "shuffling")]))
+
+
+def test_divergence_shows_as_infinity() -> None:
+    data = make_data(0)
+    data.y[0] = torch.nan
+    stack = make_stack(1)
+    best = train(stack, [data], Training(n_epochs=2, batch_size=70), [generator(0, 0, "shuffling")])
+    assert best.tolist() == [torch.inf]
+
+
+def test_generators_depend_on_everything_but_the_method() -> None:
+    numbers = {
+        torch.rand((), generator=generator(*key)).item()
+        for key in [
+            (0, 0, "shuffling"),
+            (1, 0, "shuffling"),
+            (0, 1, "shuffling"),
+            (0, 0, "selection"),
+            (0, 0, "shuffling", 1),
+        ]
+    }
+    assert len(numbers) == 5
+    assert torch.rand((), generator=generator(0, 0, "shuffling")).item() in numbers
+
+
+def test_messages() -> None:
+    with pytest.raises(BenchmarkError, match=r"activation 'tanh' is unknown; valid: relu, silu"):
+        Training(activation="tanh")
+    with pytest.raises(BenchmarkError, match=r"training\.n_epochs must be greater than 0, got 0"):
+        Training(n_epochs=0)
