@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -67,13 +68,13 @@ def draw_figures(frame: pd.DataFrame, name: str, *, all_methods: bool) -> Iterat
 
     Raises ResultsError if the records do not suffice for any of them; those for which they do are drawn.
     """
+    draws: list[Callable[[], Iterator[Drawn]]]
     if name in ACROSS_TASKS:
-        parts = [(str(experiment), "") for experiment in frame["experiment"].unique()]
-        draws = [lambda e=e: ACROSS_TASKS[name](frame, e, all_methods) for e, _ in parts]  # type: ignore[misc]
+        draws = [partial(ACROSS_TASKS[name], frame, str(e), all_methods) for e in frame["experiment"].unique()]
     else:
-        slices = [Slice(e, t, part, all_methods) for (e, t), part in frame.groupby(GROUP, observed=True)]
-        draws = [lambda part=part: PER_TASK[name](part) for part in slices]  # type: ignore[misc]
-    reasons = []
+        parts = frame.groupby(GROUP, observed=True)
+        draws = [partial(PER_TASK[name], Slice(str(e), str(t), part, all_methods)) for (e, t), part in parts]
+    reasons: list[str] = []
     for draw in draws:
         try:
             yield from draw()

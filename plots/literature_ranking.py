@@ -15,11 +15,11 @@ def draw() -> Figure:
     for axes, name in zip(figure.subplots(1, len(PUBLISHED_R2)), PUBLISHED_R2, strict=True):
         table = load_published(name)
         rows = table[table["method"].isin(list(LITERATURE))].sort_values("log_rmse", ascending=False)
-        for place, row in enumerate(rows.itertuples()):
-            bar = {"xerr": row.log_rmse_stderr, "fmt": "o", "color": colour_of(row.method), "capsize": 2}
-            axes.errorbar(row.log_rmse, place, **bar, label=LITERATURE[row.method])
+        for place, row in enumerate(rows.to_dict("records")):
+            bar = {"xerr": row["log_rmse_stderr"], "fmt": "o", "color": colour_of(row["method"]), "capsize": 2}
+            axes.errorbar(row["log_rmse"], place, **bar, label=LITERATURE[row["method"]])
             text = {"textcoords": "offset points", "xytext": (-6, 3), "ha": "right", "fontsize": 7}
-            axes.annotate(f"{row.log_rmse:.3f}", (row.log_rmse, place), **text)
+            axes.annotate(f"{row['log_rmse']:.3f}", (row["log_rmse"], place), **text)
         axes.axvline(rows.set_index("method")["log_rmse"]["random"], color="#000000", linestyle="--", linewidth=0.8)
         axes.set_yticks(range(len(rows)), [LITERATURE[method] for method in rows["method"]])
         axes.set(title=name, xlabel="mean log RMSE", ylim=(-0.6, len(rows) - 0.3))

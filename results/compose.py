@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pandas as pd
 
@@ -70,12 +71,12 @@ def _makers(frame: pd.DataFrame, metric: str, reference: str) -> Iterator[tuple[
     for _, part in frame.groupby(GROUP, observed=True):
         request = Request(part, metric, reference)
         for name, make in TABLES.items():
-            yield name, lambda make=make, request=request: _in_place(make(request), request)  # type: ignore[misc]
+            yield name, partial(_make_named, make, request)
     yield PREDICTION, lambda: [prediction_table(frame)]
 
 
-def _in_place(tables: list[Table], request: Request) -> list[Table]:
-    return [replace(table, name=f"{request.experiment}_{request.task}_{table.name}") for table in tables]
+def _make_named(make: Callable[[Request], list[Table]], request: Request) -> list[Table]:
+    return [replace(table, name=f"{request.experiment}_{request.task}_{table.name}") for table in make(request)]
 
 
 def published_tables() -> list[Table]:

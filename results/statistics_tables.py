@@ -25,13 +25,13 @@ def paired_table(frame: pd.DataFrame, metric: str, reference: str, title: str, n
     )
     rows = tuple(
         (
-            Cell(str(row.method)),
-            Cell(row.difference),
-            Cell(row.low),
-            Cell(row.high),
-            Cell(100 * float(np.expm1(row.difference)), digits=1),
+            Cell(row["method"]),
+            Cell(row["difference"]),
+            Cell(row["low"]),
+            Cell(row["high"]),
+            Cell(100 * float(np.expm1(row["difference"])), digits=1),
         )
-        for row in paired_differences(frame, metric, reference).itertuples()
+        for row in paired_differences(frame, metric, reference).to_dict("records")
     )
     resampled = "intervals: percentile bootstrap over the splits within each data set; data sets count as fixed"
     return Table(f"paired_{metric}", title, columns, rows, notes=(resampled, *notes))
@@ -80,13 +80,13 @@ def comparison_table(frame: pd.DataFrame, metric: str, title: str, notes: tuple[
     )
     rows = tuple(
         (
-            Cell(row.method),
-            Cell(row.ours, row.ours_stderr),
-            Cell(row.published, row.published_stderr),
-            Cell(row.stderrs, digits=1),
-            Cell(row.verdict),
+            Cell(row["method"]),
+            Cell(row["ours"], row["ours_stderr"]),
+            Cell(row["published"], row["published_stderr"]),
+            Cell(row["stderrs"], digits=1),
+            Cell(row["verdict"]),
         )
-        for row in comparison.itertuples()
+        for row in comparison.to_dict("records")
     )
     order = (
         f"Spearman's rank correlation of our {METRIC_NAMES[metric]} with the published one over {len(comparison)} "
@@ -115,11 +115,11 @@ def prediction_table(frame: pd.DataFrame) -> Table:
     )
     rows = tuple(
         (
-            Cell(str(row.dataset)),
-            *(Cell(getattr(row, name)) for name, _ in columns[1:-1]),
-            Cell(_pays(row.low, row.high)),
+            Cell(str(row["dataset"])),
+            *(Cell(row[name]) for name, _ in columns[1:-1]),
+            Cell(_pays(row["low"], row["high"])),
         )
-        for row in predictions.itertuples()
+        for row in predictions.to_dict("records")
     )
     published = ", ".join(f"{value} ({name})" for name, value in PUBLISHED_R2.items())
     notes = (
