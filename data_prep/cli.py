@@ -85,8 +85,10 @@ def _run(arguments: list[str]) -> int:
                 prepare(dataset, data, overwrite=options.overwrite, progress=progress)
             except DataError as error:
                 failures[dataset.name] = str(error)
-    check = verified if options.verify else status_of
-    states = [check(dataset, data, progress) for dataset in datasets]
+    if options.verify:
+        states = [verified(dataset, data, progress) for dataset in datasets]
+    else:
+        states = [status_of(dataset, data) for dataset in datasets]
     print_status(states, data)
     for message in failures.values():
         print(f"error: {message}", file=sys.stderr)

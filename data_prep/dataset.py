@@ -142,7 +142,7 @@ class DataSet:
         for field in ("addresses", "servers", "mirrors"):  # where the bytes come from does not change them
             recipe["source"].pop(field, None)
         recipe["source"]["kind"] = type(self.source).__name__
-        return _as_plain(recipe)
+        return {key: _as_plain(value) for key, value in recipe.items()}
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:

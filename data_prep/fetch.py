@@ -142,7 +142,7 @@ class _Bar:
 def _worth_another_try(error: Exception) -> bool:
     """Whether the same address may answer better in a moment."""
     if isinstance(error, requests.HTTPError):
-        return error.response.status_code in _TRY_AGAIN
+        return error.response is not None and error.response.status_code in _TRY_AGAIN
     if isinstance(error, requests.ConnectTimeout):
         return False
     if isinstance(error, requests.ConnectionError):
@@ -158,7 +158,7 @@ def _never_connected(error: requests.ConnectionError) -> bool:
 
 def _reason(error: Exception) -> str:
     """A failure in a few words, without the Python objects that requests puts into its messages."""
-    if isinstance(error, requests.HTTPError):
+    if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"the server answers {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.Timeout) or "Read timed out" in str(error):  # the second while bytes arrive
         return "the server does not answer in time"

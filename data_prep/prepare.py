@@ -61,14 +61,18 @@ def prepare(
     what the description says.
     """
     progress = progress or ConsoleProgress()
-    prepared = None if overwrite else _current(dataset, data)
-    if prepared is None:
-        with _lock(dataset.name, data, progress):
-            # Another process may have done it while this one waited.
-            prepared = None if overwrite else _current(dataset, data)
-            if prepared is None:
-                _make(dataset, data, progress, patience)
-                prepared = load_prepared(data, dataset.name)
+    try:
+        prepared = None if overwrite else _current(dataset, data)
+        if prepared is None:
+            with _lock(dataset.name, data, progress):
+                # Another process may have done it while this one waited.
+                prepared = None if overwrite else _current(dataset, data)
+                if prepared is None:
+                    _make(dataset, data, progress, patience)
+                    prepared = load_prepared(data, dataset.name)
+    except OSError as error:
+        where = error.filename or prepared_folder(data, dataset.name)
+        raise DataError(f"data set {dataset.name}: {where}: {error.strerror or error}") from error
     if text := mismatch(dataset, prepared.meta):
         progress.note(f"warning: data set {dataset.name}: {text}")
     return prepared
@@ -176,6 +180,9 @@ def _make(dataset: DataSet, data: Path, progress: Progress, patience: Patience) 
 
 def _swap_in(aside: Path, folder: Path) -> None:
     """Put a finished folder in its place; a set that stood there goes only when the new one is complete."""
+    for path in aside.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
     old = _old(folder)
     if folder.exists():
         folder.rename(old)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,8 +45,11 @@ def held_raw_file(path: Path, address: str | None) -> RawFile:
                 f"the file to have it fetched anew, or, if you replaced it on purpose, remove {record.name}"
             )
     else:
-        with contextlib.suppress(PermissionError):
+        try:
             aside = record.with_name(f".{record.name}.tmp")
             aside.write_text(f"{sha256}  {path.name}\n", "utf-8")
             aside.replace(record)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
     return RawFile(path.name, sha256, path.stat().st_size, address)

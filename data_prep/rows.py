@@ -6,7 +6,6 @@ gather the rows that are kept. So memory grows with the kept rows, not with the 
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,21 +63,23 @@ def kept_rows(name: str, table: Table, columns: Columns, progress: Progress) -> 
 def _survey(name: str, table: Table, columns: Columns, progress: Progress) -> _Survey:
     complete: list[NDArray[np.bool_]] = []
     text: set[int] = set(columns.categorical)
-    n_missing: Counter[int] = Counter()
+    n_missing = np.zeros(len(columns.used), dtype=np.int64)
     with progress.task(f"{name}: looking through the table", table.size, table.unit) as advance:
         for chunk in table.chunks(columns.used, None):
             if chunk.frame.empty:  # no value says of which type it is
                 continue
             text |= {i for i in columns.used if not _holds_numbers(chunk.frame[i])}
-            present = _coerced(chunk.frame, columns.numeric).notna()
-            n_missing.update((~present).sum().to_dict())
-            complete.append(present.to_numpy().all(axis=1))
+            present = _coerced(chunk.frame, columns.numeric).notna().to_numpy(dtype=bool)
+            n_missing += (~present).sum(axis=0)
+            complete.append(np.logical_and.reduce(present, axis=1))
             advance(chunk.done)
     for i in columns.targets:
         if i in text - columns.numeric:
             raise DataError(f"data set {name}: the target {table.columns[i]!r} holds text; the target must be a number")
     if not any(part.any() for part in complete):
-        worst = ", ".join(f"{table.columns[i]!r} ({count:,})" for i, count in n_missing.most_common(5) if count)
+        most = [columns.used[j] for j in np.argsort(-n_missing, kind="stable")[:5]]
+        counts = dict(zip(columns.used, n_missing.tolist(), strict=True))
+        worst = ", ".join(f"{table.columns[i]!r} ({counts[i]:,})" for i in most if counts[i])
         raise DataError(
             f"data set {name}: no row without a missing value; most are missing in {worst or 'an empty table'}. "
             "Add such columns to `drop`, or check `separator` and `header`"
@@ -113,9 +114,10 @@ def _holds_numbers(column: pd.Series) -> bool:
 
 def _coerced(frame: pd.DataFrame, numeric: frozenset[int]) -> pd.DataFrame:
     """The frame with the given columns as numbers, NaN where a value is none."""
-    numbers = {
-        i: pd.to_numeric(frame[i], errors="coerce").astype(np.float64)
-        for i in numeric.intersection(frame.columns)
-        if not _holds_numbers(frame[i])
-    }
-    return pd.DataFrame({i: numbers.get(i, frame[i]) for i in frame.columns}) if numbers else frame
+    words = [i for i in numeric if i in frame.columns and not _holds_numbers(frame[i])]
+    if not words:
+        return frame
+    coerced = frame.copy()
+    for i in words:
+        coerced[i] = pd.to_numeric(frame[i], errors="coerce").astype(np.float64)
+    return coerced

@@ -40,7 +40,7 @@ class State:
     prepared: PreparedData | None = None
 
 
-def status_of(dataset: DataSet, data: Path, progress: Progress) -> State:
+def status_of(dataset: DataSet, data: Path) -> State:
     """How the set stands, judged from meta.json and the files' sizes."""
     if not prepared_folder(data, dataset.name).is_dir():
         remark = f"not prepared; {_raw_remark(dataset, data)}"
@@ -59,7 +59,7 @@ def status_of(dataset: DataSet, data: Path, progress: Progress) -> State:
 
 def verified(dataset: DataSet, data: Path, progress: Progress) -> State:
     """How the set stands after all its files, raw and prepared, were read and compared with their hashes."""
-    state = status_of(dataset, data, progress)
+    state = status_of(dataset, data)
     progress.note(f"{dataset.name}: verifying")
     try:
         folder = raw_folder(data, dataset.name)

@@ -162,7 +162,7 @@ def read_meta(folder: Path, command: str) -> Meta:
 def _open_array(path: Path, shape: tuple[int, ...], command: str) -> NDArray[np.float32]:
     remedy = f"run `{command} overwrite=true` to prepare anew"
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: np.memmap[Any, np.dtype[np.float32]] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path}: damaged ({error}); {remedy}") from error
     if array.shape != shape or array.dtype != np.float32 or path.stat().st_size != array.offset + array.nbytes:

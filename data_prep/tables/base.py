@@ -10,7 +10,7 @@ import pandas as pd
 
 Unit = Literal["bytes", "rows"]
 
-_CHUNK_BYTES = 1 << 26
+_CHUNK_BYTES = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,5 @@ class Table(Protocol):
 
 
 def chunk_rows(n_columns: int) -> int:
-    """Rows per chunk, so that a chunk of float64 takes some 64 MiB."""
+    """Rows per chunk, so that a chunk of float64 takes some 16 MiB."""
     return max(1024, _CHUNK_BYTES // (8 * max(1, n_columns)))
-
-
-def as_text(column: pd.Series) -> pd.Series:
-    """Values as text, missing ones as NaN."""
-    return column.astype(object).map(str, na_action="ignore")

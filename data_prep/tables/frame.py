@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import scipy.io
 
@@ -33,9 +34,12 @@ def matlab_table(path: Path, variable: str) -> FrameTable:
     """The matrix `variable` of a MATLAB file. Raises DataError if the file or the variable is not there."""
     try:
         contents = scipy.io.loadmat(path, variable_names=[variable])
-    except (OSError, ValueError, NotImplementedError, TypeError) as error:
+    except Exception as error:  # damaged bytes lead scipy into errors of many kinds
         raise DataError(f"{path}: not a readable MATLAB file ({error})") from error
     if variable not in contents:
         found = ", ".join(name for name, *_ in scipy.io.whosmat(path)) or "none"
         raise DataError(f"{path}: no variable {variable!r}; found: {found}")
-    return FrameTable(pd.DataFrame(contents[variable]))
+    matrix = contents[variable]
+    if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or matrix.dtype.kind not in "fiu":
+        raise DataError(f"{path}: the variable {variable!r} is no matrix of numbers")
+    return FrameTable(pd.DataFrame(matrix.astype(np.float64)))

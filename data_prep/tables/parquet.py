@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_prep.errors import DataError
-from data_prep.tables.base import Chunk, Unit, as_text, chunk_rows
+from data_prep.tables.base import Chunk, Unit, chunk_rows
 
 
 class ParquetTable:
@@ -64,14 +64,13 @@ class ParquetTable:
 
 
 def _is_number(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    return any(is_kind(kind) for is_kind in (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal))
 
 
 def _is_words(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-        return _is_words(kind) or _is_number(kind)
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_boolean(kind)
+        return _is_words(kind.value_type) or _is_number(kind.value_type)
+    return any(is_kind(kind) for is_kind in (pa.types.is_string, pa.types.is_large_string, pa.types.is_boolean))
 
 
 def _numbers(column: pa.Array) -> pd.Series:
@@ -79,4 +78,6 @@ def _numbers(column: pa.Array) -> pd.Series:
 
 
 def _words(column: pa.Array) -> pd.Series:
-    return as_text(column.to_pandas())
+    """Text by pyarrow's casts, so that a whole number reads the same whether or not its chunk has missing values."""
+    values = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+    return pd.Series(values.cast(pa.string()).to_pandas())

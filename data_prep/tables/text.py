@@ -47,14 +47,14 @@ class TextTable:
     def _first_line(self) -> list[str]:
         try:
             with self._blob.open() as stream, _decoded(stream) as lines:
-                options = {"header": None, "nrows": 1, "dtype": str, "keep_default_na": False}
-                return pd.read_csv(lines, sep=self._separator, **options).iloc[0].tolist()
+                first = pd.read_csv(lines, sep=self._separator, header=None, nrows=1, dtype=str, keep_default_na=False)
+                return [str(name) for name in first.iloc[0]]
         except (ValueError, IndexError) as error:
             raise DataError(f"{self._blob}: not a table of separated values ({error})") from error
 
 
 @contextmanager
-def _decoded(stream: BinaryIO) -> Iterator[io.TextIOBase]:
+def _decoded(stream: BinaryIO) -> Iterator[io.TextIOWrapper]:
     yield io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
 
 

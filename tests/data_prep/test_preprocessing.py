@@ -174,3 +174,21 @@ def test_what_cannot_be_prepared(
     assert message in str(caught.value)
     assert "data set own" in str(caught.value)
     assert not list((tmp_path / "prepared").glob("[!.]*"))
+
+
+def test_whole_numbers_as_categories_with_missing_values_in_some_chunks(
+    tmp_path: Path, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A missing value must not turn the 3 of its chunk into another category than the 3 of the next."""
+    monkeypatch.setattr(base, "_CHUNK_BYTES", 1)
+    frame = pd.concat([frame] * 30, ignore_index=True)
+    frame["c"] = pd.array(np.resize([1, 2, 3], len(frame)), dtype="Int64")
+    frame.loc[5, "c"] = pd.NA
+    names = set()
+    for suffix in ("csv", "parquet"):
+        path = tmp_path / f"own.{suffix}"
+        frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
+        prepared = prepare(own(path, categorical="c"), tmp_path / suffix, progress=Silent())
+        assert prepared.meta.n == len(frame) - 1
+        names.add(prepared.feature_names)
+    assert names == {("a", "b", "c=1", "c=2", "c=3", "c=missing")}
