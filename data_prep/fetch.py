@@ -21,6 +21,7 @@ import urllib3.exceptions
 
 from data_prep.errors import DataError
 from data_prep.progress import Advance, Progress
+from data_prep.rawfile import checked_sha256, hash_file
 
 T = TypeVar("T")
 
@@ -65,7 +66,8 @@ class Fetcher:
     def fetch(self, addresses: Sequence[str], check: Callable[[Path], T], file_name: str | None = None) -> Fetched[T]:
         """Fetch one file from the first address that gives it.
 
-        check: called with the file before it is put in place; a DataError means that the content is wrong.
+        check: called with the file before it is put in place; a DataError means that the content is wrong, as it is
+            when another hash is recorded for a file of that name.
         file_name: its name in the folder; None takes the one of the address.
 
         Raises FetchError if no address gives the file.
@@ -86,6 +88,7 @@ class Fetcher:
                     try:
                         self._transfer(address, path)
                         checked = check(path)
+                        checked_sha256(path, hash_file(self.folder / path.name))
                     except (requests.RequestException, DataError, OSError) as error:
                         path.unlink(missing_ok=True)
                         failures[address] = _reason(error)

@@ -53,7 +53,7 @@ class ConsoleProgress:
         """Show a bar, or lines, until the block ends."""
         if self._console.is_terminal:
             bars = Bars(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 TextColumn("{task.fields[amount]}"),
                 TimeRemainingColumn(),

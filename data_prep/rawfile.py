@@ -29,27 +29,39 @@ def hash_file(path: Path) -> Path:
     return path.with_name(f"{path.name}.sha256")
 
 
+def checked_sha256(path: Path, record: Path) -> str:
+    """The sha256 of the file at `path`. Raises DataError if `record` says that it was another one."""
+    sha256 = sha256_of_files(path)
+    if record.is_file():
+        recorded = record.read_text("utf-8").split()[:1]
+        if recorded != [sha256]:
+            raise DataError(f"{path}: its sha256 is {sha256}, but {record} says {' '.join(recorded) or 'nothing'}")
+    return sha256
+
+
 def held_raw_file(path: Path, address: str | None) -> RawFile:
     """The raw file at `path`, of the same content as ever.
 
     The first time its hash is recorded beside it; in a folder that cannot be written to it is simply used.
     Raises DataError if another hash is recorded.
     """
-    sha256 = sha256_of_files(path)
     record = hash_file(path)
-    if record.is_file():
-        recorded = record.read_text("utf-8").split()[:1]
-        if recorded != [sha256]:
-            raise DataError(
-                f"{path}: its sha256 is {sha256}, but {record.name} says {' '.join(recorded) or 'nothing'}. Remove "
-                f"the file to have it fetched anew, or, if you replaced it on purpose, remove {record.name}"
-            )
-    else:
-        try:
-            aside = record.with_name(f".{record.name}.tmp")
-            aside.write_text(f"{sha256}  {path.name}\n", "utf-8")
-            aside.replace(record)
-        except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
-                raise
+    try:
+        sha256 = checked_sha256(path, record)
+    except DataError as error:
+        raise DataError(
+            f"{error}. Remove the file to have it fetched anew, or, if you replaced it on purpose, remove {record.name}"
+        ) from error
+    if not record.exists():
+        _record(record, f"{sha256}  {path.name}\n")
     return RawFile(path.name, sha256, path.stat().st_size, address)
+
+
+def _record(record: Path, text: str) -> None:
+    try:
+        aside = record.with_name(f".{record.name}.tmp")
+        aside.write_text(text, "utf-8")
+        aside.replace(record)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise

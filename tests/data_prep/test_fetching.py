@@ -156,3 +156,11 @@ def test_the_first_hash_is_held(server: LocalServer, impatient: Patience, tmp_pa
     with pytest.raises(DataError, match=r"road\.zip\.sha256 says .* Remove the file"):
         prepare(road(address), tmp_path, overwrite=True, progress=Silent(), patience=impatient)
     np.testing.assert_array_equal(prepare(road(address), tmp_path, progress=Silent()).X, first.X)
+
+    path.unlink()  # as the message says; what comes now is held to the first hash, too
+    server.add("/a/road.zip", ok(changed.zip()))
+    mirror = server.add("/b/road.zip", ok(GOOD))
+    with pytest.raises(DataError, match=r"road\.zip\.sha256 says"):
+        prepare(road(address), tmp_path, overwrite=True, progress=Silent(), patience=impatient)
+    third = prepare(road(address, mirror), tmp_path, overwrite=True, progress=Silent(), patience=impatient)
+    assert third.data_hash == first.data_hash

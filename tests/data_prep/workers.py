@@ -17,7 +17,7 @@ from data_prep.progress import Silent
 
 
 def context() -> ForkServerContext:
-    """Processes forked from a server that has imported the slow libraries, so that they start soon and share nothing."""
+    """Processes forked from a server that has imported the slow libraries; they start soon and share nothing."""
     made = multiprocessing.get_context("forkserver")
     made.set_forkserver_preload(["pandas", "pooch", "pyarrow.parquet", "scipy.io"])
     return made
