@@ -35,7 +35,7 @@ def _work(options: DictConfig) -> None:
     tables = compose_tables(load_chosen(options), wanted, options.metric, options.reference, left_out)
     standalone = [table for make in STANDALONE.values() for table in make()] if wanted == "all" else []
     _deliver(tables + standalone, form, options.output)
-    for reason in left_out or []:
+    for reason in dict.fromkeys(left_out or []):
         print(f"left out: {reason}", file=sys.stderr)
 
 

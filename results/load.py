@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -115,7 +114,7 @@ def _check_place(record: RunRecord, path: Path, folder: Path) -> None:
 
 
 def _append_rows(rows: dict[str, list[object]], record: RunRecord, mark: str) -> None:
-    run = {**asdict(record.provenance), "fingerprint": mark, "complete": record.complete}
+    run = {**vars(record.provenance), "fingerprint": mark, "complete": record.complete}
     run |= {key: getattr(record, key) for key in RUN_KEYS}
     training = record.config.get("training", {})
     run["training"] = ", ".join(f"{key}={value}" for key, value in training.items() if key != "_target_")

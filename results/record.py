@@ -19,7 +19,7 @@ from typing import Any
 
 FORMAT_VERSION = 1
 METRICS = ("mae", "rmse", "q95", "q99", "maxe")
-_INDICES = re.compile(r'"indices": \[[\d,\s]*\]')
+_INDICES = re.compile(r'"indices": \[[^\]]*\]')
 
 
 class RecordError(ValueError):
