@@ -1,0 +1,159 @@
+"""python -m benchmark as people type it, in processes of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmark.choices import check_choices
+from benchmark.errors import BenchmarkError
+
+ROOT = Path(__file__).resolve().parents[2]
+SHORT = ["training.n_epochs=2", "task.n_valid=64", "transform.rp.n_features=16", "n_threads=1"]
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("command-line")
+    return {**os.environ, "BMDAL_DATA": str(folder / "data"), "OMP_NUM_THREADS": "1"}
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "benchmark", *arguments]
+
+
+def run(environment: dict[str, str], runs: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments, f"paths.runs={runs}"),
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def measured(runs: Path) -> dict[str, str]:
+    """All records, as text, without times."""
+    records = {}
+    for path in sorted(runs.rglob("split-*.json")):
+        record = json.loads(path.read_text())
+        del record["provenance"]
+        record["rounds"] = [{k: v for k, v in r.items() if not k.endswith("seconds")} for r in record["rounds"]]
+        records[str(path.relative_to(runs))] = json.dumps(record)
+    return records
+
+
+def test_override_people_type_and_again(environment: dict[str, str], tmp_path: Path) -> None:
+    """Two folders, equal metrics and indices; the same command again does nothing."""
+    arguments = ["dataset=friedman", "task.n_rounds=2", "splits=[0,1]", *SHORT]
+    done = run(environment, tmp_path / "a", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "2 run(s) complete, 0 of them before" in done.stdout
+    assert "split 1, round 2/2, 768 training points, RMSE" in done.stderr
+    run(environment, tmp_path / "b", *arguments)
+    assert measured(tmp_path / "a") == measured(tmp_path / "b")
+    assert sorted(measured(tmp_path / "a")) == [
+        f"default/friedman/256x2/lcmd-tp_grad_rp-16/split-{s}.json" for s in (0, 1)
+    ]
+    again = run(environment, tmp_path / "a", *arguments)
+    assert "2 run(s) complete, 2 of them before" in again.stdout
+    assert "round" not in again.stderr
+
+
+def test_sweep_over_parts(environment: dict[str, str], tmp_path: Path) -> None:
+    done = run(
+        environment, tmp_path, "-m", "selection=lcmd,random", "kernel=grad,ll", "transform=rp-512", "mode=auto",
+        "task.n_rounds=1", *SHORT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.parent.name for path in tmp_path.rglob("split-0.json")) == [
+        "lcmd-tp_grad_rp-16",
+        "lcmd-tp_ll_rp-16",
+        "random",
+    ]
+
+
+def test_killed_in_the_middle_and_started_again(environment: dict[str, str], tmp_path: Path) -> None:
+    """SIGKILL in round 3; the record is then that of an unbroken run."""
+    arguments = ["task.n_rounds=4", *SHORT, "training.n_epochs=12"]
+    assert run(environment, tmp_path / "unbroken", *arguments).returncode == 0
+    partial = tmp_path / "broken/default/friedman/256x4/lcmd-tp_grad_rp-16/split-0.partial.json"
+    with subprocess.Popen(
+        command(*arguments, f"paths.runs={tmp_path / 'broken'}"), env=environment, cwd=ROOT, stderr=subprocess.DEVNULL
+    ) as process:
+        deadline = time.monotonic() + 240
+        while not (partial.exists() and len(json.loads(partial.read_text())["rounds"]) == 3):
+            assert process.poll() is None, "the run ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+    assert partial.exists()
+    assert not partial.with_name("split-0.json").exists()
+    resumed = run(environment, tmp_path / "broken", *arguments)
+    assert resumed.returncode == 0
+    assert "round 2/4" not in resumed.stderr
+    assert measured(tmp_path / "broken") == measured(tmp_path / "unbroken")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["method=lcmd-tp_gradd_rp-512"], "unknown kernel 'gradd'. Did you mean 'grad'? Valid: grad, linear, ll"),
+        (["selection=fw", "kernel=nngp", "transform=none"], "'fw' needs an explicit feature matrix"),
+        (["selection=maxdiag", "mode=TP"], "'maxdiag' was given mode 'TP'; it has none, leave it out"),
+        (
+            ["method=random", "kernel=ll"],
+            "method=random stands for kernel, transform, selection, mode; leave out kernel",
+        ),
+        (["task.batch_size=40000"], "the data set has 32615 points beside the test set"),
+        (["task.n_valid=99999"], "99999 validation"),
+        (["splits=[0,0]"], "splits must be distinct numbers"),
+        (["device=gpu"], "device=gpu is unknown; valid: auto, cpu, cuda"),
+    ],
+)
+def test_refused_before_training(
+    environment: dict[str, str], tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    done = run(environment, tmp_path, *arguments)
+    assert done.returncode == 2
+    assert "error: " in done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.rglob("*.json"))
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("dataset=fridman", r"unknown dataset 'fridman'\. Did you mean 'friedman'\? Valid: .*sgemm"),
+        ("kernel=gard,ll", r"unknown kernel 'gard'\. Did you mean 'grad'\?"),
+        ("task=256x5", "unknown task '256x5'.*Valid: .*256x16"),
+        ("+experiment=relou", "unknown experiment 'relou'"),
+    ],
+)
+def test_misspelt_choices(argument: str, message: str) -> None:
+    if not (ROOT / "conf" / argument.split("=")[0].lstrip("+")).is_dir():
+        pytest.skip("no such group yet")
+    with pytest.raises(BenchmarkError, match=message):
+        check_choices(["-m", argument], ROOT / "conf")
+
+
+def test_good_choices_and_other_arguments_pass() -> None:
+    check_choices(
+        ["-m", "dataset=fried,sgemm", "training.n_epochs=3", "splits=[0,1]", "task=256x4", "a=b=c"], ROOT / "conf"
+    )
+
+
+def test_help(environment: dict[str, str], tmp_path: Path) -> None:
+    done = run(environment, tmp_path, "--help")
+    assert done.returncode == 0
+    assert "python -m benchmark dataset=sgemm method=lcmd-tp_grad_rp-512" in done.stdout
+    assert "selection: bait-f, bait-fb, fw, kmeanspp, lcmd" in done.stdout
