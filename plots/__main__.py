@@ -8,6 +8,8 @@ from pathlib import Path
 
 import matplotlib
 from omegaconf import DictConfig
+from rich.console import Console
+from rich.progress import track
 
 from plots.errors import PlotError
 from plots.figures import FIGURES, STANDALONE, Drawn, draw_figures
@@ -24,14 +26,15 @@ def main(arguments: list[str]) -> int:
 
 def _work(options: DictConfig) -> None:
     wanted = check_choice("figure", options.figure, [*FIGURES, "all"])
+    if options.report:
+        report = Path(options.paths.figures) / "report.html"
+        with matplotlib.rc_context(STYLE):
+            write_report(load_chosen(options), report, all_methods=options.method is not None)
+        print(f"written: {report.resolve()}")
+        return
     if options.usetex:
         require_tex()
     with matplotlib.rc_context({**STYLE, "text.usetex": bool(options.usetex)}):
-        if options.report:
-            report = Path(options.paths.figures) / "report.html"
-            write_report(load_chosen(options), report, all_methods=options.method is not None)
-            print(f"written: {report.resolve()}")
-            return
         for drawn in _draw(options, wanted):
             if options.usetex:
                 escape_for_tex(drawn.figure)
@@ -43,7 +46,8 @@ def _work(options: DictConfig) -> None:
 def _draw(options: DictConfig, wanted: str) -> Iterator[Drawn]:
     names = list(FIGURES) if wanted == "all" else [wanted]
     frame = load_chosen(options) if set(names) - set(STANDALONE) else None
-    for name in names:
+    console = Console()
+    for name in track(names, "drawing", console=console, transient=True, disable=not console.is_terminal):
         if name in STANDALONE:
             yield Drawn(name, STANDALONE[name]())
             continue

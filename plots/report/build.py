@@ -21,7 +21,7 @@ from results.errors import ResultsError
 from results.methods import RANDOM
 from results.overview import overview_table
 from results.record import write_text_atomically
-from results.render import Table
+from results.render import Cell, Table
 
 _HERE = Path(__file__).parent
 _DEVIATIONS = _HERE.parent.parent / "docs" / "deviations.md"
@@ -67,9 +67,17 @@ def write_report(frame: pd.DataFrame, path: Path, *, all_methods: bool) -> None:
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         style=(_HERE / "page.css").read_text(encoding="utf-8"),
         script=(_HERE / "page.js").read_text(encoding="utf-8"),
-        deviations=_DEVIATIONS.read_text(encoding="utf-8") if _DEVIATIONS.exists() else "",
+        deviations=_deviations_table(_DEVIATIONS.read_text(encoding="utf-8")),
     )
     write_text_atomically(path, page)
+
+
+def _deviations_table(text: str) -> Table:
+    """The table of the page of known deviations, which is Markdown."""
+    lines = [line.strip().strip("|").replace("`", "").split("|") for line in text.splitlines() if line.startswith("|")]
+    head, _, *rows = [[cell.strip() for cell in line] for line in lines]
+    columns = tuple((name, name) for name in head)
+    return Table("deviations", "Where they differ", columns, tuple(tuple(map(Cell, row)) for row in rows))
 
 
 def _task_section(experiment: str, task: str, part: pd.DataFrame, all_methods: bool) -> Section:
