@@ -8,6 +8,8 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from hydra.utils import instantiate
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from data_prep.dataset import DataSet
 from data_prep.errors import DataError
@@ -34,9 +36,8 @@ def load_dataset(name: str, conf: Path = CONF) -> DataSet:
     try:
         with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
             dataset = instantiate(compose(overrides=[f"+dataset={name}"]).dataset)
-    except HydraException as error:
-        cause = error.__cause__ or error
-        raise DataError(f"{path}: {cause}") from error
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        raise DataError(f"{path}: {error.__cause__ or error}") from error
     if not isinstance(dataset, DataSet):
         raise DataError(f"{path}: must make a data set; begin it with `_target_: data_prep.DataSet`")
     if dataset.name != name:

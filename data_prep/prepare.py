@@ -170,6 +170,8 @@ def _make(dataset: DataSet, data: Path, progress: Progress, patience: Patience) 
                 seconds=round(time.monotonic() - started, 2),
                 prepared_at=datetime.now(UTC).isoformat(timespec="seconds"),
                 software={"python": platform.python_version(), **{p: version(p) for p in ("numpy", "pandas")}},
+                licence=dataset.licence,
+                citation=dataset.citation,
             ),
         )
         _swap_in(aside, folder)

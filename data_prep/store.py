@@ -50,6 +50,8 @@ class Meta:
     seconds: float
     prepared_at: str
     software: dict[str, str]
+    licence: str = ""
+    citation: str = ""
 
     @property
     def counts(self) -> Expected:

@@ -12,7 +12,8 @@ import arff
 
 from data_prep.blob import Blob
 from data_prep.errors import DataError
-from data_prep.tables.base import Chunk, Unit
+from data_prep.progress import Unit
+from data_prep.tables.base import Chunk
 from data_prep.tables.text import read_separated
 
 _LINES_PER_READ = 1000

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import pandas as pd
 
-Unit = Literal["bytes", "rows"]
+from data_prep.progress import Unit
 
 _CHUNK_BYTES = 1 << 24
 

@@ -10,7 +10,8 @@ import pandas as pd
 import scipy.io
 
 from data_prep.errors import DataError
-from data_prep.tables.base import Chunk, Unit
+from data_prep.progress import Unit
+from data_prep.tables.base import Chunk
 
 
 class FrameTable:

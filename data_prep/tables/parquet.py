@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_prep.errors import DataError
-from data_prep.tables.base import Chunk, Unit, chunk_rows
+from data_prep.progress import Unit
+from data_prep.tables.base import Chunk, chunk_rows
 
 
 class ParquetTable:

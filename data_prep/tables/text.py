@@ -14,7 +14,8 @@ import pandas as pd
 
 from data_prep.blob import Blob
 from data_prep.errors import DataError
-from data_prep.tables.base import Chunk, Unit, chunk_rows
+from data_prep.progress import Unit
+from data_prep.tables.base import Chunk, chunk_rows
 
 
 class TextTable:

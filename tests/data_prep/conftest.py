@@ -25,7 +25,7 @@ def server() -> Iterator[LocalServer]:
 @pytest.fixture
 def impatient() -> Patience:
     """Waits too short for people, long enough for this machine."""
-    return Patience(connect_seconds=5.0, read_seconds=0.5, waits=(0.0, 0.0, 0.0))
+    return Patience(connect_seconds=5.0, read_seconds=1.0, waits=(0.0, 0.0, 0.0))
 
 
 @pytest.fixture(autouse=True)

@@ -128,6 +128,8 @@ def test_no_such_file_or_format(name: str, tmp_path: Path) -> None:
         ("source: {_target_: data_prep.OpenML, id: 3}", "either `path` .* or `source`"),
         ("_target_: data_prep.OpenML", "houses.yaml"),
         ("target: []", "`target` names no column"),
+        ("target: ${nowhere}", "nowhere"),
+        ("target: [", "houses.yaml"),
     ],
 )
 def test_a_wrong_yaml_is_named(line: str, message: str, tmp_path: Path) -> None:
