@@ -29,8 +29,8 @@ def sources_of(experiment: str) -> list[str]:
 def batch_size_runs(frame: pd.DataFrame, experiment: str) -> CommonPart:
     """The common part of an experiment's runs over methods and batch sizes, with a column `batch_size`.
 
-    Of tasks with different totals of acquired labels the most frequent total counts. Random, whose errors do not
-    depend on the batch size, needs only one of the tasks.
+    Methods that have run with one batch size only are left out; random, whose errors do not depend on it, stays. Of
+    tasks with different totals of acquired labels the most frequent total counts.
 
     Raises PlotError for fewer than two batch sizes.
     """
@@ -40,11 +40,11 @@ def batch_size_runs(frame: pd.DataFrame, experiment: str) -> CommonPart:
     if not runs.empty:
         totals = runs[["task", "total"]].drop_duplicates()["total"]
         runs = runs[runs["total"] == totals.mode().iloc[0]]
-    acquiring = runs[runs["method"] != RANDOM]
-    if acquiring["batch_size"].nunique() < 2:
+    n_sizes = runs.groupby("method", observed=True)["batch_size"].nunique()
+    varied = [method for method in n_sizes.index[n_sizes > 1] if method != RANDOM]
+    if not varied:
         raise PlotError(f"{experiment}: records of one batch size only; the experiment batch_sizes has more")
-    complete = set(acquiring[acquiring["experiment"] == experiment]["method"].unique()) | {RANDOM}
-    runs = runs[runs["method"].isin(complete)]
+    runs = runs[runs["method"].isin([*varied, RANDOM])]
     return common_part(runs, columns=["method", "task"])
 
 

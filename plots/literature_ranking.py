@@ -23,6 +23,7 @@ def draw() -> Figure:
         axes.axvline(rows.set_index("method")["log_rmse"]["random"], color="#000000", linestyle="--", linewidth=0.8)
         axes.set_yticks(range(len(rows)), [LITERATURE[method] for method in rows["method"]])
         axes.set(title=name, xlabel="mean log RMSE", ylim=(-0.6, len(rows) - 0.3))
-        axes.margins(x=0.25)
+        spread = rows["log_rmse"].max() - rows["log_rmse"].min()
+        axes.set_xlim(rows["log_rmse"].min() - 0.35 * spread, rows["log_rmse"].max() + 0.1 * spread)
     figure.suptitle("Methods of the literature, as published: 256x16, 15 data sets, 20 splits; lower is better")
     return figure

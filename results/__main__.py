@@ -32,7 +32,14 @@ def _work(options: DictConfig) -> None:
         _deliver(STANDALONE[wanted](), form, options.output)
         return
     left_out: list[str] | None = [] if wanted == "all" else None
-    tables = compose_tables(load_chosen(options), wanted, options.metric, options.reference, left_out)
+    tables = compose_tables(
+        load_chosen(options),
+        wanted,
+        options.metric,
+        options.reference,
+        all_methods=options.method is not None,
+        left_out=left_out,
+    )
     standalone = [table for make in STANDALONE.values() for table in make()] if wanted == "all" else []
     _deliver(tables + standalone, form, options.output)
     for reason in dict.fromkeys(left_out or []):

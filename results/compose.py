@@ -31,6 +31,15 @@ class Request:
     frame: pd.DataFrame
     metric: str
     reference: str
+    all_methods: bool
+
+    @property
+    def selected(self) -> CommonPart:
+        """The common part of the methods that the paper selects, or of all if the user chose them."""
+        methods = list(self.frame["method"].unique())
+        if not self.all_methods:
+            methods = selected_methods(published_counterpart(self.frame), methods)
+        return common_part(self.frame[self.frame["method"].isin(methods)])
 
     @property
     def experiment(self) -> str:
@@ -49,13 +58,21 @@ class Request:
 
 
 def compose_tables(
-    frame: pd.DataFrame, wanted: str, metric: str, reference: str, left_out: list[str] | None = None
+    frame: pd.DataFrame,
+    wanted: str,
+    metric: str,
+    reference: str,
+    *,
+    all_methods: bool,
+    left_out: list[str] | None = None,
 ) -> list[Table]:
     """The wanted table, or `all`, of every (experiment, task) of the records.
 
+    Tables of selected methods show `all_methods` if asked to, otherwise those that the paper selects.
+
     Raises ResultsError if the records do not allow a table; with a list `left_out`, the reasons are appended to it.
     """
-    makers = [maker for name, maker in _makers(frame, metric, reference) if wanted in (name, "all")]
+    makers = [maker for name, maker in _makers(frame, metric, reference, all_methods) if wanted in (name, "all")]
     tables = []
     for make in makers:
         try:
@@ -67,9 +84,11 @@ def compose_tables(
     return tables
 
 
-def _makers(frame: pd.DataFrame, metric: str, reference: str) -> Iterator[tuple[str, Callable[[], list[Table]]]]:
+def _makers(
+    frame: pd.DataFrame, metric: str, reference: str, all_methods: bool
+) -> Iterator[tuple[str, Callable[[], list[Table]]]]:
     for _, part in frame.groupby(GROUP, observed=True):
-        request = Request(part, metric, reference)
+        request = Request(part, metric, reference, all_methods)
         for name, make in TABLES.items():
             yield name, partial(_make_named, make, request)
     yield PREDICTION, lambda: [prediction_table(frame)]
@@ -111,7 +130,7 @@ def _literature(request: Request) -> list[Table]:
 
 
 def _per_dataset(request: Request) -> list[Table]:
-    common = selected_part(request.frame)
+    common = request.selected
     tables = []
     for log in (True, False):
         for final in (False, True):
@@ -132,13 +151,13 @@ def _paired(request: Request) -> list[Table]:
 
 
 def _ranks(request: Request) -> list[Table]:
-    common = selected_part(request.frame)
+    common = request.selected
     title = f"Ranks by mean log {METRIC_NAMES[request.metric]} over data sets ({request.where})"
     return [ranks_table(common.frame, request.metric, title, coverage(common))]
 
 
 def _wins(request: Request) -> list[Table]:
-    common = selected_part(request.frame)
+    common = request.selected
     title = f"Wins, ties and losses by mean log {METRIC_NAMES[request.metric]} ({request.where})"
     return [wins_table(common.frame, request.metric, title, coverage(common))]
 
@@ -147,12 +166,6 @@ def _comparison(request: Request) -> list[Table]:
     common = common_part(request.frame)
     title = f"Beside the published {published_counterpart(request.frame)} numbers ({request.where})"
     return [comparison_table(common.frame, request.metric, title, coverage(common))]
-
-
-def selected_part(frame: pd.DataFrame) -> CommonPart:
-    """The common part of the methods that the paper selects for its figures, of one experiment and task."""
-    methods = selected_methods(published_counterpart(frame), list(frame["method"].unique()))
-    return common_part(frame[frame["method"].isin(methods)])
 
 
 def coverage(common: CommonPart) -> tuple[str, ...]:

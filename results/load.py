@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from results.errors import ResultsError
-from results.record import RecordError, RunRecord, read_record, record_path
+from results.record import METRICS, RecordError, RunRecord, read_record, record_path
 
 RUN_KEYS = ("experiment", "dataset", "task", "method", "split")
 CACHE_NAME = ".records.parquet"
@@ -91,8 +91,9 @@ def _find_records(folder: Path) -> Iterator[tuple[str, Path]]:
         for name in sorted(names):
             if _RECORD_NAME.fullmatch(name):
                 path = Path(parent, name)
-                status = path.stat()
-                yield f"{path.relative_to(folder)}|{status.st_mtime_ns}|{status.st_size}", path
+                with contextlib.suppress(FileNotFoundError):  # a run that works moves its files
+                    status = path.stat()
+                    yield f"{path.relative_to(folder)}|{status.st_mtime_ns}|{status.st_size}", path
 
 
 def _read_records(folder: Path, files: dict[str, Path], damaged: list[RecordError], progress: bool) -> pa.Table:
@@ -101,6 +102,7 @@ def _read_records(folder: Path, files: dict[str, Path], damaged: list[RecordErro
         try:
             record = read_record(path, with_indices=False)
             _check_place(record, path, folder)
+            _check_values(record, path)
             _append_rows(rows, record, mark)
         except RecordError as error:
             damaged.append(error)
@@ -111,6 +113,16 @@ def _check_place(record: RunRecord, path: Path, folder: Path) -> None:
     place = record_path(folder, *(getattr(record, key) for key in RUN_KEYS))
     if path.with_name(path.name.replace(".partial", "")) != place:
         raise RecordError(f"{path}: holds the record that belongs to {place}; move the file there or away")
+
+
+def _check_values(record: RunRecord, path: Path) -> None:
+    for measured in record.rounds:
+        for name, value in vars(measured).items():
+            if not isinstance(value, int | float | None) or (name in METRICS and not (value and value > 0)):
+                raise RecordError(
+                    f"{path}: round {measured.round} has {name}={value!r}, which nothing can be computed from; "
+                    "move the file away to have the run repeated"
+                )
 
 
 def _append_rows(rows: dict[str, list[object]], record: RunRecord, mark: str) -> None:

@@ -111,6 +111,10 @@ def write_record(record: RunRecord, path: Path) -> None:
     write_text_atomically(path, json.dumps(asdict(record), indent=1, allow_nan=False) + "\n")
 
 
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no measurement")
+
+
 def read_record(path: Path, *, with_indices: bool = True) -> RunRecord:
     """Read one record. Raises RecordError, which names the file, if it is damaged or of another format.
 
@@ -118,7 +122,8 @@ def read_record(path: Path, *, with_indices: bool = True) -> RunRecord:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        raw = json.loads(text if with_indices else _INDICES.sub('"indices": null', text))
+        text = text if with_indices else _INDICES.sub('"indices": null', text)
+        raw = json.loads(text, parse_constant=_refuse_constant)
         if raw["format_version"] != FORMAT_VERSION:
             raise RecordError(
                 f"{path}: record format {raw['format_version']}, this version reads {FORMAT_VERSION}; "

@@ -83,7 +83,11 @@ def _deviations_table(text: str) -> Table:
 def _task_section(experiment: str, task: str, part: pd.DataFrame, all_methods: bool) -> Section:
     left_out: list[str] = []
     figures = [figure for name in PER_TASK for figure in _figures(part, name, all_methods, left_out)]
-    tables = [table for name in TABLES for table in compose_tables(part, name, _METRIC, RANDOM, left_out)]
+    tables = [
+        table
+        for name in TABLES
+        for table in compose_tables(part, name, _METRIC, RANDOM, all_methods=all_methods, left_out=left_out)
+    ]
     return Section(f"{experiment}-{task}", f"{experiment}, {task}", figures, tables, list(dict.fromkeys(left_out)))
 
 
@@ -92,7 +96,7 @@ def _across_sections(frame: pd.DataFrame, all_methods: bool) -> Iterator[Section
     figures = [figure for name in ACROSS_TASKS for figure in _figures(frame, name, all_methods, left_out)]
     yield Section("batch-sizes", "Batch sizes", figures, [], left_out)
     reasons: list[str] = []
-    tables = compose_tables(frame, PREDICTION, _METRIC, RANDOM, reasons)
+    tables = compose_tables(frame, PREDICTION, _METRIC, RANDOM, all_methods=all_methods, left_out=reasons)
     yield Section("prediction", "Will active learning pay?", [], tables, reasons)
 
 

@@ -105,7 +105,7 @@ def test_batch_sizes_show_the_last_round(frame: pd.DataFrame) -> None:
     values = run_values(part[part["task"] == "512x2"], metrics=["rmse"], final=True)
     expected = values.groupby("dataset", observed=True)["rmse"].mean().mean()
     assert line.get_ydata()[1] == pytest.approx(expected)
-    assert "Random" in labels(figure)
+    assert set(labels(figure)) == {"Random", "MaxDist-P", "KMeansPP-P", "LCMD-TP"}
 
 
 def test_error_quotient_shows_points_and_fit(frame: pd.DataFrame) -> None:

@@ -135,3 +135,23 @@ def test_record_of_another_format_version(runs: Path) -> None:
     path.write_text(json.dumps({**raw, "format_version": 99}))
     with pytest.raises(RecordError, match="record format 99"):
         load_records(runs)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("NaN", "NaN is no measurement"),
+        ('"0.5"', "rmse='0.5'"),
+        ("0.0", "rmse=0.0"),
+        ("-1.0", "rmse=-1.0"),
+        ("null", "rmse=None"),
+    ],
+)
+def test_values_that_nothing_can_be_computed_from(runs: Path, value: str, reason: str) -> None:
+    path = record_path(runs, *RUN)
+    raw = json.loads(path.read_text())
+    raw["rounds"][1]["rmse"] = "here"
+    path.write_text(json.dumps(raw).replace('"here"', value))
+    with pytest.raises(RecordError, match=reason) as raised:
+        load_records(runs)
+    assert str(path) in str(raised.value)

@@ -103,3 +103,10 @@ def test_help_explains_every_option(capsys: Capture) -> None:
     shown = capsys.readouterr().out
     for word in ("Usage: python -m results", "paths:", "skip_damaged", "import:", "prediction", "reference"):
         assert word in shown
+
+
+def test_chosen_methods_are_all_in_the_tables_of_selected_ones(runs: Path, capsys: Capture) -> None:
+    chosen = ["random", "maxdist-tp_grad_rp-512", "lcmd-tp_grad_rp-512", "lcmd-tp_ll"]
+    assert main([f"paths.runs={runs}", "table=wins", f"method={','.join(chosen)}"]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"\n{method} " in shown for method in chosen)
