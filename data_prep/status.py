@@ -96,6 +96,8 @@ def print_status(states: list[State], data: Path) -> None:
     for state in states:
         if state.remark:
             console.print(f"{state.name}: {state.remark}", soft_wrap=True, markup=False)
+    n_prepared = sum(state.prepared is not None for state in states)
+    console.print(f"{n_prepared} of {len(states)} data sets are prepared.")
     console.print(f"Prepared arrays in {data / 'prepared'}, raw files in {data / 'raw'}", soft_wrap=True, markup=False)
 
 

@@ -14,7 +14,7 @@ from data_prep.blob import Blob
 from data_prep.errors import DataError
 from data_prep.progress import Unit
 from data_prep.tables.base import Chunk
-from data_prep.tables.text import read_separated
+from data_prep.tables.text import Layout, read_separated
 
 _LINES_PER_READ = 1000
 
@@ -41,19 +41,9 @@ class ArffTable:
 
     def chunks(self, columns: Sequence[int], text: Collection[int] | None) -> Iterator[Chunk]:
         """See `Table.chunks`; the header has already settled what is text."""
-        yield from read_separated(
-            self._blob,
-            _data_lines,
-            len(self.columns),
-            columns,
-            header=None,
-            dtype={i: str if i in self.nominal or i in (text or ()) else "float64" for i in columns},
-            quotechar=self._quote,
-            escapechar="\\",
-            skipinitialspace=True,
-            keep_default_na=False,
-            na_values=["?"],
-        )
+        layout = Layout(quote=self._quote, escape="\\", blanks_after_separator=True, missing=("?",))
+        words = self.nominal | frozenset(text or ())
+        return read_separated(self._blob, _data_lines, layout, len(self.columns), columns, words)
 
     def _quote_in_use(self) -> str:
         """Writers of ARFF quote with ' or with "; the first thousand rows tell."""

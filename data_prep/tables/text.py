@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import pandas as pd
@@ -16,6 +17,18 @@ from data_prep.blob import Blob
 from data_prep.errors import DataError
 from data_prep.progress import Unit
 from data_prep.tables.base import Chunk, chunk_rows
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How rows of separated values are written. missing: marks of missing values; None takes those of pandas."""
+
+    separator: str = ","
+    header: bool = False
+    quote: str = '"'
+    escape: str | None = None
+    blanks_after_separator: bool = False
+    missing: tuple[str, ...] | None = None
 
 
 class TextTable:
@@ -27,28 +40,20 @@ class TextTable:
 
     def __init__(self, blob: Blob, *, header: bool, separator: str) -> None:
         self._blob = blob
-        self._header = header
-        self._separator = separator
+        self._layout = Layout(separator, header)
         self.size: float = blob.size
         first = self._first_line()
         self.columns = tuple(name if header else str(i) for i, name in enumerate(first))
 
     def chunks(self, columns: Sequence[int], text: Collection[int] | None) -> Iterator[Chunk]:
         """See `Table.chunks`."""
-        return read_separated(
-            self._blob,
-            _decoded,
-            len(self.columns),
-            columns,
-            sep=self._separator,
-            header=0 if self._header else None,
-            dtype=None if text is None else {i: str if i in text else "float64" for i in columns},
-        )
+        return read_separated(self._blob, _decoded, self._layout, len(self.columns), columns, text)
 
     def _first_line(self) -> list[str]:
         try:
             with self._blob.open() as stream, _decoded(stream) as lines:
-                first = pd.read_csv(lines, sep=self._separator, header=None, nrows=1, dtype=str, keep_default_na=False)
+                sep = self._layout.separator
+                first = pd.read_csv(lines, sep=sep, header=None, nrows=1, dtype=str, keep_default_na=False)
                 return [str(name) for name in first.iloc[0]]
         except (ValueError, IndexError) as error:
             raise DataError(f"{self._blob}: not a table of separated values ({error})") from error
@@ -62,19 +67,33 @@ def _decoded(stream: BinaryIO) -> Iterator[io.TextIOWrapper]:
 def read_separated(
     blob: Blob,
     decode: Callable[[BinaryIO], AbstractContextManager[Any]],
+    layout: Layout,
     n_columns: int,
     columns: Sequence[int],
-    **options: Any,
+    text: Collection[int] | None,
 ) -> Iterator[Chunk]:
-    """Chunks of some columns as pandas.read_csv reads them; `decode` makes lines of text from the blob's bytes.
+    """The rows of a blob as `Table.chunks` gives them; `decode` makes lines of text from its bytes.
 
     Raises DataError if a line has too many fields, a number or the encoding is wrong, or the archive is damaged.
     """
-    options |= {"names": list(range(n_columns)), "chunksize": chunk_rows(n_columns), "low_memory": False}
     try:
         with blob.open() as stream, decode(stream) as lines:
             # All columns are read, for with `usecols` pandas overlooks lines with too many fields.
-            reader = pd.read_csv(lines, index_col=False, **options)
+            reader = pd.read_csv(
+                lines,
+                sep=layout.separator,
+                header=0 if layout.header else None,
+                names=list(range(n_columns)),
+                dtype=None if text is None else {i: str if i in text else "float64" for i in columns},
+                quotechar=layout.quote,
+                escapechar=layout.escape,
+                skipinitialspace=layout.blanks_after_separator,
+                na_values=layout.missing,
+                keep_default_na=layout.missing is None,
+                chunksize=chunk_rows(n_columns),
+                index_col=False,
+                low_memory=False,
+            )
             while (frame := _next_frame(reader)) is not None:
                 yield Chunk(frame[list(columns)], float(stream.tell()))
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from data_helpers import copy_tree
 
 from data_prep.catalog import names
 from data_prep.cli import main
@@ -31,8 +31,7 @@ def test_real_sets(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Counts as published, for the sets whose raw files are at hand."""
-    shutil.copytree(shared / "data/raw", tmp_path / "raw", copy_function=shutil.copyfile)
-    (tmp_path / "raw/sgemm").chmod(0o755)
+    copy_tree(shared / "data/raw", tmp_path / "raw")
     monkeypatch.setenv("OPENML_CACHE_DIR", str(shared / "data/openml_cache"))
     assert main(["dataset=sgemm,fried,diamonds", f"paths.data={tmp_path}"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -51,6 +50,7 @@ def test_status_of_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert all(name in out for name in names())
     assert len(names()) == 16
     assert "friedman: not prepared" in out
+    assert "0 of 16 data sets are prepared." in out
     assert "sgemm: not prepared; no raw file yet" in out
 
 

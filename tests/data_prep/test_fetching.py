@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from data_helpers import Notes
 from local_server import Answer, LocalServer, ok, redirect, stalled, status, truncated
 from published import uci
 
@@ -23,16 +24,6 @@ def road(*addresses: str, content_hash: str | None = None) -> DataSet:
     """The set `road` at these addresses."""
     source = Download(addresses, "3D_spatial_network.txt", content_hash)
     return DataSet(name="road", target=(3,), drop=(0,), header=False, source=source)
-
-
-class Notes(Silent):
-    """Keeps the remarks."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.texts.append(text)
 
 
 @pytest.mark.parametrize(

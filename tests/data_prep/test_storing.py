@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from data_helpers import Notes
 
 from data_prep import DataError, DataSet, Friedman, load_prepared, prepare
 from data_prep.dataset import Expected
@@ -16,16 +17,6 @@ from data_prep.hashing import sha256_of_files
 from data_prep.progress import Silent
 
 SMALL = DataSet(name="small", target="Y", source=Friedman(n_rows=200, seed=1))
-
-
-class Notes(Silent):
-    """Keeps the remarks."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.texts.append(text)
 
 
 @pytest.fixture
