@@ -23,7 +23,8 @@ from data_prep.fetch import Patience
 from data_prep.hashing import sha256_of_files
 from data_prep.memory import peak_bytes, reset_peak
 from data_prep.progress import ConsoleProgress, Progress
-from data_prep.raw import open_raw
+from data_prep.raw import open_raw, raw_folder
+from data_prep.rawfile import record_hash
 from data_prep.rows import kept_rows
 from data_prep.store import (
     PREPARATION_VERSION,
@@ -141,6 +142,8 @@ def _make(dataset: DataSet, data: Path, progress: Progress, patience: Patience) 
     table, raw = open_raw(dataset, data, progress, patience)
     columns = resolve_columns(dataset, table)
     rows = kept_rows(dataset.name, table, columns, progress)
+    if raw is not None and not isinstance(dataset.source, OwnFile):
+        record_hash(raw_folder(data, dataset.name) / raw.name, raw.sha256)
     aside = folder.with_name(f".{dataset.name}.{os.getpid()}.tmp")
     aside.mkdir()
     try:

@@ -35,32 +35,32 @@ def checked_sha256(path: Path, record: Path) -> str:
     if record.is_file():
         recorded = record.read_text("utf-8").split()[:1]
         if recorded != [sha256]:
-            raise DataError(f"{path}: its sha256 is {sha256}, but {record} says {' '.join(recorded) or 'nothing'}")
+            raise DataError(
+                f"{path}: its sha256 is {sha256}, but {record} says {' '.join(recorded) or 'nothing'}; remove that "
+                "record if the new content is the right one"
+            )
     return sha256
 
 
 def held_raw_file(path: Path, address: str | None) -> RawFile:
-    """The raw file at `path`, of the same content as ever.
+    """The raw file at `path`, of the same content as ever. Raises DataError if another hash is recorded."""
+    try:
+        return RawFile(path.name, checked_sha256(path, hash_file(path)), path.stat().st_size, address)
+    except DataError as error:
+        raise DataError(f"{error}, else remove the file to have it fetched anew") from error
 
-    The first time its hash is recorded beside it; in a folder that cannot be written to it is simply used.
-    Raises DataError if another hash is recorded.
+
+def record_hash(path: Path, sha256: str) -> None:
+    """Record the hash of a raw file that has proved readable, unless one is recorded already.
+
+    In a folder that cannot be written to the file is simply used.
     """
     record = hash_file(path)
-    try:
-        sha256 = checked_sha256(path, record)
-    except DataError as error:
-        raise DataError(
-            f"{error}. Remove the file to have it fetched anew, or, if you replaced it on purpose, remove {record.name}"
-        ) from error
-    if not record.exists():
-        _record(record, f"{sha256}  {path.name}\n")
-    return RawFile(path.name, sha256, path.stat().st_size, address)
-
-
-def _record(record: Path, text: str) -> None:
+    if record.exists():
+        return
     try:
         aside = record.with_name(f".{record.name}.tmp")
-        aside.write_text(text, "utf-8")
+        aside.write_text(f"{sha256}  {path.name}\n", "utf-8")
         aside.replace(record)
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):

@@ -49,7 +49,7 @@ class ParquetTable:
                     }
                     yield Chunk(pd.DataFrame(series), done)
         except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{self._path}: damaged ({error})") from error
+            raise DataError(f"{self._path}: damaged ({error}); replace the file") from error
 
     def _open(self) -> pq.ParquetFile:
         return pq.ParquetFile(self._path, buffer_size=1 << 20, pre_buffer=False)

@@ -97,9 +97,10 @@ def read_separated(
             while (frame := _next_frame(reader)) is not None:
                 yield Chunk(frame[list(columns)], float(stream.tell()))
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise DataError(f"{blob}: damaged ({error})") from error
+        raise DataError(f"{blob}: damaged ({error}); replace the file") from error
     except (ValueError, pd.errors.ParserWarning) as error:  # pandas' own errors are ValueErrors
-        raise DataError(f"{blob}: not a table of the expected layout ({str(error).strip()})") from error
+        problem = f"{blob}: not a table of the expected layout ({str(error).strip()})"
+        raise DataError(f"{problem}; check the layout that the description says, or replace the file") from error
 
 
 def _next_frame(reader: Iterator[pd.DataFrame]) -> pd.DataFrame | None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from data_helpers import Notes
 from local_server import Answer, LocalServer, ok, redirect, stalled, status, truncated
-from published import uci
+from published import N, uci
 
 from data_prep import DataError, DataSet, Download, prepare
 from data_prep.fetch import Patience
@@ -121,13 +121,21 @@ def test_a_file_put_there_by_hand_needs_no_network(file_name: str, tmp_path: Pat
     assert (prepared.meta.raw.name, prepared.meta.raw.address) == (file_name, None)
 
 
-def test_a_damaged_file_put_there_by_hand_is_named_and_kept(server: LocalServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "damaged",
+    [GOOD[:-100], b"", GOOD[:5000] + bytes([GOOD[5000] ^ 255]) + GOOD[5001:]],
+    ids=["cut", "empty", "one byte"],
+)
+def test_a_damaged_file_put_there_by_hand_is_named_and_kept(
+    damaged: bytes, server: LocalServer, tmp_path: Path
+) -> None:
     folder = tmp_path / "raw/road"
     folder.mkdir(parents=True)
-    (folder / "road.zip").write_bytes(GOOD[:-100])
-    with pytest.raises(DataError, match=r"road\.zip: damaged zip archive .* Remove the file"):
+    (folder / "road.zip").write_bytes(damaged)
+    with pytest.raises(DataError, match=r"road\.zip.*: damaged .* Remove the file"):
         prepare(road(server.add("/a/road.zip", ok(GOOD))), tmp_path, progress=Silent())
-    assert (folder / "road.zip").read_bytes() == GOOD[:-100]
+    assert [path.name for path in folder.iterdir()] == ["road.zip"]
+    assert (folder / "road.zip").read_bytes() == damaged
     assert server.log == []
 
 
@@ -144,7 +152,7 @@ def test_the_first_hash_is_held(server: LocalServer, impatient: Patience, tmp_pa
 
     changed = replace(uci("road"), files={"3D_spatial_network.txt": b"1,2.0,3.0,4.0\n2,3.0,1.0,2.0\n"})
     path.write_bytes(changed.zip())
-    with pytest.raises(DataError, match=r"road\.zip\.sha256 says .* Remove the file"):
+    with pytest.raises(DataError, match=r"road\.zip\.sha256 says .* remove the file"):
         prepare(road(address), tmp_path, overwrite=True, progress=Silent(), patience=impatient)
     np.testing.assert_array_equal(prepare(road(address), tmp_path, progress=Silent()).X, first.X)
 
@@ -155,3 +163,14 @@ def test_the_first_hash_is_held(server: LocalServer, impatient: Patience, tmp_pa
         prepare(road(address), tmp_path, overwrite=True, progress=Silent(), patience=impatient)
     third = prepare(road(address, mirror), tmp_path, overwrite=True, progress=Silent(), patience=impatient)
     assert third.data_hash == first.data_hash
+
+
+def test_a_file_that_cannot_be_read_is_not_held(server: LocalServer, impatient: Patience, tmp_path: Path) -> None:
+    """Its hash is recorded only once it has proved to be a table, so that the right file is not refused later."""
+    good = uci("road").files["3D_spatial_network.txt"]
+    address = server.add("/3D_spatial_network.txt", ok(b"1,2,3,4\n5,6,7,8,9\n"), ok(good))
+    with pytest.raises(DataError, match=r"3D_spatial_network\.txt: not a table of the expected layout"):
+        prepare(road(address), tmp_path, progress=Silent(), patience=impatient)
+    assert [path.name for path in (tmp_path / "raw/road").iterdir()] == ["3D_spatial_network.txt"]
+    (tmp_path / "raw/road/3D_spatial_network.txt").unlink()
+    assert prepare(road(address), tmp_path, progress=Silent(), patience=impatient).meta.n_raw_rows == N
