@@ -8,14 +8,13 @@ from pathlib import Path
 
 import matplotlib
 from omegaconf import DictConfig
-from rich.console import Console
-from rich.progress import track
 
 from plots.errors import PlotError
 from plots.figures import FIGURES, STANDALONE, Drawn, draw_figures
 from plots.report import write_report
 from plots.style import STYLE, escape_for_tex, require_tex, save_figure
 from results.command_line import check_choice, load_chosen, run_command
+from results.progress import with_progress
 
 
 def main(arguments: list[str]) -> int:
@@ -46,8 +45,7 @@ def _work(options: DictConfig) -> None:
 def _draw(options: DictConfig, wanted: str) -> Iterator[Drawn]:
     names = list(FIGURES) if wanted == "all" else [wanted]
     frame = load_chosen(options) if set(names) - set(STANDALONE) else None
-    console = Console()
-    for name in track(names, "drawing", console=console, transient=True, disable=not console.is_terminal):
+    for name in with_progress(names, "drawing figures") if len(names) > 1 else names:
         if name in STANDALONE:
             yield Drawn(name, STANDALONE[name]())
             continue

@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from results.errors import ResultsError
+from results.progress import with_progress
 from results.record import METRICS, RecordError, RunRecord, read_record, record_path
 
 RUN_KEYS = ("experiment", "dataset", "task", "method", "split")
@@ -98,7 +97,8 @@ def _find_records(folder: Path) -> Iterator[tuple[str, Path]]:
 
 def _read_records(folder: Path, files: dict[str, Path], damaged: list[RecordError], progress: bool) -> pa.Table:
     rows: dict[str, list[object]] = {name: [] for name in _SCHEMA.names}
-    for mark, path in _with_progress(files.items(), len(files), progress):
+    shown = progress and len(files) >= _MANY
+    for mark, path in with_progress(files.items(), "reading new run records") if shown else files.items():
         try:
             record = read_record(path, with_indices=False)
             _check_place(record, path, folder)
@@ -134,20 +134,6 @@ def _append_rows(rows: dict[str, list[object]], record: RunRecord, mark: str) ->
         row = {**run, **vars(measured)}
         for name, column in rows.items():
             column.append(row[name])
-
-
-def _with_progress(items: Iterable[tuple[str, Path]], total: int, progress: bool) -> Iterator[tuple[str, Path]]:
-    if not progress or total < _MANY:
-        yield from items
-        return
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        console.print(f"reading {total:,} new run records")
-        yield from items
-        return
-    columns = (TextColumn("reading new run records"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        yield from bar.track(items, total=total)
 
 
 def _joint_error(damaged: list[RecordError]) -> RecordError:

@@ -14,11 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import track
-
 from results.datasets import original_names
 from results.errors import ResultsError
+from results.progress import with_progress
 from results.record import METRICS, Provenance, RoundRecord, RunRecord, record_path, write_record
 
 _TASK = re.compile(r"(?P<dataset>.+)_(?P<task>(?P<batch>\d+)x(?P<rounds>\d+))")
@@ -41,7 +39,7 @@ def import_original(folder: Path, runs: Path) -> int:
             "give the folder that holds the experiments (relu, silu)"
         )
     n_written = 0
-    for source in track(sources, "importing", console=Console(stderr=True), transient=True):
+    for source in with_progress(sources, "importing results"):
         record = read_original(source, names)
         path = record_path(runs, record.experiment, record.dataset, record.task, record.method, record.split)
         if not path.exists():

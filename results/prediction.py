@@ -71,8 +71,13 @@ def relative_improvements(frame: pd.DataFrame, method: str = PAPER_METHOD) -> pd
 
 
 def fit_line(points: pd.DataFrame) -> QuotientFit:
-    """Least squares through `quotient` and `improvement` of at least three data sets."""
+    """Least squares through `quotient` and `improvement` of at least three data sets.
+
+    Raises ResultsError if all of them have the same quotient.
+    """
     quotient, improvement = points["quotient"], points["improvement"]
+    if quotient.nunique() == 1:
+        raise ResultsError(f"no line fits {len(points)} data sets that have the same RMSE/MAE quotient")
     line = stats.linregress(quotient, improvement)
     residual = improvement - (line.slope * quotient + line.intercept)
     return QuotientFit(
@@ -92,7 +97,8 @@ def quotient_points(frame: pd.DataFrame, method: str = PAPER_METHOD) -> pd.DataF
     Raises ResultsError if these are fewer than three data sets: the published fit's coefficients are not known.
     """
     improvement = relative_improvements(frame, method)
-    points = pd.DataFrame({"quotient": initial_quotients(frame), "improvement": improvement}).dropna()
+    points = pd.DataFrame({"quotient": initial_quotients(frame), "improvement": improvement})
+    points = points.replace([np.inf, -np.inf], np.nan).dropna()
     if len(points) < MIN_DATASETS:
         published = ", ".join(f"{value} ({name})" for name, value in PUBLISHED_R2.items())
         raise ResultsError(

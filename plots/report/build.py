@@ -9,8 +9,6 @@ from pathlib import Path
 
 import jinja2
 import pandas as pd
-from rich.console import Console
-from rich.progress import track
 
 from plots.figures import ACROSS_TASKS, PER_TASK, STANDALONE, draw_figures
 from plots.report.inline import InlineFigure, inline_figure
@@ -20,6 +18,7 @@ from results.compose import STANDALONE as STANDALONE_TABLES
 from results.errors import ResultsError
 from results.methods import RANDOM
 from results.overview import overview_table
+from results.progress import with_progress
 from results.record import write_text_atomically
 from results.render import Cell, Table
 
@@ -52,8 +51,7 @@ class Section:
 def write_report(frame: pd.DataFrame, path: Path, *, all_methods: bool) -> None:
     """Write the report of all experiments and tasks of the records as one file that loads nothing else."""
     parts = sorted(frame.groupby(GROUP, observed=True), key=lambda item: -len(item[1]))
-    console = Console(stderr=True)
-    steps = track(parts, "writing the report", console=console, transient=True, disable=not console.is_terminal)
+    steps = with_progress(parts, "reporting experiments and tasks")
     sections = [_task_section(str(e), str(t), part, all_methods) for (e, t), part in steps]
     sections += _across_sections(frame, all_methods)
     sections.append(_published_section())

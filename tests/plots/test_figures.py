@@ -1,7 +1,10 @@
 """What the figures show: the curves, points and texts in them are those of the records."""
 
+import re
+import shutil
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +15,7 @@ from PIL import Image
 from plots import lcmd_steps, literature_ranking
 from plots.errors import PlotError
 from plots.figures import ACROSS_TASKS, FIGURES, PER_TASK, STANDALONE, draw_figures
-from plots.style import colour_of, line_styles, save_figure
+from plots.style import colour_of, escape_for_tex, line_styles, save_figure
 from results.aggregate import learning_curves, run_values
 from results.methods import SELECTION_LABELS
 from results.prediction import quotient_points
@@ -163,3 +166,27 @@ def test_lcmd_steps_pick_the_farthest_point_of_the_largest_cluster() -> None:
         members = squares.argmin(axis=1) == sums.argmax()
         expected = pool[members][squares.min(axis=1)[members].argmax()]
         assert following == pytest.approx(expected)
+
+
+def test_texts_are_made_safe_for_latex(frame: pd.DataFrame) -> None:
+    figure = drawn(frame, "effective_dimension")["mini/256x4/effective_dimension"]
+    escape_for_tex(figure)
+    axes = figure.axes[0]
+    assert axes.get_xlabel() == "effective dimension with ll"
+    assert axes.get_ylabel() == r"effective dimension with grad\_rp-512"
+    assert r"100.0 \% of" in axes.get_title()
+    quotient = drawn(frame, "error_quotient")["mini/256x4/error_quotient"]
+    escape_for_tex(quotient)
+    assert "$R^2$" in quotient.axes[0].get_title()
+
+
+@pytest.mark.skipif(not shutil.which("latex") or not shutil.which("dvipng"), reason="no LaTeX found")
+def test_text_is_set_by_latex_where_there_is_one(tmp_path: Path) -> None:
+    with matplotlib.rc_context({"text.usetex": True}):
+        figure = literature_ranking.draw()
+        escape_for_tex(figure)
+        pdf, _ = save_figure(figure, tmp_path, "ranking")
+    # LaTeX's own fonts are in the file, and no other.
+    fonts = set(re.findall(rb"/FontName /(\S+)", pdf.read_bytes()))
+    assert fonts
+    assert not any(b"DejaVu" in font for font in fonts)

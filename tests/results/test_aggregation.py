@@ -1,5 +1,6 @@
 """Means and standard errors by the protocol, against naive computations and known means; the common part."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from results import ResultsError, load_records, write_record
 from results.aggregate import common_part, learning_curves, run_values, selection_seconds, summarize
+from results.compose import coverage
 from results.published import PUBLISHED_DATASETS, load_published
 from results.record import METRICS, read_record, record_path
 from tests.results.conftest import DATASETS, METHODS
@@ -123,3 +125,10 @@ def test_runs_of_different_length_are_not_averaged(runs: Path) -> None:
     write_record(type(record)(**{**vars(record), "task": "256x3"}), path)
     with pytest.raises(ResultsError, match=r"1 with 2 rounds \(such as random\); 47 with 3 rounds"):
         common_part(load_records(runs))
+
+
+def test_runs_of_different_training_are_named(runs: Path) -> None:
+    path = record_path(runs, "mini", "fried", "256x3", "random", 0)
+    write_record(dataclasses.replace(read_record(path), config={"training": {"n_epochs": 8}}), path)
+    notes = coverage(common_part(load_records(runs)))
+    assert notes[1] == "runs of different training are averaged together: activation=relu; n_epochs=8"

@@ -134,6 +134,11 @@ def test_fit_and_its_prediction_interval_cover_new_points() -> None:
     assert 360 <= covered <= 395  # 95 % of 400 is 380; these bounds are those of one in 10,000 repetitions
 
 
+def test_no_line_through_equal_quotients() -> None:
+    with pytest.raises(ResultsError, match="no line fits 3 data sets"):
+        fit_line(pd.DataFrame({"quotient": [0.5] * 3, "improvement": [0.1, 0.2, 0.3]}))
+
+
 def test_prediction_for_a_data_set_with_first_rounds_only(runs: Path) -> None:
     alone = make_record("own", "mine", "256x0", "random", 0)
     write_record(alone, record_path(runs, "own", "mine", "256x0", "random", 0))
