@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,12 +24,18 @@ from bmdal import Method, NTKLinear
 
 @dataclass(frozen=True)
 class PeerBatch:
-    """What the original chose: pool indices in its order, its wall-clock seconds, its status message."""
+    """What the original chose.
+
+    Attributes:
+        indices: pool indices in its order, shape (batch_size,).
+        n_chosen: how many of them it chose; it fills the batch with random points if it cannot go on.
+        kernel_seconds, selection_seconds: its wall-clock times.
+    """
 
     indices: Tensor
+    n_chosen: int
     kernel_seconds: float
     selection_seconds: float
-    status: str | None
 
 
 def peer_module(name: str) -> ModuleType:
@@ -77,11 +84,12 @@ def peer_select(
             use_cuda_synchronize=x_pool.is_cuda,
             **peer_config(method, networks),
         )
+    gave_up = re.search(r"n_selected = (\d+)", results["selection_status"] or "")
     return PeerBatch(
         indices=indices.cpu(),
+        n_chosen=int(gave_up[1]) if gave_up else batch_size,
         kernel_seconds=results["kernel_time"]["total"],
         selection_seconds=results["selection_time"]["total"],
-        status=results["selection_status"],
     )
 
 

@@ -1,0 +1,78 @@
+"""Scores of greedy selections in 80-bit arithmetic: which of two candidates is really better."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bmdal import Method
+from bmdal.transformations import Scale, Train
+
+Array = NDArray[np.longdouble]
+
+
+def exact_scores(
+    method: Method, Phi_train: Tensor, Phi_pool: Tensor, selected: Sequence[int], candidates: Sequence[int]
+) -> Array:
+    """Scores of candidates for the next place of a batch by `maxdet`, `bait-f` or `fw`.
+
+    Args:
+        Phi_train, Phi_pool: explicit features of the base kernel, shapes (n_train, p), (n_pool, p).
+        selected: the pool points that have been selected so far.
+    """
+    sigma2 = np.longdouble(method.sigma) ** 2
+    train, pool = (Phi.numpy().astype(np.longdouble) for Phi in (Phi_train, Phi_pool))
+    if any(isinstance(t, Scale | Train) for t in method.transformations):
+        factor = np.sqrt((train**2).sum(axis=1).mean())
+        train, pool = train / factor, pool / factor
+    # Posteriors after the same points twice, by `train` and by mode TP, add their precisions.
+    n_conditions = sum(isinstance(t, Train) for t in method.transformations) + (method.mode == "TP")
+    precision = sigma2 * np.eye(pool.shape[1], dtype=np.longdouble) + n_conditions * train.T @ train
+    if method.selection.name == "fw":
+        return _frank_wolfe(_posterior_features(precision, pool, sigma2), selected, candidates)
+    precision += pool[list(selected)].T @ pool[list(selected)]
+    root = _posterior_features(precision, np.eye(pool.shape[1], dtype=np.longdouble), sigma2)  # A = root root^T
+    half = pool[list(candidates)] @ root
+    variance = (half**2).sum(axis=1)
+    if method.selection.name == "maxdet":
+        return variance
+    # The sum over all points needs no such care: it has no cancellation.
+    M = (Phi_train.T @ Phi_train + Phi_pool.T @ Phi_pool).numpy().astype(np.longdouble)
+    M /= 1 if len(method.transformations) == 0 else factor**2
+    drop = np.einsum("ij,jk,ik->i", half @ root.T, M, half @ root.T, optimize=True)
+    return drop / (variance + sigma2)
+
+
+def _frank_wolfe(Phi: Array, selected: Sequence[int], candidates: Sequence[int]) -> Array:
+    u, w, norms = Phi.sum(axis=0), np.zeros(Phi.shape[1], dtype=np.longdouble), np.sqrt((Phi**2).sum(axis=1))
+    for i in selected:
+        t = norms.sum() * Phi[i] / norms[i]
+        g = (t - w) @ (u - w) / ((t - w) @ (t - w))
+        w = (1 - g) * w + g * t
+    return Phi[list(candidates)] @ (u - w) / norms[list(candidates)]
+
+
+def _posterior_features(precision: Array, Phi: Array, sigma2: np.longdouble) -> Array:
+    """Phi R with R R^T = sigma^2 precision^-1, by Cholesky decomposition and forward substitution."""
+    L = precision.copy()
+    p = len(L)
+    for j in range(p):
+        L[j:, j] -= L[j:, :j] @ L[j, :j]
+        L[j:, j] /= np.sqrt(L[j, j])
+        L[j, j + 1 :] = 0
+    inverse = np.zeros_like(L)
+    for j in range(p):
+        inverse[j] = -L[j, :j] @ inverse[:j]
+        inverse[j, j] += 1
+        inverse[j] /= L[j, j]
+    return np.sqrt(sigma2) * Phi @ inverse.T
+
+
+def explicit_features(method: Method, network: torch.nn.Module, X: Tensor) -> Tensor:
+    """Features of the base kernel alone."""
+    assert method.kernel is not None
+    return method.kernel.features(network, X).matrix()
