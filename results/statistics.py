@@ -87,7 +87,7 @@ def friedman_ranks(frame: pd.DataFrame, metric: str) -> Ranks:
     The critical difference is `q / sqrt(2) * sqrt(k (k + 1) / (6 N))` for k methods on N data sets, q the 95 % point
     of the studentized range (Demsar, JMLR 7, 2006).
 
-    Raises ResultsError for fewer than three methods or two data sets.
+    Raises ResultsError for fewer than three methods or two data sets, and if all methods are equal everywhere.
     """
     by_dataset = paired_values(frame, metric).groupby(level="dataset", observed=True).mean()
     n_datasets, n_methods = by_dataset.shape
@@ -95,6 +95,8 @@ def friedman_ranks(frame: pd.DataFrame, metric: str) -> Ranks:
         raise ResultsError(
             f"ranks need three methods and two data sets; there are {n_methods} methods on {n_datasets} data sets"
         )
+    if (by_dataset.nunique(axis=1) == 1).all():
+        raise ResultsError(f"no ranks: all {n_methods} methods are equal on each of the {n_datasets} data sets")
     statistic, p_value = stats.friedmanchisquare(*(by_dataset[method] for method in by_dataset))
     q = stats.studentized_range.ppf(CONFIDENCE, n_methods, np.inf)
     p_values = scikit_posthocs.posthoc_nemenyi_friedman(by_dataset.to_numpy())

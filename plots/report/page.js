@@ -48,7 +48,7 @@ function hide() {
 for (const plot of document.querySelectorAll(".plot")) {
   const points = JSON.parse(plot.dataset.points);
   let current = -1;
-  plot.addEventListener("pointermove", (event) => {
+  const point = (event) => {
     const box = plot.getBoundingClientRect();
     let best = REACH;
     current = -1;
@@ -58,7 +58,9 @@ for (const plot of document.querySelectorAll(".plot")) {
     });
     if (current < 0) hide();
     else show(plot, points[current]);
-  });
+  };
+  plot.addEventListener("pointermove", point);
+  plot.addEventListener("pointerdown", point);
   plot.addEventListener("pointerleave", hide);
   plot.addEventListener("blur", hide);
   plot.addEventListener("keydown", (event) => {

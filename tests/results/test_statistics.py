@@ -88,6 +88,12 @@ def test_friedman_ranks_against_the_formula() -> None:
         friedman_ranks(frame_of({key: v for key, v in logs.items() if key[0] in ("m1", "m2")}), "q99")
 
 
+def test_no_ranks_of_equal_methods() -> None:
+    logs = {(m, d, 0): float(len(d)) for m in ("m1", "m2", "m3") for d in ("a", "bb")}
+    with pytest.raises(ResultsError, match="all 3 methods are equal on each of the 2 data sets"):
+        friedman_ranks(frame_of(logs), "mae")
+
+
 def test_wins_ties_and_losses() -> None:
     logs: dict[tuple[str, str, int], float] = {}
     for split, wiggle in enumerate((-0.1, 0.0, 0.1)):
