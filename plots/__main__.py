@@ -34,12 +34,16 @@ def _work(options: DictConfig) -> None:
     if options.usetex:
         require_tex()
     with matplotlib.rc_context({**STYLE, "text.usetex": bool(options.usetex)}):
+        noted: dict[str, None] = {}
         for drawn in _draw(options, wanted):
+            noted |= dict.fromkeys(f"{drawn.place.rpartition('/')[0]}: {note}" for note in drawn.notes)
             if options.usetex:
                 escape_for_tex(drawn.figure)
             place = Path(options.paths.figures) / drawn.place
             for file in save_figure(drawn.figure, place.parent, place.name):
                 print(f"written: {file.resolve()}", flush=True)
+        for note in noted:
+            print(f"note: {note}", file=sys.stderr)
 
 
 def _draw(options: DictConfig, wanted: str) -> Iterator[Drawn]:

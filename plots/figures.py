@@ -33,10 +33,11 @@ from results.tables import METRIC_NAMES
 
 @dataclass(frozen=True)
 class Drawn:
-    """A finished figure, and where it belongs below the folder of figures."""
+    """A finished figure, where it belongs below the folder of figures, and what it could not average over."""
 
     place: str
     figure: Figure
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,9 @@ def draw_figures(frame: pd.DataFrame, name: str, *, all_methods: bool) -> Iterat
 def _learning_curves(part: Slice) -> Iterator[Drawn]:
     common = part.shown
     title = f"{part.title(common)}\nbands: one standard error; dotted: final error of random selection"
-    yield Drawn(f"{part.place}/learning_curves", learning_curves.draw_averaged(common, _labels(common), title))
+    yield Drawn(
+        f"{part.place}/learning_curves", learning_curves.draw_averaged(common, _labels(common), title), common.notes
+    )
 
 
 def _learning_curves_literature(part: Slice) -> Iterator[Drawn]:
@@ -97,7 +100,7 @@ def _learning_curves_literature(part: Slice) -> Iterator[Drawn]:
     common = common_part(chosen)
     title = f"Methods of the literature: {part.title(common)}\nbands: one standard error"
     drawn = learning_curves.draw_averaged(common, LITERATURE, title)
-    yield Drawn(f"{part.place}/learning_curves_literature", drawn)
+    yield Drawn(f"{part.place}/learning_curves_literature", drawn, common.notes)
 
 
 def _learning_curves_datasets(part: Slice) -> Iterator[Drawn]:
@@ -105,7 +108,7 @@ def _learning_curves_datasets(part: Slice) -> Iterator[Drawn]:
     for metric in METRICS:
         title = f"{METRIC_NAMES[metric]} on each data set ({part.title(common)})\nbands: one standard error"
         drawn = learning_curves.draw_per_dataset(common, metric, _labels(common), title)
-        yield Drawn(f"{part.place}/learning_curves_datasets_{metric}", drawn)
+        yield Drawn(f"{part.place}/learning_curves_datasets_{metric}", drawn, common.notes)
 
 
 def _error_quotient(part: Slice) -> Iterator[Drawn]:
@@ -118,7 +121,7 @@ def _pairwise(part: Slice) -> Iterator[Drawn]:
     common = part.shown
     for metric in METRICS:
         drawn = pairwise.draw(common, metric, _labels(common), part.title(common))
-        yield Drawn(f"{part.place}/pairwise_{metric}", drawn)
+        yield Drawn(f"{part.place}/pairwise_{metric}", drawn, common.notes)
 
 
 def _effective_dimension(part: Slice) -> Iterator[Drawn]:
@@ -130,14 +133,14 @@ def _effective_dimension(part: Slice) -> Iterator[Drawn]:
 def _critical_difference(part: Slice) -> Iterator[Drawn]:
     common = part.shown
     drawn = critical_difference.draw(friedman_ranks(common.frame, "rmse"), _labels(common), part.title(common))
-    yield Drawn(f"{part.place}/critical_difference", drawn)
+    yield Drawn(f"{part.place}/critical_difference", drawn, common.notes)
 
 
 def _batch_sizes(frame: pd.DataFrame, experiment: str, all_methods: bool) -> Iterator[Drawn]:
     common = _batch_size_part(frame, experiment, all_methods)
     title = f"{experiment}: {_extent(common)}\nbands: one standard error"
     drawn = batch_sizes.draw_averaged(common, _labels(common), title)
-    yield Drawn(f"{experiment}/batch_sizes", drawn)
+    yield Drawn(f"{experiment}/batch_sizes", drawn, common.notes)
 
 
 def _batch_sizes_datasets(frame: pd.DataFrame, experiment: str, all_methods: bool) -> Iterator[Drawn]:
@@ -145,7 +148,7 @@ def _batch_sizes_datasets(frame: pd.DataFrame, experiment: str, all_methods: boo
     for metric in METRICS:
         title = f"{METRIC_NAMES[metric]} after the last round\n{experiment}: {_extent(common)}"
         drawn = batch_sizes.draw_per_dataset(common, metric, _labels(common), title)
-        yield Drawn(f"{experiment}/batch_sizes_datasets_{metric}", drawn)
+        yield Drawn(f"{experiment}/batch_sizes_datasets_{metric}", drawn, common.notes)
 
 
 def _batch_size_part(frame: pd.DataFrame, experiment: str, all_methods: bool) -> CommonPart:

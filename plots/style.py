@@ -29,7 +29,7 @@ _LOOKS = {
     "lcmd": ("#0072B2", "^"),
 }
 _OTHER = ("#7A5195", "*")  # selections that users add
-_LINES = ("-", (0, (5, 1)), ":", "-.", (0, (3, 1, 1, 1, 1, 1)))
+_LINES = ("-", ":", "-.", (0, (3, 1, 1, 1, 1, 1)))  # dashes are for random alone
 _TEX = str.maketrans({char: rf"\{char}" for char in "_%&#"})
 # Fifteen colours for data sets, and as many markers.
 _DATASET_COLOURS = (

@@ -32,6 +32,7 @@ LITERATURE = {
     "lcmd-tp_grad_rp-512": "LCMD-TP (the paper's)",
 }
 
+_MOST_SHOWN = 10  # more curves in one panel cannot be told apart
 _SELECTED_RELU = (
     "random",
     "maxdiag_grad_rp-512_acs-rf-512",
@@ -91,12 +92,12 @@ def group_rank(method: str) -> int:
 
 
 def selected_methods(published: str, present: list[str]) -> list[str]:
-    """The methods that the paper's figures show for `relu` or `silu`, as far as they are present.
+    """The methods that a figure shows: all that are present, or, of more than ten, those that the paper selects.
 
-    Where fewer than two of them beside random are, all that are present, in the order of the paper's tables.
+    `published` says which of the paper's experiments selects them, `relu` or `silu`.
     """
     chosen = _SELECTED_SILU if published == "silu" else _SELECTED_RELU
     shown = [method for method in chosen if method in present]
-    if len([method for method in shown if method != RANDOM]) >= 2:
+    if len(present) > _MOST_SHOWN and len(shown) > 1:
         return shown
     return sorted(present, key=lambda method: (group_rank(method), method))

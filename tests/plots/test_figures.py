@@ -61,7 +61,15 @@ def test_learning_curves_show_the_means(frame: pd.DataFrame) -> None:
     line = next(line for line in panels["maxe"].get_lines() if line.get_label() == "LCMD-TP")
     assert line.get_ydata() == pytest.approx(expected["log"].to_numpy())
     assert line.get_xdata().tolist() == [256, 512, 768, 1024, 1280]
-    assert labels(figure) == ["Random", "MaxDist-P", "KMeansPP-P", "LCMD-TP"]
+    assert labels(figure) == [
+        "Random",
+        "MaxDist-P",
+        "MaxDist-TP (grad > rp-512)",
+        "MaxDist-TP (ll)",
+        "KMeansPP-P (grad > rp-512 > acs-rf-512)",
+        "KMeansPP-P (ll > train)",
+        "LCMD-TP",
+    ]
     assert "3 data sets, 2 splits" in figure.get_suptitle()
     ticks = [t.get_text() for t in panels["mae"].get_xticklabels()]
     assert {"256", "512", "1024"} <= set(ticks)
@@ -123,7 +131,7 @@ def test_error_quotient_shows_points_and_fit(frame: pd.DataFrame) -> None:
 
 def test_pairwise_has_a_panel_for_each_pair(frame: pd.DataFrame) -> None:
     figure = drawn(frame, "pairwise")["mini/256x4/pairwise_q99"]
-    assert len(figure.axes) == 3  # three methods beside random
+    assert len(figure.axes) == 15  # pairs of six methods beside random
     axes = figure.axes[0]
     assert (axes.get_xlim(), axes.get_ylim()) == (axes.get_ylim(), axes.get_xlim())
 

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from plots.__main__ import main
+from results.record import record_path
+from tests.results.synthetic import write_grid
 
 Capture = pytest.CaptureFixture[str]
 
@@ -20,6 +22,13 @@ def test_chosen_methods_are_all_shown(runs: Path, tmp_path: Path) -> None:
     chosen = "method=random,maxdist-tp_ll,maxdist-tp_grad_rp-512"
     assert main([f"paths.runs={runs}", f"paths.figures={tmp_path}", "dataset=fried", "task=256x4", chosen]) == 0
     assert (tmp_path / "mini" / "256x4" / "learning_curves.pdf").exists()
+
+
+def test_incomplete_grid_is_noted(tmp_path: Path, capsys: Capture) -> None:
+    write_grid(tmp_path / "runs", "mini", ["fried", "stock"], "256x1", ["random", "lcmd-tp_ll"], range(2))
+    record_path(tmp_path / "runs", "mini", "stock", "256x1", "random", 1).unlink()
+    assert main([f"paths.runs={tmp_path / 'runs'}", f"paths.figures={tmp_path}"]) == 0
+    assert "note: mini/256x1: random lacks 1 of 4 runs: stock (splits 1)" in capsys.readouterr().err
 
 
 def test_figure_of_the_published_numbers_needs_no_records(tmp_path: Path) -> None:

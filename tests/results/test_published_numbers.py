@@ -57,6 +57,8 @@ def test_selected_methods_are_the_best_of_their_selection_among_the_published() 
         selected = selected_methods(name, published)
         assert len(selected) == 8
         assert sorted(map(group_rank, selected)) == list(map(group_rank, selected))
+        few = [*published[:3], "mine-tp_ll"]
+        assert set(selected_methods(name, few)) == set(few)
 
 
 def test_names() -> None:
