@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from plots.panels import label_grid, legend_cell, panel_grid
+from plots.panels import label_grid, legend_below, legend_cell, panel_grid
 from plots.style import line_styles, log2_axis, new_figure
 from results.aggregate import CommonPart, learning_curves
 from results.methods import RANDOM
@@ -35,12 +35,12 @@ def draw_averaged(common: CommonPart, labels: Mapping[str, str], title: str) -> 
 def draw_per_dataset(common: CommonPart, metric: str, labels: Mapping[str, str], title: str) -> Figure:
     """The log metric on each data set, one panel for each, averaged over splits."""
     datasets = sorted(common.frame["dataset"].unique())
-    figure, panels, legend = panel_grid(len(datasets))
+    figure, panels = panel_grid(len(datasets))
     for axes, dataset in zip(panels, datasets, strict=True):
         _draw_curves(axes, common.frame[common.frame["dataset"] == dataset], metric, labels)
         axes.set_title(dataset)
     label_grid(panels, N_TRAIN, f"mean log {METRIC_NAMES[metric]}")
-    figure.legend(*panels[0].get_legend_handles_labels(), **legend)
+    legend_below(figure, panels[0])
     figure.suptitle(title)
     return figure
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 
 import pandas as pd
@@ -38,12 +39,17 @@ def draw(common: CommonPart, metric: str, labels: Mapping[str, str], title: str)
                 panels[row, column].remove()
                 continue
             _draw_pair(panels[row, column], gains, methods[column], methods[row + 1], limits)
-        panels[row, 0].set_ylabel(labels[methods[row + 1]], fontsize=8)
+        panels[row, 0].set_ylabel(_wrapped(labels[methods[row + 1]]), fontsize=8)
     for column in range(n):
-        panels[n - 1, column].set_xlabel(labels[methods[column]], fontsize=8)
+        panels[n - 1, column].set_xlabel(_wrapped(labels[methods[column]]), fontsize=8)
     figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
     figure.suptitle(f"{title}\nmean log {METRIC_NAMES[metric]} minus random's; lower left is better")
     return figure
+
+
+def _wrapped(label: str) -> str:
+    """A label in lines that are no longer than a panel."""
+    return textwrap.fill(label, width=18, break_on_hyphens=False)
 
 
 def _draw_pair(axes: Axes, gains: pd.DataFrame, x: str, y: str, limits: tuple[float, float]) -> None:

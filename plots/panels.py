@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,15 +13,24 @@ from plots.style import new_figure
 _COLUMNS = 3
 
 
-def panel_grid(n_panels: int) -> tuple[Figure, list[Axes], dict[str, Any]]:
-    """A grid of panels, three in a row, and where the legend of the figure goes."""
+def panel_grid(n_panels: int) -> tuple[Figure, list[Axes]]:
+    """A grid of panels, three in a row."""
     n_columns = min(_COLUMNS, n_panels)
     n_rows = math.ceil(n_panels / n_columns)
-    figure = new_figure(max(3.1 * n_columns, 5.5), 2.5 * n_rows + 1.1)
+    figure = new_figure(max(3.1 * n_columns, 5.5), 2.5 * n_rows + 0.7)
     panels = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     for axes in panels[n_panels:]:
         axes.remove()
-    return figure, list(panels[:n_panels]), {"loc": "outside lower center", "ncols": min(4, n_columns + 1)}
+    return figure, list(panels[:n_panels])
+
+
+def legend_below(figure: Figure, source: Axes) -> None:
+    """The legend of one panel below all of them, in as many columns as fit."""
+    handles, labels = source.get_legend_handles_labels()
+    column_inches = 0.7 + 0.075 * max(map(len, labels))
+    n_columns = min(4, max(1, int(figure.get_figwidth() / column_inches)))
+    figure.set_figheight(figure.get_figheight() + 0.2 * math.ceil(len(labels) / n_columns))
+    figure.legend(handles, labels, loc="outside lower center", ncols=n_columns)
 
 
 def label_grid(panels: Sequence[Axes], x_label: str, y_label: str) -> None:
