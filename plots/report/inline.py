@@ -19,9 +19,13 @@ _THEME = (("#000000", "currentColor"), ("#d9d9d9", "var(--line)"))
 
 @dataclass(frozen=True)
 class InlineFigure:
-    """An `<svg>` element, and its points: (x, y) as fractions of width and height from the upper left, and a text."""
+    """An `<svg>` element, its width over its height, and its points.
+
+    A point is (x, y) as fractions of width and height from the upper left, and a text.
+    """
 
     svg: str
+    aspect: float
     points: list[tuple[float, float, str]]
 
 
@@ -42,7 +46,7 @@ def inline_figure(figure: Figure, name: str) -> InlineFigure:
     svg = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", svg)
     for colour, themed in _THEME:
         svg = svg.replace(colour, themed)
-    return InlineFigure(svg, points)
+    return InlineFigure(svg, round(figure.get_figwidth() / figure.get_figheight(), 4), points)
 
 
 def _points(axes: Axes, figure: Figure) -> list[tuple[float, float, str]]:

@@ -35,6 +35,12 @@ const place = { clientX: box.left + points[3][0] * box.width, clientY: box.top +
 plot.dispatchEvent(new PointerEvent("pointermove", { ...place, bubbles: true }));
 const tip = document.getElementById("tip");
 const hover = tip.hidden ? "" : tip.textContent;
+const rectangle = (element) => element.getBoundingClientRect();
+const centre = (element) => [rectangle(element).x + rectangle(element).width / 2,
+                             rectangle(element).y + rectangle(element).height / 2];
+const [x, y] = centre(plot.querySelector(".dot"));
+const markers = [...plot.querySelectorAll("svg use")].map(centre);
+const miss = Math.min(...markers.map(([u, v]) => Math.hypot(u - x, v - y)));
 plot.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true }));
 const key = tip.textContent;
 plot.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true }));
@@ -44,7 +50,7 @@ const before = stage.getBoundingClientRect().width;
 dialog.dispatchEvent(new KeyboardEvent("keydown", { key: "+", bubbles: true }));
 const after = stage.getBoundingClientRect().width;
 document.title = "OUTCOME " + JSON.stringify({
-  ascending, descending, sort: head.getAttribute("aria-sort"), hover, points: points.slice(0, 5), key,
+  ascending, descending, sort: head.getAttribute("aria-sort"), hover, points: points.slice(0, 5), key, miss,
   loaded: performance.getEntriesByType("resource").map((entry) => entry.name).filter((name) => !/^data:/.test(name)),
   open: dialog.open, before, after, overflow: document.documentElement.scrollWidth - window.innerWidth,
 });
@@ -118,6 +124,7 @@ def test_page_works_in_a_browser(report: Path, tmp_path: Path, size: str) -> Non
     assert len(set(outcome["ascending"])) > 2
     assert outcome["sort"] == "descending"
     assert outcome["hover"] in [point[2] for point in outcome["points"]]
+    assert outcome["miss"] < 1.5  # pixels between the ring and the marker that it is about
     assert re.fullmatch(r"\S+.*: -?\d+\.\d+ at \d+ \(.*\)", outcome["key"])
     assert outcome["open"]
     assert outcome["after"] > 1.2 * outcome["before"]
