@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -72,7 +74,7 @@ def _draw_step(axes: Axes, centres: np.ndarray, pool: np.ndarray, following: np.
         axes.plot(*gaps.T, color=colour, alpha=0.35, linewidth=0.6, label=label)
     axes.plot(*pool.T, ".", color="#9A9A9A", markersize=2, label="pool")
     axes.plot(*centres.T, "o", color="#000000", markersize=3.5, label="training and selected")
-    star = {"color": "#D55E00", "markersize": 11, "markeredgecolor": "#000000", "clip_on": False}
+    star: dict[str, Any] = {"color": "#D55E00", "markersize": 11, "markeredgecolor": "#000000", "clip_on": False}
     axes.plot(*following, "*", label="selected next", **star)
     axes.set(aspect="equal", xticks=[], yticks=[])
     axes.grid(False)

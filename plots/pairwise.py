@@ -54,7 +54,7 @@ def _wrapped(label: str) -> str:
 
 def _draw_pair(axes: Axes, gains: pd.DataFrame, x: str, y: str, limits: tuple[float, float]) -> None:
     for dataset, style in dataset_styles(list(gains.index)).items():
-        axes.plot(gains.at[dataset, x], gains.at[dataset, y], label=dataset, linestyle="none", **style)
+        axes.plot(gains[x][dataset], gains[y][dataset], label=dataset, linestyle="none", **style)
     axes.axline((0, 0), slope=1, color="#000000", linewidth=0.8)
     axes.axhline(0, color="#000000", linewidth=0.8, linestyle="--")
     axes.axvline(0, color="#000000", linewidth=0.8, linestyle="--")

@@ -55,7 +55,7 @@ def mean_and_stderr(values: pd.DataFrame, columns: Sequence[str], by: Sequence[s
     variance = per_dataset.var(ddof=0).div(n_splits, axis=0).groupby(level=list(by), observed=True)
     over_datasets = per_dataset.mean().groupby(level=list(by), observed=True)
     mean, n_datasets = over_datasets.mean(), over_datasets.size()
-    stderr = np.sqrt(variance.sum()).div(n_datasets, axis=0).add_suffix("_stderr")
+    stderr = variance.sum().pow(0.5).div(n_datasets, axis=0).add_suffix("_stderr")
     counts = {"n_datasets": n_datasets, "n_runs": n_splits.groupby(level=list(by), observed=True).sum()}
     ordered = [name for column in columns for name in (column, f"{column}_stderr")]
     return pd.concat([mean, stderr], axis=1)[ordered].assign(**counts).reset_index()
@@ -97,7 +97,7 @@ def common_part(frame: pd.DataFrame, columns: Sequence[str] = ("method",)) -> Co
     series = frame[list(columns)].astype(str).agg(" ".join, axis=1) if len(columns) > 1 else frame[columns[0]]
     runs = frame[["dataset", "split"]].assign(series=series, there=True).drop_duplicates()
     there = runs.pivot_table(index=["dataset", "split"], columns="series", values="there", observed=True).notna()
-    notes = [_missing_note(name, there[name]) for name in there if not there[name].all()]
+    notes = [_missing_note(str(name), there[name]) for name in there if not there[name].all()]
     while not there.all(axis=1).any():
         fewest = there.sum().idxmin()
         notes.append(f"{fewest} is left out: too few of its runs are shared with the others")

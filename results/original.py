@@ -103,7 +103,7 @@ def _rounds(raw: dict[str, Any], batch: int, n_rounds: int) -> Iterator[RoundRec
         raise ValueError(f"expected {n_rounds} rounds after the first training, found lengths {lengths}")
     seconds = raw["train_times"]["total"] / (n_rounds + 1)
     for number in range(n_rounds + 1):
-        values = {metric: float(errors[metric][number]) for metric in METRICS}
+        values: dict[str, Any] = {metric: float(errors[metric][number]) for metric in METRICS}
         if not all(map(math.isfinite, values.values())):
             raise ValueError(f"round {number} has errors that are not finite: {values}")
         yield RoundRecord(

@@ -27,7 +27,7 @@ def overview_table(frame: pd.DataFrame) -> Table:
         *((name, name.replace("_", " ")) for name in _ENVIRONMENT),
     )
     rows = tuple(
-        tuple(map(Cell, (str(experiment), str(task), *_extent(part), *_period(part), *_environment(part))))
+        tuple(Cell(v) for v in (str(experiment), str(task), *_extent(part), *_period(part), *_environment(part)))
         for (experiment, task), part in frame.groupby(GROUP, observed=True)
     )
     note = "the grid: every method on every data set and split that any method has; hours: training, kernel, selection"

@@ -63,7 +63,7 @@ def paired_differences(frame: pd.DataFrame, metric: str, reference: str, seed: i
 
 
 def _mean_of_means(*samples: np.ndarray, axis: int = -1) -> np.ndarray:
-    return np.mean([sample.mean(axis=axis) for sample in samples], axis=0)
+    return np.asarray(np.mean([sample.mean(axis=axis) for sample in samples], axis=0))
 
 
 def _bootstrap_interval(samples: list[np.ndarray], generator: np.random.Generator) -> tuple[float, float]:
@@ -117,14 +117,13 @@ def wins_ties_losses(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     `TIE_STDERRS` of its standard errors.
     """
     values = paired_values(frame, metric)
-    methods = list(values.columns)
-    table = pd.DataFrame(index=methods, columns=methods, dtype=object)
-    for method in methods:
+    counts: dict[str, dict[str, tuple[int, int, int]]] = {method: {} for method in values.columns}
+    for method in values.columns:
         differences = values.sub(values[method], axis=0).groupby(level="dataset", observed=True)
         mean = differences.mean()
         margin = TIE_STDERRS * differences.std(ddof=0).div(np.sqrt(differences.size()), axis=0)
         wins, losses = (mean > margin).sum(), (mean < -margin).sum()
-        for other in methods:
+        for other in values.columns:
             ties = len(mean) - wins[other] - losses[other]
-            table.at[method, other] = (int(wins[other]), int(ties), int(losses[other]))
-    return table
+            counts[other][method] = (int(wins[other]), int(ties), int(losses[other]))
+    return pd.DataFrame(counts)

@@ -55,7 +55,7 @@ def _points(axes: Axes, figure: Figure) -> list[tuple[float, float, str]]:
     for line in axes.get_lines():
         label = str(line.get_label())
         has_markers = line.get_marker() not in ("None", "", None)
-        if label.startswith("_") or not has_markers or len(line.get_xdata()) > 400:
+        if label.startswith("_") or not has_markers or np.size(line.get_xdata()) > 400:
             continue
         data = np.column_stack([np.atleast_1d(line.get_xdata()), np.atleast_1d(line.get_ydata())]).astype(float)
         places = figure.transFigure.inverted().transform(axes.transData.transform(data))
