@@ -38,11 +38,13 @@ class Patience:
     """How long to wait for servers, in seconds: for a connection, for the next bytes, and before each round.
 
     waits: all addresses are tried in turn once per entry, after that wait.
+    description_seconds: for OpenML's description of a data set, all told; its library has no limits of its own.
     """
 
     connect_seconds: float = 10.0
     read_seconds: float = 30.0
     waits: tuple[float, ...] = (0.0, 2.0, 8.0)
+    description_seconds: float = 300.0
 
 
 @dataclass(frozen=True)
@@ -76,33 +78,23 @@ class Fetcher:
         aside = self.folder / ".fetching"
         shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed
         aside.mkdir(parents=True)
-        failures: dict[str, str] = {}
-        left = list(addresses)
+
+        def attempt(address: str) -> Fetched[T]:
+            path = aside / (file_name or local_name(address))
+            path.unlink(missing_ok=True)
+            self._transfer(address, path)
+            checked = check(path)
+            final = self.folder / path.name
+            checked_sha256(path, hash_file(final))
+            path.replace(final)
+            return Fetched(final, address, checked)
+
         try:
-            for wait in self.patience.waits:
-                if not left:
-                    break
-                time.sleep(wait)
-                for address in tuple(left):
-                    path = aside / (file_name or local_name(address))
-                    try:
-                        self._transfer(address, path)
-                        checked = check(path)
-                        checked_sha256(path, hash_file(self.folder / path.name))
-                    except (requests.RequestException, DataError, OSError) as error:
-                        path.unlink(missing_ok=True)
-                        failures[address] = _reason(error)
-                        self.progress.note(f"{self.name}: {address}: {failures[address]}")
-                        if not _worth_another_try(error):
-                            left.remove(address)
-                    else:
-                        final = self.folder / path.name
-                        path.replace(final)
-                        return Fetched(final, address, checked)
+            return in_turn(
+                addresses, attempt, self.patience.waits, lambda text: self.progress.note(f"{self.name}: {text}")
+            )
         finally:
             shutil.rmtree(aside, ignore_errors=True)
-        by_host = dict.fromkeys(f"{urlsplit(address).netloc}: {why}" for address, why in failures.items())
-        raise FetchError("; ".join(by_host))
 
     def _transfer(self, address: str, path: Path) -> None:
         with ExitStack() as stack:
@@ -112,6 +104,33 @@ class Fetcher:
                 timeout=(self.patience.connect_seconds, self.patience.read_seconds),
             )
             pooch.retrieve(address, None, path.name, path.parent, downloader=downloader)
+
+
+def in_turn(
+    addresses: Sequence[str], attempt: Callable[[str], T], waits: Sequence[float], note: Callable[[str], None]
+) -> T:
+    """What `attempt` makes of the first address that works; all are tried in turn once per wait, after that wait.
+
+    An attempt fails with an error of requests, an OSError or a DataError; `note` is told of each failure.
+
+    Raises FetchError if no address works.
+    """
+    failures: dict[str, str] = {}
+    left = list(addresses)
+    for wait in waits:
+        if not left:
+            break
+        time.sleep(wait)
+        for address in tuple(left):
+            try:
+                return attempt(address)
+            except (requests.RequestException, DataError, OSError) as error:
+                failures[address] = _reason(error)
+                note(f"{address}: {failures[address]}")
+                if not _worth_another_try(error):
+                    left.remove(address)
+    by_host = dict.fromkeys(f"{urlsplit(address).netloc}: {why}" for address, why in failures.items())
+    raise FetchError("; ".join(by_host))
 
 
 def local_name(address: str) -> str:

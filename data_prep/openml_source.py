@@ -1,21 +1,25 @@
-"""Raw tables of openml.org: found in the raw folder or in an OpenML cache, or fetched.
+"""Raw tables of openml.org: found in the raw folder or in openml-python's cache, or fetched.
 
-The files are called as in openml-python's cache, but openml-python is not used: it waits for a stalled server without
-end, deletes its cache when a download fails, holds ARFF files whole in memory and leaves pickles beside them.
+openml-python gives the description of a data set, our fetcher the file itself: openml-python would hold an ARFF file in
+memory whole, leave a pickle beside it, and ask once and without a time-out.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from dataclasses import dataclass
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from xml.etree import ElementTree
+from tempfile import TemporaryDirectory
 
 from data_prep.blob import file_blob
 from data_prep.dataset import OpenML
 from data_prep.errors import DataError
-from data_prep.fetch import Fetcher, FetchError
+from data_prep.fetch import Fetcher, FetchError, Patience
 from data_prep.hashing import stream_hash
 from data_prep.rawfile import RawFile, held_raw_file
 from data_prep.tables import ArffTable, ParquetTable
@@ -23,21 +27,22 @@ from data_prep.tables import ArffTable, ParquetTable
 DESCRIPTION = "description.xml"
 ARFF = "dataset.arff"
 
-_XML = "{http://openml.org/openml}"
-
 
 @dataclass(frozen=True)
 class Description:
-    """What is needed of description.xml.
+    """What is needed of OpenML's description of a data set.
 
     arff_address, parquet_address: where the two formats are (None: not offered). arff_md5: of the ARFF file.
-    ignored: columns that are no inputs, row numbers for instance.
+    ignored: columns that are no inputs, row numbers for instance. xml: the whole description.
+    cache: the folder of the user's cache that it was found in.
     """
 
     arff_address: str | None = None
     parquet_address: str | None = None
     arff_md5: str | None = None
     ignored: tuple[str, ...] = ()
+    xml: str = ""
+    cache: str | None = None
 
 
 def parquet_name(id: int) -> str:
@@ -46,17 +51,19 @@ def parquet_name(id: int) -> str:
 
 
 def find_openml(source: OpenML, fetcher: Fetcher) -> tuple[ParquetTable | ArffTable, RawFile]:
-    """The table in the fetcher's folder: lying there, or copied from the cache at $OPENML_CACHE_DIR, or fetched now.
+    """The table in the fetcher's folder: lying there, or copied from openml-python's cache, or fetched now.
 
     Parquet is preferred, ARFF gives the same. Raises DataError if the file there is damaged or has the wrong hash, or
     if there is none and no server gives it.
     """
     folder = fetcher.folder
-    path = _lying_there(folder) or _copied_from_cache(source, folder)
-    address = None
-    if path is None:
+    path, address = _lying_there(folder), None
+    if path is not None:
+        known = folder / DESCRIPTION
+        description = describe(source, fetcher.patience, known) if known.is_file() else Description()
+    else:
         try:
-            path, address = _fetched(source, fetcher)
+            path, address, description = _fetched(source, fetcher)
         except FetchError as error:
             raise DataError(
                 f"data set {fetcher.name}: OpenML did not give it ({error}). Download the data from "
@@ -64,27 +71,45 @@ def find_openml(source: OpenML, fetcher: Fetcher) -> tuple[ParquetTable | ArffTa
                 f"{parquet_name(source.id)} if it is parquet), and run again"
             ) from error
     try:
-        table = _table_in(path, _description_beside(path, source))
+        table = _table_in(path, description)
     except DataError as error:
         raise DataError(f"{error}. Remove the file to have it fetched anew") from error
     return table, held_raw_file(path, address)
 
 
-def read_description(path: Path, id: int) -> Description:
-    """Read description.xml. Raises DataError if it is not OpenML's description of that data set."""
-    try:
-        root = ElementTree.parse(path).getroot()
-    except (ElementTree.ParseError, OSError) as error:
-        raise DataError(f"{path}: not a description by OpenML ({error})") from error
-    if root.tag != f"{_XML}data_set_description" or root.findtext(f"{_XML}id") != str(id):
-        raise DataError(f"{path}: not OpenML's description of data set {id}")
-    ignored = [e.text or "" for tag in ("row_id_attribute", "ignore_attribute") for e in root.iter(_XML + tag)]
-    return Description(
-        arff_address=root.findtext(f"{_XML}url"),
-        parquet_address=root.findtext(f"{_XML}parquet_url") or root.findtext(f"{_XML}minio_url"),
-        arff_md5=root.findtext(f"{_XML}md5_checksum"),
-        ignored=tuple(name.strip() for names in ignored for name in names.split(",") if name.strip()),
-    )
+def describe(source: OpenML, patience: Patience, known: Path | None = None) -> Description:
+    """The description in the file `known`, else in openml-python's cache, else from OpenML's servers.
+
+    Raises DataError if a file is no description of this data set, FetchError if no server gives one.
+    """
+    what = known or f"data set {source.id}"
+    with TemporaryDirectory(prefix="openml-") as private:
+        question = {
+            "id": source.id,
+            "servers": source.servers,
+            "known": known and str(known.resolve()),
+            "private": private,
+            "patience": asdict(patience),
+        }
+        try:
+            child = subprocess.run(
+                [sys.executable, "-P", "-m", "data_prep.openml_child", json.dumps(question)],
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=patience.description_seconds,
+            )
+        except subprocess.TimeoutExpired as error:
+            seconds = f"{patience.description_seconds:g} seconds"
+            raise FetchError(f"openml-python did not describe {what} within {seconds}") from error
+    if child.returncode:
+        why = (child.stderr.strip() or f"status {child.returncode}").splitlines()[-1]
+        raise FetchError(f"openml-python could not describe {what} ({why})")
+    answer = json.loads(child.stdout)
+    if "error" in answer:
+        raise (FetchError if answer["not_fetched"] else DataError)(answer["error"])
+    return Description(**{**answer, "ignored": tuple(answer["ignored"])})
 
 
 def _lying_there(folder: Path) -> Path | None:
@@ -92,48 +117,41 @@ def _lying_there(folder: Path) -> Path | None:
     return next(iter([*sorted(folder.glob("*.pq")), *sorted(folder.glob("*.arff"))]), None)
 
 
-def _copied_from_cache(source: OpenML, folder: Path) -> Path | None:
-    """Copies, for the cache is the user's: nothing is written into it, and nothing pickled in it is read."""
-    root = os.environ.get("OPENML_CACHE_DIR")
-    if not root:
-        return None
-    cache = Path(root).expanduser() / "org" / "openml" / "www" / "datasets" / str(source.id)
-    cached = _lying_there(cache)
-    if cached is None:
-        return None
-    _table_in(cached, _description_beside(cached, source))
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in (cache / DESCRIPTION, cached):  # the data last: once it is there the set counts as fetched
-        if path.is_file():
-            aside = folder / f".{path.name}.tmp"
-            shutil.copyfile(path, aside)
-            aside.replace(folder / path.name)
-    return folder / cached.name
-
-
-def _fetched(source: OpenML, fetcher: Fetcher) -> tuple[Path, str]:
-    servers = [f"{server}/data/{source.id}" for server in source.servers]
-    failures = []
-    description = Description()
+def _fetched(source: OpenML, fetcher: Fetcher) -> tuple[Path, str | None, Description]:
+    """The file in the fetcher's folder, its address (None: from the user's cache), and its description."""
+    folder, failures, description = fetcher.folder, [], Description()
+    fetcher.progress.note(f"{fetcher.name}: asking openml-python for the description of data set {source.id}")
     try:
-        description = fetcher.fetch(servers, lambda path: read_description(path, source.id), DESCRIPTION).checked
+        description = describe(source, fetcher.patience)
     except FetchError as error:
         failures.append(str(error))
+        fetcher.progress.note(f"{fetcher.name}: {error}")
+    cached = _lying_there(Path(description.cache)) if description.cache else None
+    if cached is not None:
+        _table_in(cached, description)
+    if description.xml:
+        _place(folder / DESCRIPTION, lambda aside: aside.write_text(description.xml, "utf-8"))
+    if cached is not None:  # a copy, for the cache is the user's
+        _place(folder / cached.name, lambda aside: shutil.copyfile(cached, aside))
+        return folder / cached.name, None, description
     parquet = [address for address in (description.parquet_address, *source.mirrors) if address]
     arff = [description.arff_address] if description.arff_address else []
     for addresses, file_name in ((parquet, parquet_name(source.id)), (arff, ARFF)):
         if addresses:
             try:
                 fetched = fetcher.fetch(addresses, lambda path: _table_in(path, description), file_name)
-                return fetched.path, fetched.address
+                return fetched.path, fetched.address, description
             except FetchError as error:
                 failures.append(str(error))
     raise FetchError("; ".join(failures) or "its description names no file")
 
 
-def _description_beside(path: Path, source: OpenML) -> Description:
-    described = path.with_name(DESCRIPTION)
-    return read_description(described, source.id) if described.is_file() else Description()
+def _place(path: Path, write: Callable[[Path], object]) -> None:
+    """Put a file in its place whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.tmp")
+    write(aside)
+    aside.replace(path)
 
 
 def _table_in(path: Path, description: Description) -> ParquetTable | ArffTable:

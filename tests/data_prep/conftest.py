@@ -29,6 +29,6 @@ def impatient() -> Patience:
 
 
 @pytest.fixture(autouse=True)
-def _no_cache_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OPENML_CACHE_DIR", raising=False)
+def _no_cache_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    monkeypatch.setenv("OPENML_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "no_openml_cache"))
     monkeypatch.delenv("BMDAL_DATA", raising=False)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from data_helpers import copy_tree
-from local_server import LocalServer, ok, stalled, status, truncated
+from local_server import LocalServer, dripping, ok, stalled, status, truncated
 from openml_files import as_arff, as_parquet, description, table
 from plain import plain_preparation
 
@@ -18,6 +21,8 @@ from data_prep.catalog import load_dataset
 from data_prep.fetch import Patience
 from data_prep.progress import Silent
 
+UNKNOWN = b"""<oml:error xmlns:oml="http://openml.org/openml">
+  <oml:code>111</oml:code><oml:message>Unknown dataset</oml:message></oml:error>"""
 NAMES = ["mlr_knn_rng", "fried", "diamonds", "methane", "stock", "protein"]
 
 
@@ -83,10 +88,13 @@ def test_mirror_serves_when_the_interface_is_down(server: LocalServer, impatient
     [
         (status(503, b"<html>maintenance</html>"), "answers 503"),
         (stalled(b"x" * 1000), "does not answer in time"),
-        (ok(b"<html>maintenance</html>"), "not OpenML's description"),
-        (ok(b"no xml"), "not a description by OpenML"),
+        (dripping(), "did not describe data set 564 within 8 seconds"),
+        (ok(b"<html>maintenance</html>"), "not OpenML's description of data set 564"),
+        (ok(b"no xml"), "malformed"),
+        (ok(description(565, b"", "x", None)), "data set 565 instead of 564"),
+        (status(412, UNKNOWN), "code 111: Unknown dataset"),
     ],
-    ids=["503", "stall", "web page", "garbage"],
+    ids=["503", "stall", "drip", "web page", "garbage", "another set", "error of OpenML"],
 )
 def test_a_bad_server_gives_one_clear_error(
     answer: object, reason: str, server: LocalServer, impatient: Patience, tmp_path: Path
@@ -94,8 +102,32 @@ def test_a_bad_server_gives_one_clear_error(
     dataset = served_by(server, "fried", table("fried"), parquet=False)
     server.add("/api/v1/xml/data/564", answer)  # type: ignore[arg-type]
     with pytest.raises(DataError, match=reason) as caught:
-        prepare(dataset, tmp_path, progress=Silent(), patience=impatient)
+        prepare(dataset, tmp_path, progress=Silent(), patience=replace(impatient, description_seconds=8))
     assert "put it into" in str(caught.value)
+    assert "KeyError" not in str(caught.value)
+
+
+def test_an_overloaded_interface_is_asked_again(server: LocalServer, impatient: Patience, tmp_path: Path) -> None:
+    dataset = served_by(server, "fried", table("fried"), parquet=False)
+    arff = as_arff(table("fried"))
+    described = description(564, arff, f"{server.address}/data/v1/download/564/small.arff", None)
+    server.add("/api/v1/xml/data/564", status(503), truncated(described), ok(described))
+    assert prepare(dataset, tmp_path, progress=Silent(), patience=impatient).meta.n == len(table("fried"))
+    assert server.log.count("/api/v1/xml/data/564") == 3
+
+
+def test_a_broken_openml_python_is_named(
+    server: LocalServer, impatient: Patience, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mirrors serve without it."""
+    dataset = served_by(server, "fried", table("fried"), parquet=False)
+    (tmp_path / "openml.py").write_text("raise OSError('no home')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(DataError, match=r"could not describe data set 564 \(OSError: no home\).*put it into"):
+        prepare(dataset, tmp_path, progress=Silent(), patience=impatient)
+    mirror = server.add("/mirror/dataset_564.pq", ok(as_parquet(table("fried"))))
+    dataset = replace(dataset, source=replace(dataset.source, mirrors=(mirror,)))
+    assert prepare(dataset, tmp_path, progress=Silent(), patience=impatient).meta.n == len(table("fried"))
 
 
 def test_arff_with_the_wrong_md5_is_refused(server: LocalServer, impatient: Patience, tmp_path: Path) -> None:
@@ -112,6 +144,11 @@ def test_columns_that_openml_calls_no_inputs_are_left_out(
     dataset = served_by(server, "fried", table("fried"), parquet=True, extra=extra)
     prepared = prepare(dataset, tmp_path, progress=Silent(), patience=impatient)
     assert prepared.feature_names == tuple(f"X{i}" for i in range(4, 11))
+
+    asked = list(server.log)
+    again = prepare(dataset, tmp_path, overwrite=True, progress=Silent(), patience=impatient)
+    assert again.feature_names == prepared.feature_names
+    assert server.log == asked  # the description lies beside the file
 
 
 @pytest.mark.parametrize("name", ["fried", "diamonds"])
@@ -140,15 +177,71 @@ def test_equals_openml_python_on_the_real_sets(
     assert prepared.meta.counts == dataset.expected
 
 
+def cached(root: Path, described: bytes, arff: bytes | None = None) -> Path:
+    """The folder of fried in a cache, as openml-python would have left it."""
+    folder = root / "org/openml/www/datasets/564"
+    folder.mkdir(parents=True)
+    (folder / "description.xml").write_bytes(described)
+    if arff is not None:
+        (folder / "dataset.arff").write_bytes(arff)
+    return folder
+
+
 def test_a_damaged_cache_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is refused by its md5, stays as it is, and nothing of it is copied."""
-    folder = tmp_path / "cache/org/openml/www/datasets/564"
-    folder.mkdir(parents=True)
     arff = as_arff(table("fried"))
-    (folder / "description.xml").write_bytes(description(564, arff, "http://127.0.0.1:1/x", None))
-    (folder / "dataset.arff").write_bytes(arff[:-500])
+    folder = cached(tmp_path / "cache", description(564, arff, "http://127.0.0.1:1/x", None), arff[:-500])
     monkeypatch.setenv("OPENML_CACHE_DIR", str(tmp_path / "cache"))
     with pytest.raises(DataError, match=r"cache.*dataset\.arff: its md5 is"):
         prepare(load_dataset("fried"), tmp_path / "data", progress=Silent())
     assert (folder / "dataset.arff").read_bytes() == arff[:-500]
     assert not (tmp_path / "data" / "raw" / "fried").exists()
+
+
+def test_offline_a_cached_description_without_data_stays(
+    tmp_path: Path, impatient: Patience, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """openml-python would delete the folder."""
+    described = description(564, b"", "http://127.0.0.1:1/x.arff", "http://127.0.0.1:1/x.pq")
+    folder = cached(tmp_path / "cache", described)
+    monkeypatch.setenv("OPENML_CACHE_DIR", str(tmp_path / "cache"))
+    dataset = load_dataset("fried")
+    dataset = replace(dataset, source=replace(dataset.source, mirrors=()))
+    with pytest.raises(DataError, match=r"127\.0\.0\.1:1: no connection.*put it into"):
+        prepare(dataset, tmp_path / "data", progress=Silent(), patience=impatient)
+    assert [path.read_bytes() for path in folder.iterdir()] == [described]
+
+
+@pytest.mark.parametrize("described", [b"no xml", description(565, b"", "x", None)], ids=["garbage", "another set"])
+def test_a_damaged_description_is_named(
+    described: bytes, server: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the cache and beside a file put there by hand; no server is asked, and nothing is lost."""
+    dataset = served_by(server, "fried", table("fried"), parquet=False)
+    folder = cached(tmp_path / "cache", described, as_arff(table("fried")))
+    monkeypatch.setenv("OPENML_CACHE_DIR", str(tmp_path / "cache"))
+    with pytest.raises(DataError, match=r"cache.*description\.xml: not OpenML's description of data set 564"):
+        prepare(load_dataset("fried"), tmp_path / "data", progress=Silent())
+    by_hand = tmp_path / "data/raw/fried"
+    copy_tree(folder, by_hand)
+    with pytest.raises(DataError, match=r"raw.fried.description\.xml: not OpenML's description of data set 564"):
+        prepare(dataset, tmp_path / "data", progress=Silent())
+    assert (folder / "description.xml").read_bytes() == (by_hand / "description.xml").read_bytes() == described
+    assert server.log == []
+
+
+def test_openml_python_stays_out_of_the_process(shared: Path, tmp_path: Path) -> None:
+    """A run that prepares its set neither waits for its import nor carries its memory."""
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from data_prep import prepare; from data_prep.catalog import load_dataset\n"
+        f"prepare(load_dataset('fried'), Path({str(tmp_path)!r})); assert 'openml' not in sys.modules"
+    )
+    cache = str(shared / "data/openml_cache")
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "OPENML_CACHE_DIR": cache, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
