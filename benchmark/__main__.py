@@ -1,4 +1,4 @@
-"""python -m benchmark: run a method on a data set. See --help."""
+"""python -m benchmark: run a method on a data set, or with -m a whole grid of them. See --help."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from benchmark.app import run_config
-from benchmark.choices import check_choices
+from benchmark.choices import check_choices, check_sweep
 from benchmark.errors import BenchmarkError
+from benchmark.sweep import refuse_job, show_estimate
 from bmdal import BmdalError
 from data_prep import DataError
 from results.record import RecordError
@@ -23,18 +24,26 @@ CONF = Path(__file__).resolve().parent.parent / "conf"
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def main(config: DictConfig) -> None:
     """Run one configuration; in a sweep an error leaves the other jobs alone."""
+    overrides = list(HydraConfig.get().overrides.task)
     try:
-        run_config(config)
+        if config.dry_run:
+            show_estimate(config, overrides)
+            return
+        outcome = run_config(config, overrides)
     except (BenchmarkError, BmdalError, DataError, RecordError) as error:
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            raise
         print(f"error: {error}", file=sys.stderr)
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            refuse_job(config, overrides, error)
+            return
         sys.exit(2)
+    if outcome.failed and HydraConfig.get().mode != RunMode.MULTIRUN:
+        sys.exit(1)
 
 
 if __name__ == "__main__":
     try:
         check_choices(sys.argv[1:], CONF)
+        check_sweep(sys.argv[1:])
     except BenchmarkError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

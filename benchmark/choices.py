@@ -12,6 +12,15 @@ from hydra.errors import OverrideParseException
 from benchmark.errors import BenchmarkError
 
 
+def check_sweep(arguments: Sequence[str]) -> None:
+    """Raise BenchmarkError if an experiment is asked for as a single run, or several at once."""
+    experiments = [argument for argument in arguments if argument.startswith("+experiment=")]
+    if experiments and not {"-m", "--multirun"} & {*arguments}:
+        raise BenchmarkError(f"an experiment is a sweep over many runs: python -m benchmark -m {experiments[0]}")
+    if len(experiments) > 1 or any("," in argument for argument in experiments):
+        raise BenchmarkError(f"one experiment at a time, got {' '.join(experiments)}")
+
+
 def check_choices(arguments: Sequence[str], conf: Path) -> None:
     """Raise BenchmarkError if an argument chooses what a configuration group does not have.
 

@@ -21,14 +21,13 @@ from benchmark.network import NetworkStack
 from benchmark.progress import Progress
 from benchmark.randomness import generator
 from benchmark.run import Run
-from benchmark.split import Split, make_split, scale_inputs
+from benchmark.split import Split, check_size, make_split, scale_inputs
 from benchmark.training import TrainingData, train
 from bmdal import Batch, select_batch
 from results.record import RoundRecord, RunRecord
 
 SPLITS_AT_ONCE = {"cpu": 1, "cuda": 20}
 """How many splits go side by side on a kind of device."""
-TEST_CHUNK = 8192
 
 
 @dataclass
@@ -48,7 +47,21 @@ class _SplitState:
         self.pool = self.pool[~np.isin(self.pool, rows)]
 
 
-def run_splits(run: Run, splits: Sequence[int], progress: Progress, overwrite: bool = False) -> list[RunRecord]:
+@dataclass(frozen=True)
+class Chunks:
+    """How much is computed at once; `SMALL` is for a second attempt after memory ran out."""
+
+    test_points: int = 8192
+    features_on: str | None = None  # device of the pool's features; None: where the networks are
+
+
+USUAL = Chunks()
+SMALL = Chunks(test_points=512, features_on="cpu")
+
+
+def run_splits(
+    run: Run, splits: Sequence[int], progress: Progress, overwrite: bool = False, chunks: Chunks = USUAL
+) -> list[RunRecord]:
     """Run the splits that are not complete yet, each from the round in which it was interrupted.
 
     Args:
@@ -61,22 +74,16 @@ def run_splits(run: Run, splits: Sequence[int], progress: Progress, overwrite: b
     Raises BenchmarkError if the data set is too small, an existing record has another configuration, or a number
     is NaN; nothing is trained before all splits have been checked.
     """
-    records = {number: run.open(number, overwrite) for number in splits}
-    cut = {number: make_split(len(run.data.y), run.data.n_test, run.task, number) for number in splits}
-    if not np.isfinite(run.data.y).all():
-        row = int(np.argmin(np.isfinite(run.data.y)))
-        raise BenchmarkError(f"data set {run.data.name}: the target of row {row} is NaN or infinite")
+    records = _open(run, splits, overwrite)
     todo = [number for number in splits if not records[number].complete]
-    for number in todo:
-        progress.expect(sum(_work(run, r) for r in range(len(records[number].rounds), run.task.n_rounds + 1)))
     at_once = SPLITS_AT_ONCE[run.device.type]
     for start in range(0, len(todo), at_once):
-        group = [_resume(run, cut[number], records[number]) for number in todo[start : start + at_once]]
+        group = [_resume(run, records[number]) for number in todo[start : start + at_once]]
         for round_ in range(run.task.n_rounds + 1):
             states = [state for state in group if len(state.record.rounds) == round_]
             if not states:
                 continue
-            for state, finished in zip(states, _round(run, round_, states, progress), strict=True):
+            for state, finished in zip(states, _round(run, round_, states, progress, chunks), strict=True):
                 state.record = run.save(state.record, finished)
                 records[state.split.number] = state.record
                 progress.line(
@@ -87,12 +94,34 @@ def run_splits(run: Run, splits: Sequence[int], progress: Progress, overwrite: b
     return [records[number] for number in splits]
 
 
+def check_splits(run: Run, splits: Sequence[int], overwrite: bool = False) -> dict[int, float]:
+    """How much work is left for each split, in the units that `run_splits` tells its progress; 0: complete.
+
+    Raises what `run_splits` raises before anything is trained.
+    """
+    return {number: _work_left(run, record) for number, record in _open(run, splits, overwrite).items()}
+
+
+def _open(run: Run, splits: Sequence[int], overwrite: bool) -> dict[int, RunRecord]:
+    records = {number: run.open(number, overwrite) for number in splits}
+    check_size(len(run.data.y), run.data.n_test, run.task)
+    if not np.isfinite(run.data.y).all():
+        row = int(np.argmin(np.isfinite(run.data.y)))
+        raise BenchmarkError(f"data set {run.data.name}: the target of row {row} is NaN or infinite")
+    return records
+
+
+def _work_left(run: Run, record: RunRecord) -> float:
+    return sum(_work(run, round_) for round_ in range(len(record.rounds), run.task.n_rounds + 1))
+
+
 def _work(run: Run, round_: int) -> float:
     """What a round costs, in training points: validation costs a third of training."""
     return run.task.n_initial + round_ * run.task.batch_size + run.task.n_valid / 3
 
 
-def _resume(run: Run, split: Split, record: RunRecord) -> _SplitState:
+def _resume(run: Run, record: RunRecord) -> _SplitState:
+    split = make_split(len(run.data.y), run.data.n_test, run.task, record.split)
     X = torch.from_numpy(scale_inputs(run.data.X, split)).to(run.device)
     y = torch.from_numpy(np.array(run.data.y)).to(run.device)
     state = _SplitState(split, record, X, y, split.train, split.pool)
@@ -102,7 +131,9 @@ def _resume(run: Run, split: Split, record: RunRecord) -> _SplitState:
     return state
 
 
-def _round(run: Run, round_: int, states: Sequence[_SplitState], progress: Progress) -> list[RoundRecord]:
+def _round(
+    run: Run, round_: int, states: Sequence[_SplitState], progress: Progress, chunks: Chunks
+) -> list[RoundRecord]:
     start = time.perf_counter()
     stack = _train(run, round_, states, progress)
     if run.device.type == "cuda":
@@ -112,12 +143,12 @@ def _round(run: Run, round_: int, states: Sequence[_SplitState], progress: Progr
     finished = []
     for k, state in enumerate(states):
         models = [stack.network(k * n_models + member) for member in range(n_models)]
-        metrics = _test(models, state)
+        metrics = _test(models, state, chunks)
         base = {"round": round_, "n_train": len(state.train), "train_seconds": train_seconds, **vars(metrics)}
         if round_ == run.task.n_rounds:
             finished.append(RoundRecord(**base))
             continue
-        batch = _select(run, round_, models, state)
+        batch = _select(run, round_, models, state, chunks)
         rows = state.pool[batch.indices.numpy()]
         state.label(rows)
         finished.append(
@@ -171,19 +202,13 @@ def _train(run: Run, round_: int, states: Sequence[_SplitState], progress: Progr
 
 
 @torch.no_grad()
-def _test(models: Sequence[nn.Module], state: _SplitState) -> Metrics:
-    errors = []
-    for model in models:
-        chunks = [torch.from_numpy(rows) for rows in np.array_split(state.split.test, _n_chunks(len(state.split.test)))]
-        errors.append(torch.cat([(model(state.X[rows])[:, 0] - state.y[rows]).abs() for rows in chunks]))
+def _test(models: Sequence[nn.Module], state: _SplitState, chunks: Chunks) -> Metrics:
+    parts = torch.from_numpy(state.split.test).split(chunks.test_points)
+    errors = [torch.cat([(model(state.X[rows])[:, 0] - state.y[rows]).abs() for rows in parts]) for model in models]
     return error_metrics(errors)
 
 
-def _n_chunks(n: int) -> int:
-    return -(-n // TEST_CHUNK)
-
-
-def _select(run: Run, round_: int, models: Sequence[nn.Module], state: _SplitState) -> Batch:
+def _select(run: Run, round_: int, models: Sequence[nn.Module], state: _SplitState, chunks: Chunks) -> Batch:
     return select_batch(
         run.method,
         models,
@@ -192,5 +217,6 @@ def _select(run: Run, round_: int, models: Sequence[nn.Module], state: _SplitSta
         x_pool=state.X[state.pool],
         batch_size=run.task.batch_size,
         generator=generator(state.split.number, round_, "selection"),
+        device=chunks.features_on,
         with_effective_dimension=True,
     )

@@ -30,6 +30,30 @@ from results.record import (
 )
 
 
+def settings(task: Task, training: Training, method: Method) -> dict[str, Any]:
+    """All that decides what is computed, but for the split and the data, as it stands in a record."""
+    return {
+        "task": dataclasses.asdict(task),
+        "training": dataclasses.asdict(training),
+        "method": {"name": method.name, "sigma": method.sigma},
+    }
+
+
+def check_same(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Raise BenchmarkError, saying what differs, if a record was made with other settings than the present ones."""
+    flat_old, flat_new = _flat(old), _flat(new)
+    changes = [
+        f"{key} was {flat_old.get(key)} and is now {flat_new.get(key)}"
+        for key in sorted(flat_old.keys() | flat_new.keys())
+        if flat_old.get(key) != flat_new.get(key)
+    ]
+    if changes:
+        raise BenchmarkError(
+            f"{path} was made with another configuration: {'; '.join(changes)}. "
+            "Choose another experiment.name, or overwrite=true to run anew"
+        )
+
+
 @dataclass(frozen=True)
 class Run:
     """One method on one task of one data set, for any number of splits."""
@@ -41,15 +65,12 @@ class Run:
     training: Training
     device: torch.device
     runs: Path
+    timed_alone: bool = False  # whether nothing else of ours computes on the device meanwhile
 
     @property
     def config(self) -> dict[str, Any]:
         """All that decides what is computed, but for the split and the data."""
-        return {
-            "task": dataclasses.asdict(self.task),
-            "training": dataclasses.asdict(self.training),
-            "method": {"name": self.method.name, "sigma": self.method.sigma},
-        }
+        return settings(self.task, self.training, self.method)
 
     def path(self, split: int) -> Path:
         """Where the record of a split lies when it is complete."""
@@ -64,10 +85,11 @@ class Run:
             python=python_version(),
             torch=torch.__version__,
             numpy=np.__version__,
-            device=_device_name(self.device),
+            device=device_name(self.device),
             n_threads=torch.get_num_threads(),
             host=node(),
             started=_now(),
+            timed_alone=self.timed_alone,
         )
         return RunRecord(
             experiment=self.experiment,
@@ -89,22 +111,10 @@ class Run:
         for candidate in (path, partial_path(path)):
             if candidate.exists() and not overwrite:
                 record = read_record(candidate)
-                if differences := self._differences(record):
-                    raise BenchmarkError(
-                        f"{candidate} was made with another configuration: {'; '.join(differences)}. "
-                        "Choose another experiment.name, or overwrite=true to run anew"
-                    )
+                old = {**record.config, "data_hash": record.provenance.data_hash}
+                check_same(candidate, old, {**self.config, "data_hash": self.data.data_hash})
                 return record
         return self.new_record(split)
-
-    def _differences(self, record: RunRecord) -> list[str]:
-        old = _flat({**record.config, "data_hash": record.provenance.data_hash})
-        new = _flat({**self.config, "data_hash": self.data.data_hash})
-        return [
-            f"{key} was {old.get(key)} and is now {new.get(key)}"
-            for key in sorted(old.keys() | new.keys())
-            if old.get(key) != new.get(key)
-        ]
 
     def save(self, record: RunRecord, finished_round: RoundRecord) -> RunRecord:
         """Add a round to a record and write it: as a partial record, or after the last round as a complete one."""
@@ -130,5 +140,6 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} ({sys.platform})"
+def device_name(device: torch.device) -> str:
+    """What a record says of the device, e.g. "NVIDIA H200" or "cpu (linux)"."""
+    return torch.cuda.getdevice_name(device) if device.type == "cuda" else f"{device.type} ({sys.platform})"

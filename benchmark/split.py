@@ -24,11 +24,8 @@ class Split:
     test: Rows
 
 
-def make_split(n: int, n_test: int, task: Task, number: int) -> Split:
-    """numpy.random.RandomState(number).permutation(n), cut into training, validation, pool and test rows in this order.
-
-    Raises BenchmarkError if the data set is too small for the task.
-    """
+def check_size(n: int, n_test: int, task: Task) -> int:
+    """The number of points beside the test set. Raises BenchmarkError if they are too few for the task."""
     n_other = n - n_test
     if n_other < task.n_train_valid_and_pool:
         raise BenchmarkError(
@@ -36,6 +33,15 @@ def make_split(n: int, n_test: int, task: Task, number: int) -> Split:
             f"{task.n_initial} initial training + {task.n_valid} validation + {task.n_rounds} x {task.batch_size} pool "
             f"= {task.n_train_valid_and_pool}; make task.n_valid, task.n_rounds or task.batch_size smaller"
         )
+    return n_other
+
+
+def make_split(n: int, n_test: int, task: Task, number: int) -> Split:
+    """numpy.random.RandomState(number).permutation(n), cut into training, validation, pool and test rows in this order.
+
+    Raises BenchmarkError if the data set is too small for the task.
+    """
+    n_other = check_size(n, n_test, task)
     permutation = np.random.RandomState(number).permutation(n)
     train, valid, pool, test = np.split(permutation, [task.n_initial, task.n_initial + task.n_valid, n_other])
     return Split(number, train, valid, pool, test)

@@ -4,8 +4,8 @@ A run is one (experiment, data set, task, method, split). Its record is one JSON
 
     <runs>/<experiment>/<data set>/<task>/<method>/split-<s>.json
 
-While the run works, the rounds it has finished stand in `split-<s>.partial.json` beside it. Both files are written
-aside and renamed, so that a reader never sees half a file.
+While the run works, the rounds it has finished stand in `split-<s>.partial.json` beside it, and if it fails, the
+reason in `split-<s>.failed.json`. Files are written aside and renamed, so that a reader never sees half a file.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ class Provenance:
     host: str
     started: str
     finished: str | None = None
+    timed_alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,23 @@ class RunRecord:
     format_version: int = field(default=FORMAT_VERSION)
 
 
+@dataclass(frozen=True)
+class FailureRecord:
+    """Why a run failed: `error` in one line, the traceback, and the configuration that it ran under."""
+
+    experiment: str
+    dataset: str
+    task: str
+    method: str
+    split: int
+    config: dict[str, Any]
+    error: str
+    traceback: str
+    host: str
+    failed: str
+    format_version: int = field(default=FORMAT_VERSION)
+
+
 def record_path(runs: Path, experiment: str, dataset: str, task: str, method: str, split: int) -> Path:
     """Where the complete record of a run lies."""
     return runs / experiment / dataset / task / method / f"split-{split}.json"
@@ -90,6 +108,11 @@ def record_path(runs: Path, experiment: str, dataset: str, task: str, method: st
 def partial_path(path: Path) -> Path:
     """Where the finished rounds of a run that still works lie, given the path of its record."""
     return path.with_suffix(".partial.json")
+
+
+def failed_path(path: Path) -> Path:
+    """Where the reason of a failure lies, given the path of the run's record."""
+    return path.with_suffix(".failed.json")
 
 
 def write_text_atomically(path: Path, text: str) -> None:
@@ -106,7 +129,7 @@ def write_text_atomically(path: Path, text: str) -> None:
         aside.unlink(missing_ok=True)
 
 
-def write_record(record: RunRecord, path: Path) -> None:
+def write_record(record: RunRecord | FailureRecord, path: Path) -> None:
     """Write a record atomically. Raises ValueError if a number is NaN or infinite."""
     write_text_atomically(path, json.dumps(asdict(record), indent=1, allow_nan=False) + "\n")
 
@@ -140,4 +163,14 @@ def read_record(path: Path, *, with_indices: bool = True) -> RunRecord:
         raise RecordError(
             f"{path}: not a readable run record ({type(error).__name__}: {error}); "
             "move the file away to have the run repeated"
+        ) from error
+
+
+def read_failure(path: Path) -> FailureRecord:
+    """Read why a run failed. Raises RecordError, which names the file, if it is damaged."""
+    try:
+        return FailureRecord(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise RecordError(
+            f"{path}: not a readable record of a failure ({type(error).__name__}: {error}); delete it"
         ) from error

@@ -1,0 +1,95 @@
+"""Run the splits of a job so that neither another process, nor a failure, nor a lack of memory does harm.
+
+Each split is locked, runs beside the others or alone on its device, and leaves either its record or that of its
+failure. Memory that runs out is answered by a second attempt: split by split, and in smaller chunks.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from benchmark.device import on_device
+from benchmark.failures import describe, is_out_of_memory, record_failure
+from benchmark.lock import locked
+from benchmark.loop import SMALL, SPLITS_AT_ONCE, USUAL, Chunks, check_splits, run_splits
+from benchmark.progress import Progress
+from benchmark.run import Run
+from results.record import RunRecord, failed_path
+
+
+@dataclass
+class Outcome:
+    """What became of the splits of a job: records, errors, and splits that another process works on."""
+
+    complete: dict[int, RunRecord] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
+    elsewhere: list[int] = field(default_factory=list)
+
+
+def attempt_splits(
+    run: Run, splits: Sequence[int], progress: Progress, *, n_timed: int = 0, overwrite: bool = False
+) -> Outcome:
+    """Run all splits that are neither complete nor worked on by another process; a failure stops no other split.
+
+    Args:
+        run: what to run.
+        splits: numbers of the splits, in the order in which to run them.
+        progress: is told what happens.
+        n_timed: the first so many splits run alone on their device, so that their times can be compared.
+        overwrite: run anew, whatever records exist.
+
+    Raises BenchmarkError or RecordError before anything is trained, as `run_splits` does.
+    """
+    for work in check_splits(run, splits, overwrite).values():
+        progress.expect(work)
+    attempt = _Attempt(run, progress, overwrite)
+    for number in splits[:n_timed]:
+        attempt([number], alone=True)
+    at_once = SPLITS_AT_ONCE[run.device.type]
+    for start in range(n_timed, len(splits), at_once):
+        attempt(splits[start : start + at_once], alone=False)
+    return attempt.outcome
+
+
+@dataclass
+class _Attempt:
+    run: Run
+    progress: Progress
+    overwrite: bool
+    outcome: Outcome = field(default_factory=Outcome)
+
+    def __call__(self, splits: Sequence[int], *, alone: bool) -> None:
+        with ExitStack() as stack:
+            mine = [number for number in splits if stack.enter_context(locked(self.run.path(number)))]
+            self.outcome.elsewhere += [number for number in splits if number not in mine]
+            if mine:
+                stack.enter_context(on_device(self.run.device, alone=alone))
+                self._try(replace(self.run, timed_alone=alone), mine, USUAL)
+
+    def _try(self, run: Run, splits: Sequence[int], chunks: Chunks) -> None:
+        for number in splits:
+            failed_path(run.path(number)).unlink(missing_ok=True)
+        try:
+            records = run_splits(run, splits, self.progress, self.overwrite, chunks)
+        except Exception as error:  # whatever a method or a driver may raise: the other runs go on
+            if len(splits) == 1 and not (is_out_of_memory(error) and chunks is USUAL):
+                record_failure(run.path(splits[0]), run.config, error)
+                self.outcome.failed[splits[0]] = describe(error)
+                self.progress.line(f"failed: split {splits[0]}: {describe(error)}")
+                return
+            retry = SMALL if is_out_of_memory(error) else USUAL
+            how = "with less at once" if retry is SMALL else "one by one"
+            self.progress.line(f"splits {', '.join(map(str, splits))}: {describe(error)}; trying again {how}")
+        else:
+            self.outcome.complete |= dict(zip(splits, records, strict=True))
+            return
+        gc.collect()  # outside the handler, whose traceback holds the tensors that filled the memory
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        for number in splits:
+            self._try(run, [number], retry)

@@ -1,0 +1,69 @@
+"""On which device a job computes, and when it has the device to itself."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from benchmark.errors import BenchmarkError
+
+
+def find_device(name: str) -> torch.device:
+    """The device that a name says: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:N".
+
+    Of several GPUs, "auto" and "cuda" take the one with the most free memory. Jobs that start at the same moment
+    choose one after the other, each when the one before has taken its place on its GPU.
+
+    Raises BenchmarkError if there is no such device.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda"):
+        raise BenchmarkError(f"device={name} is unknown; valid: auto, cpu, cuda, cuda:0, cuda:1, ...")
+    n_gpus = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= n_gpus:
+        raise BenchmarkError(f"device={name}: this machine has {n_gpus} CUDA device(s); use device=cpu or auto")
+    return _freest_gpu() if device.type == "cuda" and device.index is None else device
+
+
+def _freest_gpu() -> torch.device:
+    with _flock("gpu-choice", fcntl.LOCK_EX):
+        free = [torch.cuda.mem_get_info(i)[0] for i in range(torch.cuda.device_count())]
+        device = torch.device("cuda", free.index(max(free)))
+        torch.zeros(1, device=device)  # from now on this process occupies memory there, which the next one sees
+    return device
+
+
+@contextmanager
+def on_device(device: torch.device, *, alone: bool) -> Iterator[None]:
+    """Compute on a device beside other runs of this user and machine, or alone, for times that can be compared.
+
+    Waits until that is possible. A run that waits to be alone lets no further ones in.
+    """
+    kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+    with _flock(f"{device}-entrance", kind) as entrance, _flock(str(device), kind):
+        if not alone:
+            fcntl.flock(entrance, fcntl.LOCK_UN)
+        yield
+
+
+@contextmanager
+def _flock(name: str, kind: int) -> Iterator[int]:
+    """A lock within this machine, which the system releases when its owner dies."""
+    path = Path(tempfile.gettempdir(), f"bmdal-{os.getuid()}-{name.replace(':', '')}.lock")
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(file, kind)
+        yield file
+    finally:
+        os.close(file)

@@ -1,0 +1,175 @@
+"""What a sweep will take: runs, memory and hours, from what earlier records took on the same device."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from benchmark.job import Job
+from benchmark.loop import SPLITS_AT_ONCE
+from benchmark.network import WIDTHS
+from benchmark.progress import duration
+from benchmark.run import device_name
+from benchmark.states import State, count_states, in_words, run_states
+from bmdal import BmdalError, Method
+from data_prep import DataError, Expected, load_prepared
+from results import ResultsError, load_records
+
+PROCESS_BYTES = 0.75 * 2**30
+"""Python with torch, a network in training, and what is computed on the way to the features."""
+FEATURE_COPIES = 2
+"""The pool's features, and what a selection or a posterior makes of them."""
+
+
+def estimate(jobs: Sequence[Job], data: Path, device: torch.device) -> str:
+    """Number of jobs and runs, memory of the largest job, and hours on the device, as text.
+
+    Hours come from the seconds that runs took on the same kind of device, as recorded in the jobs' `runs` folder.
+
+    Args:
+        jobs: what is asked for; what is done already is left out of the hours.
+        data: the data folder; sets that are prepared there are counted, others are taken as expected.
+        device: where the jobs will run.
+    """
+    axes = {
+        "methods": {job.method.name for job in jobs},
+        "data sets": {job.dataset.name for job in jobs},
+        "tasks": {job.task.name for job in jobs},
+        "splits": {split for job in jobs for split in job.splits},
+    }
+    n_runs = sum(len(job.splits) for job in jobs)
+    counts = _Counts(data, jobs)
+    return "\n".join(
+        [
+            f"{len(jobs)} jobs, {n_runs} runs: " + " x ".join(f"{len(names)} {axis}" for axis, names in axes.items()),
+            f"so far:  {in_words(count_states(jobs))}",
+            f"memory:  {_memory(jobs, counts, device)}",
+            f"time:    {_time(jobs, counts, device)}",
+            f"records: {jobs[0].runs.resolve() / jobs[0].experiment}",
+        ]
+    )
+
+
+class _Counts:
+    """Sizes of data sets, by name: as prepared, else as expected, else None."""
+
+    def __init__(self, data: Path, jobs: Sequence[Job]) -> None:
+        self._data = data
+        self._known: dict[str, Expected | None] = {job.dataset.name: job.dataset.expected for job in jobs}
+        self._looked_at: set[str] = set()
+
+    def __getitem__(self, name: str) -> Expected | None:
+        if name not in self._looked_at:
+            self._looked_at.add(name)
+            try:
+                self._known[name] = load_prepared(self._data, name).meta.counts
+            except DataError:
+                self._known.setdefault(name, None)
+        return self._known[name]
+
+
+def _memory(jobs: Sequence[Job], counts: _Counts, device: torch.device) -> str:
+    known = [(job_bytes(job, size, device), job) for job in jobs if (size := counts[job.dataset.name])]
+    if not known:
+        return "unknown, as the data are not prepared yet"
+    most, largest = max(known, key=lambda pair: pair[0])
+    where = "GPU memory" if device.type == "cuda" else "main memory"
+    return f"up to {most / 2**30:.1f} GiB of {where} for a job ({largest.title})"
+
+
+def job_bytes(job: Job, size: Expected, device: torch.device) -> float:
+    """Memory that a job is expected to take on its device, in bytes: process, data of each split, features of a pool.
+
+    Rows of data are held twice, as prepared and as scaled for the split; features in float64 where there is a
+    posterior.
+    """
+    side_by_side = min(SPLITS_AT_ONCE[device.type], len(job.splits))
+    rows = (size.pool + size.test) * (size.features + 1) * 4 * (1 + side_by_side)
+    item = 8 if any(t.name == "train" or t.name.startswith("acs") for t in job.method.transformations) else 4
+    features = size.pool * _columns(job.method, size.features) * item * FEATURE_COPIES
+    return PROCESS_BYTES + rows + features
+
+
+def _columns(method: Method, n_inputs: int) -> int:
+    """Most numbers that are kept for one point of the pool."""
+    if method.kernel is None:
+        return 0
+    sketched = [n for t in method.transformations if (n := getattr(t, "n_features", None))]
+    factored = {"linear": n_inputs, "nngp": n_inputs, "ll": WIDTHS[-1] + 1, "grad": n_inputs + 2 * sum(WIDTHS)}
+    return max(sketched, default=method.n_models * factored.get(method.kernel.name, n_inputs))
+
+
+def _time(jobs: Sequence[Job], counts: _Counts, device: torch.device) -> str:
+    name = device_name(device)
+    costs = _unit_costs(jobs[0].runs, counts, name)
+    if costs is None:
+        return f"unknown: no earlier records on {name} in {jobs[0].runs.resolve()}"
+    seconds = 0.0
+    for job in jobs:
+        n_left = sum(state is not State.DONE for state in run_states(job).values())
+        if n_left:
+            seconds += n_left * costs.run_seconds(job, counts[job.dataset.name])
+    return (
+        f"{duration(seconds)} for what is left, one run after the other (divide by the number of jobs at a time); "
+        f"from {costs.n_runs} earlier runs on {name}"
+    )
+
+
+@dataclass(frozen=True)
+class _UnitCosts:
+    """Median seconds: of training per point and epoch, of a selection per pool point and label, for each method."""
+
+    training: float
+    selection: Mapping[str, float]
+    n_runs: int
+
+    def run_seconds(self, job: Job, size: Expected | None) -> float:
+        """What one run of a job will take."""
+        task = job.task
+        points = [task.n_initial + r * task.batch_size + task.n_valid / 3 for r in range(task.n_rounds + 1)]
+        training = self.training * job.training.n_epochs * job.method.n_models * sum(points)
+        usual = sorted(self.selection.values())[len(self.selection) // 2] if self.selection else 0.0
+        selection = self.selection.get(job.method.name, usual if job.method.kernel else 0.0)
+        return training + selection * task.n_rounds * _labelled_points(size.pool if size else 0, task.batch_size)
+
+
+def _unit_costs(runs: Path, counts: _Counts, device: str) -> _UnitCosts | None:
+    try:
+        records = load_records(runs, skipped=[])
+    except ResultsError:
+        return None
+    records = records[records.device == device]
+    if records.empty:
+        return None
+    epochs = _of_categories(records.training, lambda text: float(re.findall(r"n_epochs=(\d+)", text)[0]))
+    n_models = _of_categories(records.method, _n_models)
+    training = (records.train_seconds / (epochs * n_models * (records.n_train + 1024 / 3))).median()
+    pool = _of_categories(records.dataset, lambda name: size.pool if (size := counts[name]) else float("nan"))
+    batch = _of_categories(records.task, lambda name: float(name.partition("x")[0]))
+    per_label = (records.kernel_seconds + records.selection_seconds) / _labelled_points(pool, batch)
+    selection = per_label.groupby(records.method, observed=True).median().dropna()
+    n_runs = len(records.drop_duplicates(["experiment", "dataset", "task", "method", "split"]))
+    return _UnitCosts(float(training), dict(selection), n_runs)
+
+
+def _labelled_points(pool: Any, batch_size: Any) -> Any:
+    """Features cost as much as some 100 selected points do."""
+    return pool * (batch_size + 100)
+
+
+def _of_categories(column: pd.Series, f: Callable[[str], float]) -> pd.Series:
+    """f of each entry, computed once for each different one."""
+    return column.map({name: f(name) for name in column.unique()}).astype(float)
+
+
+def _n_models(method: str) -> float:
+    try:
+        return Method.from_name(method).n_models
+    except BmdalError:  # of a user's own, not registered here
+        return 1

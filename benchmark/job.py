@@ -1,0 +1,135 @@
+"""A job: one method on one task of one data set, with all its splits. What a configuration says, as plain objects."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from benchmark.errors import BenchmarkError
+from benchmark.run import settings
+from benchmark.task import Task
+from benchmark.training import Training
+from bmdal import Method
+from data_prep import DataSet
+from results.record import record_path
+
+METHOD_GROUPS = ("kernel", "transform", "selection", "mode")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One (method, data set, task) of an experiment: what one process, or one job of a cluster, does.
+
+    `splits` stand in the order in which they run; the first `n_timed` of them run alone on their device.
+    """
+
+    experiment: str
+    dataset: DataSet
+    task: Task
+    training: Training
+    method: Method
+    splits: tuple[int, ...]
+    n_timed: int
+    runs: Path
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """All that decides what is computed, but for the split and the data."""
+        return settings(self.task, self.training, self.method)
+
+    @property
+    def title(self) -> str:
+        """For people, e.g. "lcmd-tp_grad_rp-512 on sgemm, 256x16"."""
+        return f"{self.method.name} on {self.dataset.name}, {self.task.name}"
+
+    def path(self, split: int) -> Path:
+        """Where the record of a split lies when it is complete."""
+        return record_path(self.runs, self.experiment, self.dataset.name, self.task.name, self.method.name, split)
+
+
+def job_from_config(config: DictConfig, overrides: Sequence[str]) -> Job:
+    """The job that a configuration describes, once everything in it has been checked.
+
+    Args:
+        config: a composed configuration.
+        overrides: what was typed to get it, e.g. ["method=random", "dataset=fried"].
+
+    Raises BenchmarkError, BmdalError, DataError or IncompatibleError for what cannot be run.
+    """
+    fields: dict[str, Any] = {}
+    for part in JobPart:
+        fields |= job_part(part, config, overrides)
+    return Job(**fields)
+
+
+class JobPart(StrEnum):
+    """Parts of a job that do not depend on each other."""
+
+    CONDITIONS = "conditions"
+    DATASET = "dataset"
+    TASK = "task"
+    TRAINING = "training"
+    METHOD = "method"
+
+
+def job_part(part: JobPart, config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
+    """The fields of `Job` that one part of a configuration decides."""
+    for module in config.imports:
+        importlib.import_module(module)
+    match part:
+        case JobPart.CONDITIONS:
+            return _conditions(config)
+        case JobPart.METHOD:
+            return {"method": _method(config, overrides)}
+        case _:
+            return {part.value: instantiate(config[part.value])}
+
+
+def _conditions(config: DictConfig) -> dict[str, Any]:
+    splits, n_timed = _splits(config.splits), config.experiment.n_timed_splits
+    if not isinstance(n_timed, int) or not 0 <= n_timed <= len(splits):
+        raise BenchmarkError(f"experiment.n_timed_splits must be 0 to {len(splits)} (the splits), got {n_timed}")
+    # The published runs timed split 9, so that one comes first.
+    timed = sorted(splits, key=lambda split: (split < 9, split))[:n_timed]
+    return {
+        "experiment": config.experiment.name,
+        "splits": (*timed, *(split for split in splits if split not in timed)),
+        "n_timed": n_timed,
+        "runs": Path(config.paths.runs),
+    }
+
+
+def _method(config: DictConfig, overrides: Sequence[str]) -> Method:
+    """The method that `method=<name>` names, else the one that kernel, transform, selection and mode make up.
+
+    A selection that looks at no features (random) takes no kernel; mode=auto is the selection's usual mode.
+    """
+    if config.method is not None:
+        keys = {override.split("=")[0] for override in overrides}
+        if given := [group for group in METHOD_GROUPS if group in keys]:
+            raise BenchmarkError(
+                f"method={config.method} stands for {', '.join(METHOD_GROUPS)}; leave out {', '.join(given)}"
+            )
+        return Method.from_name(config.method, sigma=config.sigma)
+    selection = instantiate(config.selection)
+    mode = config.mode
+    if mode == "auto":
+        mode = selection.modes[0] if selection.modes else None
+    if not selection.needs_kernel:
+        return Method(selection, mode=mode, sigma=config.sigma)
+    transformations = tuple(instantiate(step) for step in config.transform.values())
+    return Method(selection, instantiate(config.kernel), transformations, mode, config.sigma)
+
+
+def _splits(splits: Sequence[int] | int) -> list[int]:
+    numbers = [splits] if isinstance(splits, int) else list(splits)
+    if not numbers or any(not isinstance(s, int) or s < 0 for s in numbers) or len(set(numbers)) < len(numbers):
+        raise BenchmarkError(f"splits must be distinct numbers 0, 1, 2, ..., e.g. 'splits=[0,1]', got {numbers}")
+    return numbers

@@ -1,0 +1,55 @@
+"""What has become of runs: done, running, failed, interrupted or missing, as their folders show."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from enum import StrEnum
+
+from benchmark.job import Job
+from benchmark.lock import is_locked, locked_run
+from results.record import failed_path, partial_path
+
+
+class State(StrEnum):
+    """Of a run. An interrupted one goes on from its last round when it is started again."""
+
+    DONE = "done"
+    RUNNING = "running"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    MISSING = "missing"
+
+
+UNFINISHED = (State.FAILED, State.INTERRUPTED, State.MISSING)
+"""States in which a run waits for a job to take it up."""
+
+
+def run_states(job: Job) -> dict[int, State]:
+    """The state of each split of a job."""
+    folder = job.path(0).parent
+    files = {folder / name for name in os.listdir(folder)} if folder.is_dir() else set()
+    with_claims = {locked_run(file) for file in files}
+    states = {}
+    for split in job.splits:
+        path = job.path(split)
+        if path in with_claims and is_locked(path):
+            states[split] = State.RUNNING
+        elif failed_path(path) in files:
+            states[split] = State.FAILED
+        elif path in files:
+            states[split] = State.DONE
+        else:
+            states[split] = State.INTERRUPTED if partial_path(path) in files else State.MISSING
+    return states
+
+
+def count_states(jobs: Iterable[Job]) -> Counter[State]:
+    """How many runs of the jobs are in each state."""
+    return Counter(state for job in jobs for state in run_states(job).values())
+
+
+def in_words(counts: Counter[State]) -> str:
+    """E.g. "1200 done, 3 failed"."""
+    return ", ".join(f"{counts[state]} {state}" for state in State if counts[state]) or "no runs"

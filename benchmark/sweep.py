@@ -1,0 +1,114 @@
+"""A sweep: all jobs of a grid that are not done yet, through a launcher; an estimate before and a summary after."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from benchmark.device import find_device
+from benchmark.errors import BenchmarkError
+from benchmark.estimate import estimate
+from benchmark.failures import record_failure
+from benchmark.grid import Grid, GridJob, make_grid
+from benchmark.job import Job, job_from_config
+from benchmark.run import check_same
+from benchmark.states import UNFINISHED, State, count_states, in_words, run_states
+from bmdal import BmdalError
+from data_prep import DataError
+from results.record import RecordError, failed_path, read_failure, read_record
+
+MOST_SHOWN = 10
+
+
+def run_sweep(
+    arguments: Sequence[str],
+    config: DictConfig,
+    compose: Callable[[list[str]], DictConfig],
+    launch: Callable[[list[list[str]]], object],
+) -> int:
+    """Launch what is missing or failed of a grid. Gives the exit status: 0 if nothing is left to be done.
+
+    Args:
+        arguments: of the command line, with the lists of the experiment before them.
+        config: composed without the choices that are swept over.
+        compose: gives the configuration of one combination.
+        launch: runs jobs, given as overrides, and returns when they have ended.
+    """
+    try:
+        grid = make_grid(arguments, compose)
+        _report_impossible(grid)
+        if config.dry_run:
+            print(estimate([item.job for item in grid.jobs], Path(config.paths.data), find_device(config.device)))
+            return 0
+        todo = [item for item in grid.jobs if config.overwrite or not _is_done(item.job)]
+    except (BenchmarkError, BmdalError, DataError, RecordError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    n_before = len(grid.jobs) - len(todo)
+    print(f"{len(grid.jobs)} jobs with {grid.n_runs} runs; {n_before} jobs are done, {len(todo)} start now", flush=True)
+    crash = None
+    if todo:
+        try:
+            launch([list(item.overrides) for item in todo])
+        except Exception as error:  # whatever a launcher may raise: what has been done is done, and is summed up
+            crash = error
+    return _sum_up(grid.jobs, arguments, crash)
+
+
+def _report_impossible(grid: Grid) -> None:
+    for overrides, reason in list(grid.impossible.items())[:MOST_SHOWN]:
+        print(f"left out {' '.join(overrides)}: {reason}", file=sys.stderr)
+    if len(grid.impossible) > MOST_SHOWN:
+        print(f"... and {len(grid.impossible) - MOST_SHOWN} more impossible combinations", file=sys.stderr)
+    if not grid.jobs:
+        raise BenchmarkError("none of the combinations can work")
+
+
+def _is_done(job: Job) -> bool:
+    """Whether all runs of a job are done, with the settings of now."""
+    if any(state is not State.DONE for state in run_states(job).values()):
+        return False
+    path = job.path(job.splits[0])
+    check_same(path, read_record(path, with_indices=False).config, job.config)
+    return True
+
+
+def _sum_up(items: Sequence[GridJob], arguments: Sequence[str], crash: Exception | None) -> int:
+    counts = count_states(item.job for item in items)
+    runs = items[0].job.runs
+    print(f"\n{in_words(counts)}. Records: {runs.resolve() / items[0].job.experiment}")
+    if crash is not None:
+        print(f"error: the launcher stopped: {type(crash).__name__}: {crash}", file=sys.stderr)
+    shown = 0
+    for item in items:
+        for split, state in run_states(item.job).items():
+            if state is State.FAILED and shown < MOST_SHOWN:
+                shown += 1
+                reason = read_failure(failed_path(item.job.path(split))).error
+                print(f"failed: {item.job.title}, split {split}: {reason}", file=sys.stderr)
+    left = sum(counts[state] for state in UNFINISHED)
+    if left:
+        typed = shlex.join(argument for argument in arguments if argument.startswith("+experiment="))
+        print(
+            f"{left} runs are left: the same command takes them up again; "
+            f"`python -m benchmark.status {typed or '...'} --failed` lists failures",
+            file=sys.stderr,
+        )
+    return 1 if left or crash else 0
+
+
+def refuse_job(config: DictConfig, overrides: Sequence[str], error: Exception) -> None:
+    """Record that a job of a sweep could not begin, for each of its runs that waits to be done."""
+    job = job_from_config(config, overrides)
+    for split, state in run_states(job).items():
+        if state in UNFINISHED:
+            record_failure(job.path(split), job.config, error)
+
+
+def show_estimate(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Print what one configuration will take."""
+    print(estimate([job_from_config(config, overrides)], Path(config.paths.data), find_device(config.device)))

@@ -1,0 +1,38 @@
+"""hydra/launcher=local: several processes on this machine, which share its cores."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from hydra.core.utils import JobReturn
+from hydra_plugins.hydra_joblib_launcher.joblib_launcher import JoblibLauncher
+
+
+class LocalLauncher(JoblibLauncher):
+    """The joblib launcher with as many processes as there are GPUs, or else cores.
+
+    joblib gives each process its share of the cores: two processes whose threads compete for the same cores are many
+    times slower than two with one thread each.
+
+    n_jobs: number of processes, or "auto".
+    """
+
+    def __init__(self, n_jobs: int | str) -> None:
+        if n_jobs != "auto" and (not isinstance(n_jobs, int) or n_jobs < 1):
+            print(f"error: hydra.launcher.n_jobs must be auto or at least 1, got {n_jobs}", file=sys.stderr)
+            sys.exit(2)
+        super().__init__(n_jobs=_n_processes() if n_jobs == "auto" else n_jobs, batch_size=1)
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run the jobs in as many processes as there are jobs, at most."""
+        self.joblib["n_jobs"] = min(self.joblib["n_jobs"], len(job_overrides))
+        print(f"{self.joblib['n_jobs']} processes", flush=True)
+        return super().launch(job_overrides, initial_job_idx)
+
+
+def _n_processes() -> int:
+    import joblib
+    import torch
+
+    return torch.cuda.device_count() or joblib.cpu_count()

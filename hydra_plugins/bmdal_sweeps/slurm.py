@@ -1,0 +1,80 @@
+"""hydra/launcher=slurm: job arrays of a SLURM cluster, of any size, that survive the failure of single jobs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn
+from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher
+
+SECONDS_BETWEEN_LINES = 60.0
+
+
+class SlurmArrays(SlurmLauncher):
+    """The submitit launcher, for more jobs than one array may hold, waiting for all of them whatever becomes of each."""
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Submit the jobs, wait until all have ended, and give the results of those that ended by themselves.
+
+        A job that was killed is named; what it left is for the sweeper to see.
+        """
+        import submitit
+
+        assert self.config is not None
+        parameters = {key: value for key, value in self.params.items() if value is not None}
+        folder, max_num_timeout = parameters.pop("submitit_folder"), parameters.pop("max_num_timeout")
+        executor = submitit.AutoExecutor(folder=folder, cluster="slurm", slurm_max_num_timeout=max_num_timeout)
+        shared = {"name", "timeout_min", "nodes", "tasks_per_node", "cpus_per_task", "gpus_per_node", "mem_gb"}
+        executor.update_parameters(**{k if k in shared else f"slurm_{k}": v for k, v in parameters.items()})
+        Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
+        started = time.perf_counter()
+        jobs: list[Any] = []
+        size = _largest_array()
+        for first in range(0, len(job_overrides), size):
+            part = job_overrides[first : first + size]
+            numbers = range(initial_job_idx + first, initial_job_idx + first + len(part))
+            arguments = [
+                (list(overrides), "hydra.sweep.dir", number, f"job_id_for_{number}", Singleton.get_state())
+                for number, overrides in zip(numbers, part, strict=True)
+            ]
+            jobs += executor.map_array(self, *zip(*arguments, strict=True))
+        seconds = time.perf_counter() - started
+        arrays = dict.fromkeys(job.job_id.partition("_")[0] for job in jobs)
+        print(f"{len(jobs)} jobs submitted in {seconds:.1f} s, as array {', '.join(arrays)}", flush=True)
+        return _wait(jobs, [" ".join(overrides) for overrides in job_overrides])
+
+
+def _largest_array() -> int:
+    """How many jobs an array of this cluster may have; MaxArraySize is one more."""
+    done = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, check=True)
+    lines = dict(line.split("=", 1) for line in done.stdout.replace(" ", "").splitlines() if "=" in line)
+    return max(1, int(lines["MaxArraySize"]) - 1)
+
+
+def _wait(jobs: Sequence[Any], titles: Sequence[str]) -> list[JobReturn]:
+    results, waiting = [], dict(zip(titles, jobs, strict=True))
+    told = time.perf_counter()
+    while waiting:
+        for title, job in list(waiting.items()):
+            if job.done():
+                del waiting[title]
+                if (error := job.exception()) is None:
+                    results.append(job.results()[0])
+                else:
+                    print(f"job {job.job_id} {job.state}: {title}: {_last_line(error)}", file=sys.stderr, flush=True)
+        if waiting and time.perf_counter() - told > SECONDS_BETWEEN_LINES:
+            told = time.perf_counter()
+            print(f"{len(jobs) - len(waiting)} of {len(jobs)} jobs have ended", flush=True)
+        if waiting:
+            time.sleep(1.0)
+    return results
+
+
+def _last_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]

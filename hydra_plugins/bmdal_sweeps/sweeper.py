@@ -1,0 +1,48 @@
+"""hydra/sweeper=grid: every combination of lists, with each choice composed once instead of each combination."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class GridSweeper(Sweeper):
+    """Sweeps over the product of all lists, and exits with a status that says whether every run is done.
+
+    params: lists that an experiment brings, e.g. {"dataset": "fried, sgemm"}; the command line may replace them.
+    """
+
+    def __init__(self, params: Mapping[str, str]) -> None:
+        self.params = params
+        self.config: DictConfig | None = None
+        self.hydra_context: HydraContext | None = None
+        self.task_function: TaskFunction | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+
+    def sweep(self, arguments: list[str]) -> None:
+        from benchmark.sweep import run_sweep
+
+        assert self.config is not None
+        assert self.hydra_context is not None
+        config, loader = self.config, self.hydra_context.config_loader
+        lists = [f"{key}={choices}" for key, choices in self.params.items()]
+        status = run_sweep(
+            [*lists, *arguments], config, lambda overrides: loader.load_sweep_config(config, overrides), self._launch
+        )
+        if status:
+            sys.exit(status)
+
+    def _launch(self, jobs: list[list[str]]) -> None:
+        assert self.config is not None
+        assert self.hydra_context is not None
+        assert self.task_function is not None
+        launcher = Plugins.instance().instantiate_launcher(self.hydra_context, self.task_function, self.config)
+        for returned in launcher.launch(jobs, initial_job_idx=0):
+            _ = returned.return_value  # raises what the job raised
