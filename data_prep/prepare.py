@@ -33,6 +33,7 @@ from data_prep.store import (
     load_prepared,
     n_test_of,
     prepared_folder,
+    set_aside,
     write_arrays,
     write_meta,
 )
@@ -188,20 +189,16 @@ def _swap_in(aside: Path, folder: Path) -> None:
     for path in aside.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())
-    old = _old(folder)
+    old = set_aside(folder)
     if folder.exists():
         folder.rename(old)
     aside.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _old(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.old.tmp")
-
-
 def _clear_up(folder: Path) -> None:
     """Put right what killed processes left behind: a set half swapped comes back, half-written ones go."""
-    if _old(folder).exists() and not folder.exists():
-        _old(folder).rename(folder)
+    if set_aside(folder).exists() and not folder.exists():
+        set_aside(folder).rename(folder)
     for leftover in folder.parent.glob(f".{folder.name}.*.tmp"):
         shutil.rmtree(leftover)

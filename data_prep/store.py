@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ PREPARATION_VERSION = 1  # raise it when the same raw table would give other arr
 
 N_INITIAL_AND_VALIDATION = 256 + 1024  # on the task 256x16, for which the expected counts are given
 MAX_TRAIN_AND_POOL = 200_000
+
+_SWAP_PAUSES = (0.01, 0.05, 0.2, 0.5)  # seconds; a swap is two renames
 
 
 @dataclass(frozen=True)
@@ -125,11 +129,40 @@ def write_meta(folder: Path, meta: Meta) -> None:
     (folder / "meta.json").write_text(json.dumps(asdict(meta), indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
+def set_aside(folder: Path) -> Path:
+    """Where a prepared set goes while a new one takes its place."""
+    return folder.with_name(f".{folder.name}.old.tmp")
+
+
 def load_prepared(data: Path, name: str) -> PreparedData:
     """Open the prepared set `name` below the folder `data`; reads meta.json and maps the arrays, no more.
 
+    At the moment in which another process puts a new set in its place, waits for the new one.
+
     Raises DataError, which names the file and the command that prepares anew, if the set is missing or damaged.
     """
+    folder = prepared_folder(data, name)
+    for pause in _SWAP_PAUSES:
+        before = _inode(folder)
+        with suppress(DataError, OSError):
+            prepared = _open_prepared(data, name)
+            if _inode(folder) == before:
+                return prepared
+        if _inode(folder) == before and not set_aside(folder).exists():
+            break
+        time.sleep(pause)
+    return _open_prepared(data, name)
+
+
+def _inode(folder: Path) -> int | None:
+    """What tells a folder from another one of the same name; None if there is none."""
+    try:
+        return folder.stat().st_ino
+    except FileNotFoundError:
+        return None
+
+
+def _open_prepared(data: Path, name: str) -> PreparedData:
     folder = prepared_folder(data, name)
     command = f"python -m data_prep dataset={name} paths.data={data}"
     if not folder.is_dir():

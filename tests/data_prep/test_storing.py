@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from data_prep import DataError, DataSet, Friedman, load_prepared, prepare
 from data_prep.dataset import Expected
 from data_prep.hashing import sha256_of_files
 from data_prep.progress import Silent
+from data_prep.store import set_aside
 
 SMALL = DataSet(name="small", target="Y", source=Friedman(n_rows=200, seed=1))
 
@@ -127,3 +130,38 @@ def test_failure_keeps_the_set_that_is_there(data: Path) -> None:
     with pytest.raises(DataError, match="is no column"):
         prepare(replace(SMALL, target=("Z",)), data, progress=Silent())
     assert sha256_of_files(data / "prepared/small/X.npy") == before
+
+
+def test_waits_while_a_new_set_takes_the_place(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = data / "prepared/small"
+    aside = folder.rename(set_aside(folder))
+    monkeypatch.setattr("data_prep.store.time.sleep", lambda seconds: aside.rename(folder))
+    assert len(load_prepared(data, "small").y) == 200
+
+
+def test_a_swap_that_was_killed_is_not_waited_for_without_end(data: Path) -> None:
+    folder = data / "prepared/small"
+    aside = folder.rename(set_aside(folder))
+    with pytest.raises(DataError, match=r"not prepared .* run `python -m data_prep"):
+        load_prepared(data, "small")
+    assert aside.is_dir()
+
+
+def test_sets_opened_while_they_are_replaced_are_of_one_piece(data: Path) -> None:
+    """Arrays and meta.json belong together, and there is always a set."""
+    sets = (SMALL, replace(SMALL, source=Friedman(n_rows=300, seed=2)))
+    hashes = {len(found.y): found.data_hash for found in (prepare(s, data, progress=Silent()) for s in sets)}
+
+    def keep_replacing() -> None:
+        for i in range(40):
+            prepare(sets[i % 2], data, progress=Silent())
+
+    replacing = Thread(target=keep_replacing)
+    replacing.start()
+    n = Counter[int]()
+    while replacing.is_alive():
+        found = load_prepared(data, "small")
+        assert hashes[len(found.X)] == hashes[len(found.y)] == found.data_hash
+        n[len(found.y)] += 1
+    replacing.join()
+    assert set(n) == {200, 300}
