@@ -18,7 +18,6 @@ import pandas as pd
 from results.errors import ResultsError
 from results.record import METRICS
 
-TIMED_SPLIT = 9  # the published runs timed this split alone on its device
 GROUP = ["experiment", "task"]
 _RUN = [*GROUP, "dataset", "method", "split"]
 
@@ -73,8 +72,8 @@ def summarize(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def selection_seconds(frame: pd.DataFrame) -> pd.DataFrame:
-    """Mean seconds of kernel and selection per batch: of the split timed alone where it ran, otherwise of all."""
-    timed = frame[frame["split"] == TIMED_SPLIT]
+    """Mean seconds of kernel and selection per batch: of the runs timed alone where there are any, otherwise of all."""
+    timed = frame[frame["timed_alone"]]
     timed = frame if timed.empty else timed
     batches = timed[[*GROUP, "dataset", "method"]].assign(seconds=timed["kernel_seconds"] + timed["selection_seconds"])
     per_dataset = batches.groupby([*GROUP, "method", "dataset"], observed=True)["seconds"].mean()

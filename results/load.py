@@ -29,7 +29,14 @@ _SCHEMA = pa.schema(
     + [(name, _NUMBER) for name in ("train_seconds", "kernel_seconds", "selection_seconds")]
     + [("n_filled", _NUMBER), ("effective_dimension", _NUMBER)]
     + [(name, _TEXT) for name in ("data_hash", "code_version", "python", "torch", "numpy", "device", "host")]
-    + [("training", _TEXT), ("n_threads", _WHOLE), ("seed", _WHOLE), ("started", _TEXT), ("finished", _TEXT)]
+    + [
+        ("training", _TEXT),
+        ("timed_alone", pa.bool_()),
+        ("n_threads", _WHOLE),
+        ("seed", _WHOLE),
+        ("started", _TEXT),
+        ("finished", _TEXT),
+    ]
     + [("fingerprint", _TEXT)]
 )
 

@@ -21,6 +21,7 @@ from results.record import METRICS, Provenance, RoundRecord, RunRecord, record_p
 
 _TASK = re.compile(r"(?P<dataset>.+)_(?P<task>(?P<batch>\d+)x(?P<rounds>\d+))")
 _N_INITIAL = 256  # the training points of every task of the original before the first round
+_TIMED_SPLIT = 9  # the published runs timed this split alone on its device
 _UNKNOWN = "unknown (imported)"
 
 
@@ -83,6 +84,7 @@ def read_original(source: Path, names: dict[str, str]) -> RunRecord:
             seed=int(split),
             code_version="bmdal_reg (original software)",
             n_threads=0,
+            timed_alone=int(split) == _TIMED_SPLIT,
         ),
         rounds=rounds,
         complete=True,

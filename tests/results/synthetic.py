@@ -13,7 +13,7 @@ import json
 import sys
 import zlib
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +61,7 @@ def make_record(
     batch, n_rounds = (int(part) for part in task.split("x"))
     generator = np.random.default_rng(zlib.crc32(f"{experiment}/{dataset}/{task}/{method}/{split}".encode()))
     deviation = SPLIT_SD * generator.standard_normal()
+    provenance = replace(PROVENANCE, timed_alone=split == 9)
     rounds = []
     for number in range(n_rounds + 1):
         n_train, last = 256 + number * batch, number == n_rounds
@@ -80,7 +81,7 @@ def make_record(
             )
         )
     return RunRecord(
-        experiment, dataset, task, method, split, _config(experiment), PROVENANCE, tuple(rounds), complete=True
+        experiment, dataset, task, method, split, _config(experiment), provenance, tuple(rounds), complete=True
     )
 
 

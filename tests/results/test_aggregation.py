@@ -78,7 +78,7 @@ def test_learning_curve_of_one_method(runs: Path) -> None:
     assert ours["log"].iloc[1] == pytest.approx(expected, rel=1e-12)
 
 
-def test_seconds_are_those_of_the_split_timed_alone(tmp_path: Path) -> None:
+def test_seconds_are_those_of_runs_timed_alone(tmp_path: Path) -> None:
     write_grid(tmp_path, "relu", ["fried"], "256x2", ["random"], [8, 9])
     path = record_path(tmp_path, "relu", "fried", "256x2", "random", 8)
     path.write_text(path.read_text().replace('"kernel_seconds": 0.', '"kernel_seconds": 1000.'))

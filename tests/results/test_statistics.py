@@ -178,7 +178,9 @@ def published_like(shift: float, n_splits: int = 20) -> pd.DataFrame:
             for s in range(n_splits):
                 logs[method, dataset, s] = table.at[method, "log_rmse"] + shift + wiggles[d, s]
     frame = frame_of(logs)
-    return frame.assign(task="256x16", training="activation=relu", kernel_seconds=0.0, selection_seconds=0.0)
+    return frame.assign(
+        task="256x16", training="activation=relu", kernel_seconds=0.0, selection_seconds=0.0, timed_alone=False
+    )
 
 
 def test_verdicts() -> None:
