@@ -68,6 +68,8 @@ class Features(ABC):
 
     def __getitem__(self, index: Index) -> Self:
         """The features of some of the points; an integer keeps the leading dimension."""
+        if isinstance(index, Tensor) and index.dtype == torch.long:
+            return self.with_tensors([t.index_select(0, index) for t in self.tensors()])
         rows = slice(index, index + 1) if isinstance(index, int) else index
         return self.with_tensors([t[rows] for t in self.tensors()])
 

@@ -8,6 +8,7 @@ from typing import Self
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from bmdal.features.base import Features, Sketch
 from bmdal.linalg import squared_norms
@@ -28,7 +29,7 @@ class DenseFeatures(Features):
         return type(self)(Phi)
 
     def kernel(self, other: Self) -> Tensor:
-        return self.Phi @ other.Phi.T
+        return functional.linear(self.Phi, other.Phi)
 
     def diag(self) -> Tensor:
         return squared_norms(self.Phi)

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from bmdal.component import register
 from bmdal.features import condition
-from bmdal.linalg import squared_norms
+from bmdal.linalg import inverse_root, squared_norms
 from bmdal.selection.base import Selection, SelectionProblem, argmax_if_positive, greedy
 
 
@@ -21,45 +22,62 @@ class _State:
     point change: one product of the features with two vectors for each selected point.
     """
 
-    def __init__(self, train: Tensor, pool: Tensor, sigma: float) -> None:
-        self.Phi = pool  # shape: (n_pool, p)
+    def __init__(self, Phi: Tensor, M: Tensor, sigma: float) -> None:
+        self.Phi = Phi  # shape: (n_pool, p)
         self.sigma2 = sigma**2
-        self.A = torch.eye(pool.shape[1], dtype=pool.dtype, device=pool.device)
-        self.AMA = train.T @ train + pool.T @ pool
-        self.variance = squared_norms(pool)
-        self.q = ((pool @ self.AMA) * pool).sum(dim=1)
-        self.free = torch.ones(len(pool), dtype=torch.bool, device=pool.device)
+        self.A = torch.eye(Phi.shape[1], dtype=Phi.dtype, device=Phi.device)
+        self.AMA = M.clone()
+        self.variance = squared_norms(Phi)
+        self.q = _quadratic_forms(Phi, M)
+        self.free = torch.ones(len(Phi), dtype=torch.bool, device=Phi.device)
 
     def best(self) -> int | None:
         return argmax_if_positive(torch.where(self.free, self.q / (self.variance + self.sigma2), 0.0))
 
     def add(self, index: int) -> None:
-        self._update(self.Phi, index, float(self.variance[index]) + self.sigma2, sign=-1)
+        """A <- A - A phi phi^T A / delta, and what follows for A M A, the variances and q."""
+        phi, q = self.Phi[index], self.q[index].clone()
+        delta = self.variance[index] + self.sigma2
+        v, w = self.A @ phi, self.AMA @ phi
+        self.A -= torch.outer(v / delta, v)
+        w -= q / (2 * delta) * v  # A M A <- A M A - (v w^T + w v^T) / delta
+        self.AMA -= torch.outer(v / delta, w)
+        self.AMA -= torch.outer(w / delta, v)
+        a, c = functional.linear(self.Phi, torch.stack([v, w])).unbind(dim=1)
+        self.q -= 2 / delta * a * c
+        self.variance -= a**2 / delta
         self.free[index] = False
 
-    def keep_only(self, rows: Tensor) -> None:
-        """Forget all pool points but these, the selected ones, which is enough to remove some of them."""
-        self.Phi, self.variance, self.q, self.free = (t[rows] for t in (self.Phi, self.variance, self.q, self.free))
 
-    def remove_worst(self) -> None:
-        """Remove the selected point whose removal raises the summed variance least."""
-        gap = (self.sigma2 - self.variance).clamp(min=1e-15)
-        rise = torch.where(self.free, torch.inf, self.q.clamp(min=0) / gap)
-        row = int(rise.argmin())
-        self._update(self.Phi, row, float(gap[row]), sign=1)
-        self.free[row] = True
+def _quadratic_forms(Phi: Tensor, M: Tensor) -> Tensor:
+    """phi_i^T M phi_i, shape (n,), in chunks."""
+    return torch.cat([((rows @ M) * rows).sum(dim=1) for rows in torch.split(Phi, 2**13)])
 
-    def _update(self, Phi: Tensor, row: int, delta: float, sign: int) -> None:
-        """A <- A + sign A phi phi^T A / delta, and what follows for A M A, q and the variances."""
-        phi = Phi[row].clone()
-        v, w, q = self.A @ phi, self.AMA @ phi, float(self.q[row])
-        s = sign / delta
-        self.A += s * torch.outer(v, v)
-        cross = torch.outer(v, w)
-        self.AMA += s * (cross + cross.T) + s**2 * q * torch.outer(v, v)
-        a, c = (Phi @ torch.stack([v, w], dim=1)).unbind(dim=1)
-        self.q += a * (2 * s * c + s**2 * q * a)
-        self.variance += s * a**2
+
+def _remove(Phi: Tensor, M: Tensor, sigma: float, n_remove: int) -> Tensor:
+    """Which points stay when those are removed, one by one, whose removal raises the summed variance least.
+
+    With H = (Phi Phi^T + sigma^2 I)^-1 of the selected points, k_S(x', s) = sigma^2 (H Phi phi')_s and
+    k_S(s, s) = sigma^2 - sigma^4 H_ss. Hence the rise sum_x' k_S(x', s)^2 / (sigma^2 - k_S(s, s)) is B_ss / H_ss with
+    B = H Phi M Phi^T H, which has no cancellation. Removal of s: H <- H - h h^T / H_ss with h = H_s, likewise B.
+
+    Args:
+        Phi: features of the selected points in their order, shape (m, p).
+    Returns: whether each of them stays, shape (m,).
+    """
+    root = inverse_root(Phi @ Phi.T, sigma**2)
+    H = root @ root.T
+    HPhi = H @ Phi
+    B = HPhi @ M @ HPhi.T
+    stays = torch.ones(len(Phi), dtype=torch.bool, device=Phi.device)
+    for _ in range(n_remove):
+        s = int(torch.where(stays, B.diagonal() / H.diagonal(), torch.inf).argmin())
+        h = H[s] / H[s, s]
+        B -= torch.outer(h, B[s])
+        B -= torch.outer(B[:, s], h)
+        H -= torch.outer(h, H[s])
+        stays[s] = False
+    return stays
 
 
 @register
@@ -76,7 +94,7 @@ class BaitForward(Selection):
     needs_float64 = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
-        return greedy(_start(problem), batch_size, problem.pool.device)
+        return greedy(_State(*_start(problem), problem.sigma), batch_size, problem.pool.device)
 
 
 @register
@@ -92,17 +110,17 @@ class BaitForwardBackward(Selection):
     needs_float64 = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
-        state = _start(problem)
-        batch = greedy(state, min(2 * batch_size, len(problem.pool)), problem.pool.device)
-        state.keep_only(batch)
-        for _ in range(len(batch) - batch_size):
-            state.remove_worst()
-        return batch[~state.free]
+        Phi, M = _start(problem)
+        n_forward = min(2 * batch_size, len(Phi))
+        batch = greedy(_State(Phi, M, problem.sigma), n_forward, problem.pool.device)
+        return batch[_remove(Phi[batch], M, problem.sigma, max(0, len(batch) - batch_size))]
 
 
-def _start(problem: SelectionProblem) -> _State:
+def _start(problem: SelectionProblem) -> tuple[Tensor, Tensor]:
+    """Features of the pool, and second moments of training and pool points, with the training points in mode TP."""
     train, pool = problem.train, problem.pool
     if problem.selected is not None:
         posterior = condition(problem.selected, problem.sigma)
         train, pool = posterior(train), posterior(pool)
-    return _State(train.matrix(), pool.matrix(), problem.sigma)
+    Phi_train, Phi = train.matrix(), pool.matrix()
+    return Phi, Phi_train.T @ Phi_train + Phi.T @ Phi

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from bmdal.features import Features
+from bmdal.features import DenseFeatures, Features
 from bmdal.features.base import squared_distances
 
-BLOCK_BYTES = 64 * 2**20
+BLOCK_BYTES = 32 * 2**20
+"""Memory for the distances of one block of pool points to all points that are selected at first."""
 
 
 class NearestSelected:
     """Distances of the pool to the selected points.
+
+    A new point concerns few pool points, those that are nearer to it than to any other selected point. Where a lower
+    bound of the distance (`PrincipalBound`) says cheaply which these can be, no other feature is read. The result is
+    the same.
 
     Attributes:
         d2: squared distance to the nearest selected point, shape (n_pool,); infinite while there is none.
@@ -26,31 +32,115 @@ class NearestSelected:
         self.pool = pool
         self.diag = pool.diag()
         self.d2 = torch.full_like(self.diag, torch.inf)
-        self.nearest = torch.full((len(pool),), -1, dtype=torch.long, device=pool.device)
+        self.nearest = torch.zeros(len(pool), dtype=torch.long, device=pool.device)
         self.n_selected = 0
-        self.chosen: list[int] = []
         if selected is not None:
             self._add_many(selected)
+        self._bound = PrincipalBound.of(pool)
 
-    def add(self, index: int) -> Tensor:
+    def add(self, index: int) -> Moved:
         """Count a pool point as selected; returns the pool points that are now nearest to it."""
-        column = self.pool.kernel(self.pool[index])[:, 0]
-        d2 = squared_distances(self.diag, self.diag[index], column)
-        d2[index] = 0.0
-        closer = (d2 < self.d2).nonzero()[:, 0]
-        self.d2[closer] = d2[closer]
-        self.nearest[closer] = self.n_selected
+        rows = self._concerned(index)
+        centre = self.pool[index]
+        if rows is None:
+            column = self.pool.kernel(centre)[:, 0]
+            d2 = squared_distances(self.diag, self.diag[index], column)
+            d2[index] = 0.0
+            rows = (d2 < self.d2).nonzero()[:, 0]
+            d2 = d2[rows]
+        else:
+            column = self.pool[rows].kernel(centre)[:, 0]
+            d2 = squared_distances(self.diag[rows], self.diag[index], column)
+            d2[rows == index] = 0.0
+            closer = d2 < self.d2[rows]
+            rows, d2 = rows[closer], d2[closer]
+        moved = Moved(rows, self.d2[rows], self.nearest[rows], d2)
+        self.d2[rows] = d2
+        self.nearest[rows] = self.n_selected
         self.n_selected += 1
-        self.chosen.append(index)
-        return closer
+        return moved
+
+    def _concerned(self, index: int) -> Tensor | None:
+        """Pool points that can be nearer to point `index` than they are to a selected one; None: any, read them all."""
+        if self._bound is None or self.n_selected == 0:
+            return None
+        rows = self._bound.closer_than(index, self.d2)
+        return rows if 4 * len(rows) < len(self.pool) else None
 
     def _add_many(self, selected: Features) -> None:
         diag = selected.diag()
         for rows in _blocks(len(self.pool), len(selected) * self.diag.element_size()):
-            kernel = self.pool[rows].kernel(selected)
-            d2 = squared_distances(self.diag[rows, None], diag[None, :], kernel)
-            self.d2[rows], self.nearest[rows] = d2.min(dim=1)
+            closeness = self.pool[rows].kernel(selected).sub_(diag / 2)  # (k(x, x) - d^2) / 2
+            largest, nearest = closeness.max(dim=1)
+            self.d2[rows] = squared_distances(self.diag[rows], diag[nearest], largest + diag[nearest] / 2)
+            self.nearest[rows] = nearest
         self.n_selected = len(selected)
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Pool points that have become nearest to a new selected point, and what held before.
+
+    Attributes, all of shape (n_moved,): the points, their squared distance and nearest point before, and their
+    squared distance now.
+    """
+
+    rows: Tensor
+    d2_before: Tensor
+    nearest_before: Tensor
+    d2: Tensor
+
+
+@dataclass(frozen=True)
+class PrincipalBound:
+    """Lower bound |z - z'|^2 + (r - r')^2 <= d^2 from principal coordinates z and the norm r of the rest.
+
+    In matrix form |phi|^2 + |phi'|^2 - 2 <(z, r), (z', r')> for centred phi: one product with N_COORDINATES + 1
+    columns in place of p. A margin covers the rounding of the bound and of the distance itself.
+
+    Attributes:
+        coordinates: (z, r) of all points, shape (n, N_COORDINATES + 1).
+        norms: |phi|^2 of the centred features, shape (n,).
+        margin: what rounding can amount to for a point, shape (n,).
+    """
+
+    coordinates: Tensor
+    norms: Tensor
+    margin: Tensor
+
+    N_COORDINATES = 40
+    N_SAMPLE = 8192  # points that the axes are computed from; any axes give a valid bound
+
+    @classmethod
+    def of(cls, pool: Features) -> PrincipalBound | None:
+        """The bound for a pool, or None where reading all features costs no more: few points or features, a GPU."""
+        if not isinstance(pool, DenseFeatures) or pool.device.type != "cpu":
+            return None
+        Phi = pool.Phi
+        n, p = Phi.shape
+        if n < 4096 or p < 3 * cls.N_COORDINATES:
+            return None
+        sample = Phi[:: -(-n // cls.N_SAMPLE)]
+        mean = sample.mean(dim=0)
+        axes = torch.linalg.eigh((sample - mean).T @ (sample - mean)).eigenvectors[:, -cls.N_COORDINATES :]
+        coordinates = torch.empty(n, cls.N_COORDINATES + 1, dtype=Phi.dtype)
+        norms = torch.empty(n, dtype=Phi.dtype)
+        diag = torch.empty(n, dtype=Phi.dtype)
+        for rows in _blocks(n, p * Phi.element_size()):
+            centred = Phi[rows] - mean
+            z = centred @ axes
+            norms[rows] = torch.linalg.vector_norm(centred, dim=1) ** 2
+            diag[rows] = torch.linalg.vector_norm(Phi[rows], dim=1) ** 2
+            coordinates[rows, :-1] = z
+            coordinates[rows, -1] = (norms[rows] - torch.linalg.vector_norm(z, dim=1) ** 2).clamp(min=0).sqrt()
+        eps = torch.finfo(Phi.dtype).eps
+        return cls(coordinates, norms, 32 * eps * norms + 16 * eps * diag)
+
+    def closer_than(self, index: int, d2: Tensor) -> Tensor:
+        """All points, and few others, whose squared distance to point `index` is smaller than d2; shape (n_rows,)."""
+        gap = self.norms - self.margin - d2
+        gap.addmv_(self.coordinates, self.coordinates[index], alpha=-2)
+        return (gap < float(self.margin[index] - self.norms[index])).nonzero()[:, 0]
 
 
 def _blocks(n: int, row_bytes: int) -> Iterator[slice]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from bmdal.component import register
+from bmdal.linalg import squared_norms
 from bmdal.selection.base import Selection, SelectionProblem, argmax_if_positive, greedy
 
 
@@ -16,15 +17,22 @@ class _State:
 
     def __init__(self, Phi: Tensor) -> None:
         self.Phi = Phi
-        self.c = torch.linalg.vector_norm(Phi, dim=1)
+        self.c = squared_norms(Phi).sqrt_()
         self.r = self.c.sum()
         self.u = Phi.sum(dim=0)
         self.w = torch.zeros_like(self.u)
         self.free = self.c > 0
+        self.shadow = _Shadow.of(Phi, self.c)
 
     def best(self) -> int | None:
-        scores = (self.Phi @ (self.u - self.w)) / self.c
-        return argmax_if_positive(torch.where(self.free, scores, 0.0))
+        v = self.u - self.w
+        if self.shadow is None:
+            return argmax_if_positive(torch.where(self.free, (self.Phi @ v) / self.c, 0.0))
+        rows = self.shadow.candidates(v, self.free)
+        if len(rows) == 0:
+            return None
+        best = argmax_if_positive((self.Phi.index_select(0, rows) @ v) / self.c[rows])
+        return None if best is None else int(rows[best])
 
     def add(self, index: int) -> None:
         t = self.r / self.c[index] * self.Phi[index]
@@ -32,6 +40,57 @@ class _State:
         g = (step @ (self.u - self.w)) / (step @ step)
         self.w = (1 - g) * self.w + g * t
         self.free[index] = False
+
+
+@dataclass(frozen=True)
+class _Shadow:
+    """Normalized features in half precision, to find the few points that can have the largest score.
+
+    With phi_i / |phi_i| = mean + h_i + e_i, h_i in half precision, a score <v, phi_i> / |phi_i| differs from
+    <v, mean> + <v', h_i>, v' the half-precision v, by at most |v| |e_i| + |v - v'| |h_i| and the rounding of the
+    product; the mean is the same for all. A pass over a quarter of the memory then does for one over all of it.
+
+    Attributes:
+        half: h, shape (n, p), float16.
+        error, size: |e_i| and |h_i|, shape (n,).
+    """
+
+    half: Tensor
+    error: Tensor
+    size: Tensor
+
+    N_FEWEST = 4096  # below that one reads everything
+
+    @classmethod
+    def of(cls, Phi: Tensor, c: Tensor) -> _Shadow | None:
+        """The shadow of features with norms c; None where reading everything costs no more, as on a GPU."""
+        n, p = Phi.shape
+        if Phi.device.type != "cpu" or n < cls.N_FEWEST:
+            return None
+        norms = torch.where(c > 0, c, 1.0)[:, None]
+        sample = slice(None, None, -(-n // cls.N_FEWEST))
+        mean = (Phi[sample] / norms[sample]).mean(dim=0)
+        half = torch.empty(n, p, dtype=torch.float16)
+        error, size = torch.empty(2, n, dtype=Phi.dtype).unbind()
+        for start in range(0, n, 8192):
+            rows = slice(start, start + 8192)
+            centred = Phi[rows] / norms[rows] - mean
+            half[rows] = centred
+            size[rows] = torch.linalg.vector_norm(centred, dim=1)
+            error[rows] = torch.linalg.vector_norm(centred.sub_(half[rows]), dim=1)
+        return cls(half, error, size + error)
+
+    def candidates(self, v: Tensor, free: Tensor) -> Tensor:
+        """All free points, and few others, that can have the largest score <v, phi_i> / |phi_i|."""
+        length = torch.linalg.vector_norm(v)
+        direction = v / length
+        half_direction = direction.to(torch.float16)
+        lost = torch.linalg.vector_norm(direction - half_direction)
+        score = torch.where(free, (self.half @ half_direction).to(v.dtype), -torch.inf)
+        eps = torch.finfo(torch.float16).eps
+        uncertainty = self.error + (lost + eps) * self.size + eps * (score.abs() + eps)
+        promising: Tensor = score + uncertainty >= (score - uncertainty).max()
+        return promising.nonzero()[:, 0]
 
 
 @register

@@ -10,7 +10,7 @@ from torch import Tensor
 from bmdal.component import register
 from bmdal.features import Features
 from bmdal.selection.base import Selection, SelectionProblem, argmax_if_positive, greedy
-from bmdal.selection.distances import NearestSelected
+from bmdal.selection.distances import Moved, NearestSelected
 
 
 class _State(NearestSelected):
@@ -28,13 +28,12 @@ class _State(NearestSelected):
         in_largest = self.nearest == self.sums.argmax()
         return argmax_if_positive(torch.where(in_largest, self.d2, 0.0))
 
-    def add(self, index: int) -> Tensor:
-        before = None if self.n_selected == 0 else (self.nearest.clone(), self.d2.clone())
+    def add(self, index: int) -> Moved:
+        first = self.n_selected == 0
         moved = super().add(index)
-        if before is not None:
-            nearest, d2 = before
-            self.sums.index_add_(0, nearest[moved], d2[moved].to(torch.float64), alpha=-1)
-        self.sums[self.n_selected - 1] = self.d2[moved].sum(dtype=torch.float64)
+        if not first:
+            self.sums.index_add_(0, moved.nearest_before, moved.d2_before.to(torch.float64), alpha=-1)
+        self.sums[self.n_selected - 1] = moved.d2.sum(dtype=torch.float64)
         return moved
 
 

@@ -9,30 +9,71 @@ from torch import Tensor
 
 from bmdal.component import register
 from bmdal.features import Features, condition
-from bmdal.selection.base import Selection, SelectionProblem, argmax_if_positive, greedy
+from bmdal.selection.base import Selection, SelectionProblem, greedy
+
+N_FIRST = 64
+"""How many of the most promising points are brought up to date at first."""
+CHUNK = 2048
+"""How many points are brought up to date at a time after that."""
 
 
 class _State:
-    """Pivoted Cholesky decomposition of K + sigma^2 I, one column for each selected point."""
+    """Pivoted Cholesky decomposition of K + sigma^2 I, with rows computed when they are needed.
+
+    A posterior variance only ever falls, so the last known value is an upper bound: only points whose bound exceeds
+    the largest variance that is known to be up to date have to be looked at.
+
+    Attributes:
+        variance: k_S(x, x) for the first `n_known` selected points S, shape (n_pool,); -inf for selected points.
+        L: rows of the Cholesky factor, of each the first `n_known` entries, shape (n_pool, batch_size).
+        factor: the Cholesky factor of K_S + sigma^2 I, in its first rows and columns, shape (batch_size, batch_size).
+    """
 
     def __init__(self, pool: Features, sigma: float, batch_size: int) -> None:
         self.pool = pool
         self.sigma2 = sigma**2
-        self.variance = pool.diag().clone()  # k_S(x, x); 0 for selected points
+        self.diag = pool.diag()
+        self.variance = self.diag.clone()
+        self.n_known = torch.zeros(len(pool), dtype=torch.long, device=pool.device)
         self.L = torch.empty(len(pool), batch_size, dtype=pool.dtype, device=pool.device)
+        self.factor = torch.zeros(batch_size, batch_size, dtype=pool.dtype, device=pool.device)
+        self.selected = torch.zeros(batch_size, dtype=torch.long, device=pool.device)
         self.n_selected = 0
 
     def best(self) -> int | None:
-        return argmax_if_positive(self.variance)
+        while True:
+            value, index = self.variance.max(dim=0)
+            if not float(value) > 0:
+                return None
+            if int(self.n_known[index]) == self.n_selected:
+                return int(index)
+            first = self.variance.topk(min(N_FIRST, len(self.variance))).indices
+            self._bring_up_to_date(first)
+            self._bring_up_to_date((self.variance > self.variance[first].max()).nonzero()[:, 0])
 
     def add(self, index: int) -> None:
-        L = self.L[:, : self.n_selected]
-        column = self.pool.kernel(self.pool[index])[:, 0] - L @ L[index]
-        column /= torch.sqrt(self.variance[index] + self.sigma2)
-        self.L[:, self.n_selected] = column
-        self.variance -= column**2
+        s = self.n_selected
+        self.factor[s, :s] = self.L[index, :s]
+        self.factor[s, s] = torch.sqrt(self.variance[index] + self.sigma2)
+        self.selected[s] = index
         self.variance[index] = -torch.inf
         self.n_selected += 1
+
+    def _bring_up_to_date(self, rows: Tensor) -> None:
+        stale = rows[(self.n_known[rows] < self.n_selected) & (self.variance[rows] > 0)]
+        for start in range(0, len(stale), CHUNK):
+            self._extend(stale[start : start + CHUNK])
+
+    def _extend(self, rows: Tensor) -> None:
+        """Forward substitution for the entries of L that are missing in these rows."""
+        known, s = int(self.n_known[rows].min()), self.n_selected
+        L = self.L.index_select(0, rows)[:, :s]
+        rest = self.pool[rows].kernel(self.pool[self.selected[known:s]])
+        rest -= L[:, :known] @ self.factor[known:s, :known].T
+        L[:, known:] = torch.linalg.solve_triangular(self.factor[known:s, known:s], rest.T, upper=False).T
+        self.L[rows, :s] = L
+        self.variance[rows] = self.diag[rows] - L.square().sum(dim=1)
+        self.n_known[rows] = s
 
 
 @register

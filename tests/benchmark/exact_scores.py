@@ -24,27 +24,45 @@ def exact_scores(
         Phi_train, Phi_pool: explicit features of the base kernel, shapes (n_train, p), (n_pool, p).
         selected: the pool points that have been selected so far.
     """
-    sigma2 = np.longdouble(method.sigma) ** 2
-    train, pool = (Phi.numpy().astype(np.longdouble) for Phi in (Phi_train, Phi_pool))
-    if any(isinstance(t, Scale | Train) for t in method.transformations):
-        factor = np.sqrt((train**2).sum(axis=1).mean())
-        train, pool = train / factor, pool / factor
-    # Posteriors after the same points twice, by `train` and by mode TP, add their precisions.
-    n_conditions = sum(isinstance(t, Train) for t in method.transformations) + (method.mode == "TP")
-    precision = sigma2 * np.eye(pool.shape[1], dtype=np.longdouble) + n_conditions * train.T @ train
+    sigma2, pool, precision, M = _problem(method, Phi_train, Phi_pool)
     if method.selection.name == "fw":
         return _frank_wolfe(_posterior_features(precision, pool, sigma2), selected, candidates)
-    precision += pool[list(selected)].T @ pool[list(selected)]
-    root = _posterior_features(precision, np.eye(pool.shape[1], dtype=np.longdouble), sigma2)  # A = root root^T
+    root = _posterior_root(precision + pool[list(selected)].T @ pool[list(selected)], sigma2)
     half = pool[list(candidates)] @ root
     variance = (half**2).sum(axis=1)
     if method.selection.name == "maxdet":
         return variance
-    # The sum over all points needs no such care: it has no cancellation.
-    M = (Phi_train.T @ Phi_train + Phi_pool.T @ Phi_pool).numpy().astype(np.longdouble)
-    M /= 1 if len(method.transformations) == 0 else factor**2
     drop = np.einsum("ij,jk,ik->i", half @ root.T, M, half @ root.T, optimize=True)
     return drop / (variance + sigma2)
+
+
+def exact_backward(method: Method, Phi_train: Tensor, Phi_pool: Tensor, selected: Sequence[int], n: int) -> list[int]:
+    """What remains of the selected points after the backward steps of `bait-fb`, in their order, n points."""
+    sigma2, pool, precision, M = _problem(method, Phi_train, Phi_pool)
+    root = _posterior_root(precision + pool[list(selected)].T @ pool[list(selected)], sigma2)
+    A, remaining = root @ root.T, list(selected)
+    while len(remaining) > n:
+        half = pool[remaining] @ A
+        gap = sigma2 - (half * pool[remaining]).sum(axis=1)
+        worst = int(np.argmin(np.einsum("ij,jk,ik->i", half, M, half, optimize=True) / gap))
+        A += np.outer(half[worst], half[worst]) / gap[worst]
+        del remaining[worst]
+    return remaining
+
+
+def _problem(method: Method, Phi_train: Tensor, Phi_pool: Tensor) -> tuple[np.longdouble, Array, Array, Array]:
+    """sigma^2, scaled pool features, precision before anything is selected (times sigma^2), second moments."""
+    sigma2 = np.longdouble(method.sigma) ** 2
+    train, pool = (Phi.numpy().astype(np.longdouble) for Phi in (Phi_train, Phi_pool))
+    # The sums over all points need no such care: they have no cancellation.
+    M = (Phi_train.T @ Phi_train + Phi_pool.T @ Phi_pool).numpy().astype(np.longdouble)
+    if any(isinstance(t, Scale | Train) for t in method.transformations):
+        factor = (train**2).sum(axis=1).mean()
+        train, pool, M = train / np.sqrt(factor), pool / np.sqrt(factor), M / factor
+    # Posteriors after the same points twice, by `train` and by mode TP, add their precisions.
+    n_conditions = sum(isinstance(t, Train) for t in method.transformations) + (method.mode == "TP")
+    precision = sigma2 * np.eye(pool.shape[1], dtype=np.longdouble) + n_conditions * train.T @ train
+    return sigma2, pool, precision, M
 
 
 def _frank_wolfe(Phi: Array, selected: Sequence[int], candidates: Sequence[int]) -> Array:
@@ -57,7 +75,11 @@ def _frank_wolfe(Phi: Array, selected: Sequence[int], candidates: Sequence[int])
 
 
 def _posterior_features(precision: Array, Phi: Array, sigma2: np.longdouble) -> Array:
-    """Phi R with R R^T = sigma^2 precision^-1, by Cholesky decomposition and forward substitution."""
+    return Phi @ _posterior_root(precision, sigma2)
+
+
+def _posterior_root(precision: Array, sigma2: np.longdouble) -> Array:
+    """R with R R^T = sigma^2 precision^-1, by Cholesky decomposition and forward substitution."""
     L = precision.copy()
     p = len(L)
     for j in range(p):
@@ -69,7 +91,7 @@ def _posterior_features(precision: Array, Phi: Array, sigma2: np.longdouble) -> 
         inverse[j] = -L[j, :j] @ inverse[:j]
         inverse[j, j] += 1
         inverse[j] /= L[j, j]
-    return np.sqrt(sigma2) * Phi @ inverse.T
+    return np.sqrt(sigma2) * inverse.T
 
 
 def explicit_features(method: Method, network: torch.nn.Module, X: Tensor) -> Tensor:

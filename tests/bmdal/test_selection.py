@@ -173,3 +173,54 @@ def test_kmeanspp_starts_uniformly() -> None:
 
 def test_methods_without_modes_have_no_mode_in_their_name() -> None:
     assert [Method(Random()).name, MaxDiag().name] == ["random", "maxdiag"]
+
+
+@pytest.fixture(scope="module")
+def large() -> tuple[Tensor, Tensor]:
+    """6,000 pool points with 130 features of falling variance and a mean, in float32; 50 training points like them."""
+    scales = torch.logspace(0, -1.5, 130)
+    points = torch.randn(6050, 130, generator=generator(7)) * scales + 0.5
+    return points[:6000], points[6000:]
+
+
+@pytest.mark.parametrize("mode", ["P", "TP"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("selection", [MaxDist(), LCMD(), KMeansPP(), FrankWolfe()], ids=str)
+def test_bounds_change_nothing(
+    selection: Selection,
+    dtype: torch.dtype,
+    mode: Mode,
+    large: tuple[Tensor, Tensor],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Large pools are searched by bounds and shadows; reading everything gives the same batch."""
+    if mode not in selection.modes:
+        pytest.skip("no such mode")
+    pool, train = (t.to(dtype) for t in large)
+    by_bounds = selection.select(problem(pool, train, mode), 60)
+    assert PrincipalBound.of(DenseFeatures(pool)) is not None
+    monkeypatch.setattr(PrincipalBound, "of", lambda pool: None)
+    monkeypatch.setattr(frank_wolfe._Shadow, "N_FEWEST", 10**9)
+    assert selection.select(problem(pool, train, mode), 60).tolist() == by_bounds.tolist()
+
+
+def test_principal_bound_is_a_bound_and_worth_it(large: tuple[Tensor, Tensor]) -> None:
+    pool = large[0]
+    bound, features = PrincipalBound.of(DenseFeatures(pool)), DenseFeatures(pool)
+    assert bound is not None
+    d2 = features.squared_distances(features[17])[:, 0]
+    for factor in (0.2, 1.0, 1.5):
+        threshold = d2.median().expand_as(d2) * factor
+        found = set(bound.closer_than(17, threshold).tolist())
+        assert set((d2 < threshold).nonzero()[:, 0].tolist()) <= found
+    assert len(bound.closer_than(17, 0.2 * d2.median().expand_as(d2))) < 600
+
+
+@pytest.mark.parametrize("mode", ["P", "TP"])
+def test_lazy_maxdet_equals_naive_version_on_many_points(mode: Mode) -> None:
+    """More points than are brought up to date at a time."""
+    pool, train = normal(300, 12), normal(10, 12, seed=1)
+    X = torch.cat([pool, train])
+    selected = list(range(300, 310)) if mode == "TP" else []
+    expected = naive.maxdet(X @ X.T, 300, selected, 25, SIGMA)
+    assert MaxDet().select(problem(pool, train, mode), 25).tolist() == expected

@@ -1,0 +1,62 @@
+"""The problem that speed is measured on: a network trained on real data, training points and a pool."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from torch import Tensor, nn
+
+from benchmark.network import NetworkStack
+from benchmark.randomness import generator
+from benchmark.split import make_split, scale_inputs
+from benchmark.task import Task
+from benchmark.training import Training, TrainingData, train
+from data_prep import PreparedData, prepare
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+
+
+@dataclass(frozen=True)
+class SpeedProblem:
+    """A trained network with its points, all on one device.
+
+    Attributes:
+        network: the benchmark's ReLU network, trained on the training points.
+        points: training and validation points.
+        x_pool: inputs to choose from, shape (n_pool, d).
+    """
+
+    network: nn.Sequential
+    points: TrainingData
+    x_pool: Tensor
+
+
+def load(dataset: str, data: Path) -> PreparedData:
+    """A prepared data set by the name of its file in conf/dataset."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("config", [f"dataset={dataset}"])
+    return prepare(instantiate(config.dataset), data)
+
+
+def make_problem(data: PreparedData, n_train: int, n_pool: int, n_epochs: int, device: torch.device) -> SpeedProblem:
+    """Split 0 with n_train random training points; a pool larger than the data set repeats rows, slightly moved."""
+    split = make_split(len(data.y), data.n_test, Task(), 0)
+    X = torch.from_numpy(scale_inputs(data.X, split)).to(device)
+    y = torch.from_numpy(np.array(data.y)).to(device)
+    order = np.concatenate([split.train, split.pool])
+    n_train = min(n_train, len(order) // 2)
+    rows, pool = order[:n_train], order[n_train:]
+    points = TrainingData(X[rows], y[rows], X[split.valid], y[split.valid])
+    initialization, shuffling = generator(0, 0, "initialization"), generator(0, 0, "shuffling")
+    stack = NetworkStack(X.shape[1], "relu", 0.2, 0.2, [initialization], device)
+    train(stack, [points], Training(n_epochs=n_epochs), [shuffling])
+    x_pool = X[np.resize(pool, n_pool)]
+    if n_pool > len(pool):
+        noise = torch.randn(x_pool.shape, generator=generator(0, 0, "selection"))
+        x_pool[len(pool) :] += 0.01 * noise[len(pool) :].to(device)
+    return SpeedProblem(stack.network(0), points, x_pool)
