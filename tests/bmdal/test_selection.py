@@ -26,7 +26,9 @@ from bmdal.selection import (
     Random,
     Selection,
     SelectionProblem,
+    frank_wolfe,
 )
+from bmdal.selection.distances import PrincipalBound
 
 ALL = [Random(), MaxDiag(), MaxDist(), KMeansPP(), LCMD(), MaxDet(), BaitForward(), BaitForwardBackward(), FrankWolfe()]
 ALL_WITH_MODES = [(s, mode) for s in ALL for mode in (s.modes or (None,))]
