@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -15,6 +18,7 @@ from benchmark.estimate import estimate
 from benchmark.failures import record_failure
 from benchmark.grid import Grid, GridJob, make_grid
 from benchmark.job import Job, job_from_config
+from benchmark.progress import duration
 from benchmark.run import check_same
 from benchmark.states import UNFINISHED, State, count_states, in_words, run_states
 from bmdal import BmdalError
@@ -22,6 +26,7 @@ from data_prep import DataError
 from results.record import RecordError, failed_path, read_failure, read_record
 
 MOST_SHOWN = 10
+SECONDS_BETWEEN_LINES = 60.0
 
 
 def run_sweep(
@@ -53,7 +58,8 @@ def run_sweep(
     crash = None
     if todo:
         try:
-            launch([list(item.overrides) for item in todo])
+            with _progress_lines([item.job for item in todo]):
+                launch([list(item.overrides) for item in todo])
         except Exception as error:  # whatever a launcher may raise: what has been done is done, and is summed up
             crash = error
     return _sum_up(grid.jobs, arguments, crash)
@@ -75,6 +81,28 @@ def _is_done(job: Job) -> bool:
     path = job.path(job.splits[0])
     check_same(path, read_record(path, with_indices=False).config, job.config)
     return True
+
+
+@contextmanager
+def _progress_lines(jobs: Sequence[Job]) -> Iterator[None]:
+    """Say every minute how many runs are done, whichever launcher is at work."""
+    started, before = time.perf_counter(), count_states(jobs)[State.DONE]
+    n_runs, stop = sum(len(job.splits) for job in jobs), threading.Event()
+
+    def say() -> None:
+        while not stop.wait(SECONDS_BETWEEN_LINES):
+            done = count_states(jobs)[State.DONE]
+            seconds = (time.perf_counter() - started) * (n_runs - done) / max(done - before, 1)
+            left = duration(seconds) if done > before else "unknown time"
+            print(f"sweep: {done} of {n_runs} runs done, {left} left", file=sys.stderr, flush=True)
+
+    thread = threading.Thread(target=say, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def _sum_up(items: Sequence[GridJob], arguments: Sequence[str], crash: Exception | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 import time
@@ -13,17 +14,16 @@ from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn
 from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher
 
-SECONDS_BETWEEN_LINES = 60.0
-
 
 class SlurmArrays(SlurmLauncher):
-    """The submitit launcher, for more jobs than one array may hold, waiting for all of them whatever becomes of each."""
+    """The submitit launcher, for more jobs than one array may hold; it waits for all, whatever becomes of one."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Submit the jobs, wait until all have ended, and give the results of those that ended by themselves.
 
         A job that was killed is named; what it left is for the sweeper to see.
         """
+        import cloudpickle
         import submitit
 
         assert self.config is not None
@@ -34,32 +34,51 @@ class SlurmArrays(SlurmLauncher):
         executor.update_parameters(**{k if k in shared else f"slurm_{k}": v for k, v in parameters.items()})
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
         started = time.perf_counter()
+        task = _Task(cloudpickle.dumps((self, Singleton.get_state())))
         jobs: list[Any] = []
         size = _largest_array()
         for first in range(0, len(job_overrides), size):
             part = job_overrides[first : first + size]
             numbers = range(initial_job_idx + first, initial_job_idx + first + len(part))
-            arguments = [
-                (list(overrides), "hydra.sweep.dir", number, f"job_id_for_{number}", Singleton.get_state())
-                for number, overrides in zip(numbers, part, strict=True)
-            ]
-            jobs += executor.map_array(self, *zip(*arguments, strict=True))
+            jobs += executor.map_array(task, [list(overrides) for overrides in part], numbers)
         seconds = time.perf_counter() - started
         arrays = dict.fromkeys(job.job_id.partition("_")[0] for job in jobs)
         print(f"{len(jobs)} jobs submitted in {seconds:.1f} s, as array {', '.join(arrays)}", flush=True)
         return _wait(jobs, [" ".join(overrides) for overrides in job_overrides])
 
 
+class _Task:
+    """What a job of the cluster does. The launcher is pickled once for all of them, which takes most of the time."""
+
+    def __init__(self, launcher: bytes) -> None:
+        self.launcher = launcher
+
+    def __call__(self, overrides: list[str], number: int) -> JobReturn:
+        launcher, singletons = pickle.loads(self.launcher)
+        result: JobReturn = launcher(overrides, "hydra.sweep.dir", number, f"job_id_for_{number}", singletons)
+        return result
+
+    def checkpoint(self, overrides: list[str], number: int) -> Any:
+        """What submitit queues again when time is up: the same, which goes on from the last round."""
+        import submitit
+
+        return submitit.helpers.DelayedSubmission(self, overrides, number)
+
+
 def _largest_array() -> int:
     """How many jobs an array of this cluster may have; MaxArraySize is one more."""
-    done = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, check=True)
+    try:
+        done = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, check=True)
+    except FileNotFoundError:
+        raise OSError("this machine has no SLURM (no command scontrol); try hydra/launcher=local") from None
+    except subprocess.CalledProcessError as error:
+        raise OSError(f"SLURM does not answer: {error.stderr.strip()}") from None
     lines = dict(line.split("=", 1) for line in done.stdout.replace(" ", "").splitlines() if "=" in line)
     return max(1, int(lines["MaxArraySize"]) - 1)
 
 
 def _wait(jobs: Sequence[Any], titles: Sequence[str]) -> list[JobReturn]:
     results, waiting = [], dict(zip(titles, jobs, strict=True))
-    told = time.perf_counter()
     while waiting:
         for title, job in list(waiting.items()):
             if job.done():
@@ -68,9 +87,6 @@ def _wait(jobs: Sequence[Any], titles: Sequence[str]) -> list[JobReturn]:
                     results.append(job.results()[0])
                 else:
                     print(f"job {job.job_id} {job.state}: {title}: {_last_line(error)}", file=sys.stderr, flush=True)
-        if waiting and time.perf_counter() - told > SECONDS_BETWEEN_LINES:
-            told = time.perf_counter()
-            print(f"{len(jobs) - len(waiting)} of {len(jobs)} jobs have ended", flush=True)
         if waiting:
             time.sleep(1.0)
     return results
