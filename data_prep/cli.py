@@ -33,7 +33,7 @@ Settings, written key=value:
   paths.data   folder with raw/ and prepared/ (default: $BMDAL_DATA, or data)
 
 Raw files are looked for in <paths.data>/raw/<name>/ first and downloaded only if they are not there. OpenML files are
-also taken from the cache at $OPENML_CACHE_DIR. An own CSV or parquet file becomes a data set by one YAML in
+also taken from openml-python's cache ($OPENML_CACHE_DIR). An own CSV or parquet file becomes a data set by one YAML in
 conf/dataset/; docs/data.md says how.
 
 Data sets: {names}
