@@ -1,0 +1,118 @@
+"""Runs that fail leave their reason, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from command_line import SMALL, measured, run
+from components import Hungry
+
+from benchmark.attempt import Outcome, attempt_splits
+from benchmark.failures import describe, is_out_of_memory
+from benchmark.progress import Progress
+from benchmark.run import Run
+from results.record import failed_path, partial_path, read_failure
+
+MakeRun = Callable[..., Run]
+
+
+def attempt(run: Run, splits: Sequence[int] = (0, 1)) -> Outcome:
+    with Progress("test") as progress:
+        return attempt_splits(run, splits, progress)
+
+
+@pytest.fixture(autouse=True)
+def _no_calls_yet() -> None:
+    Hungry.calls.clear()
+
+
+def test_one_failure_stops_no_other_split(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run("hungry-2_ll")  # split 0 runs out of memory in both attempts, split 1 comes after that
+    outcome = attempt(run)
+    assert list(outcome.failed) == [0]
+    assert list(outcome.complete) == [1]
+    failure = read_failure(failed_path(run.path(0)))
+    assert (failure.experiment, failure.dataset, failure.task) == ("test", "small", "32x3")
+    assert (failure.method, failure.split, failure.config) == ("hungry-2_ll", 0, run.config)
+    assert "out of memory, where at most" in failure.error
+    assert "1125899906842624 bytes" in failure.error
+    assert "components.py" in failure.traceback
+    assert not run.path(0).exists()
+
+
+def test_out_of_memory_once(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    """The second attempt goes on from the last round, with the same outcome."""
+    broken, unbroken = attempt(make_run("hungry-1_ll"), [0]), attempt(make_run("hungry-0_ll"), [0])
+    assert broken.failed == {}
+    assert "trying again with less at once" in capsys.readouterr().err
+    assert [r.rmse for r in broken.complete[0].rounds] == [r.rmse for r in unbroken.complete[0].rounds]
+
+
+def test_tried_again(make_run: MakeRun) -> None:
+    """A failure is no record: the same command runs what failed, from its last round, and forgets the reason."""
+    run = make_run("breaks-70_ll")
+    assert list(attempt(run, [0]).failed) == [0]
+    assert read_failure(failed_path(run.path(0))).error == "RuntimeError: broken at 96 training points"
+    assert partial_path(run.path(0)).exists()
+    mended = make_run("hungry-0_ll")
+    assert list(attempt(mended, [0]).complete) == [0]
+    failed_path(mended.path(0)).write_text("{}")
+    assert list(attempt(mended, [0]).complete) == [0]
+    assert not failed_path(mended.path(0)).exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "memory"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (MemoryError("Unable to allocate 8.00 PiB"), True),
+        (RuntimeError("shape mismatch"), False),
+    ],
+)
+def test_kinds(error: Exception, memory: bool) -> None:
+    assert is_out_of_memory(error) == memory
+    assert str(error) in describe(error)
+
+
+def test_a_sweep_goes_on_and_tells(tmp_path: Path) -> None:
+    """One job fails, one cannot begin; the rest is done. Then only the failures are run again."""
+    arguments = ["-m", *SMALL, "method=random,breaks-64_ll", "task.n_rounds=2", "splits=[0,1]", "n_threads=1"]
+    done = run(tmp_path, *arguments)
+    assert done.returncode == 1
+    assert "2 jobs with 4 runs; 0 jobs are done, 2 start now" in done.stdout
+    assert "2 done, 2 failed" in done.stdout
+    assert "failed: breaks-64_ll on small, 32x2, split 1: RuntimeError: broken at 96" in done.stderr
+    assert len(measured(tmp_path / "runs")) == 2
+    again = run(tmp_path, *arguments)
+    assert "1 jobs are done, 1 start now" in again.stdout
+    assert again.returncode == 1
+    status = run(tmp_path, *arguments, "--failed", module="benchmark.status")
+    assert "breaks-64_ll on small, 32x2, split 0" in status.stdout
+    assert "RuntimeError: broken at 96 training points" in status.stdout
+    assert "'splits=[0,1]'" in status.stdout
+    other = run(tmp_path, *arguments, "training.learning_rate=0.1", "method=random")
+    assert other.returncode == 2
+    assert "another configuration: training.learning_rate was 0.375 and is now 0.1" in other.stderr
+
+
+def test_a_job_that_cannot_begin(tmp_path: Path) -> None:
+    """Its data cannot be had."""
+    own = ["~dataset.source", f"+dataset.path={tmp_path}/none.csv", "dataset.target=b"]
+    done = run(tmp_path, "-m", *SMALL, "method=random", "task.n_rounds=1", "n_threads=1", *own)
+    assert done.returncode == 1
+    assert "1 failed" in done.stdout
+    assert "Traceback" not in done.stderr
+    (failure,) = (tmp_path / "runs").rglob("*.failed.json")
+    assert "none.csv" in json.loads(failure.read_text())["error"]
+
+
+def test_a_single_run_that_fails(tmp_path: Path) -> None:
+    done = run(tmp_path, *SMALL, "method=breaks-64_ll", "task.n_rounds=2")
+    assert done.returncode == 1
+    assert "failed: split 0: RuntimeError: broken at 96 training points" in done.stderr
+    assert "0 run(s) complete, 0 of them before, 1 failed" in done.stdout
+    assert "Traceback" not in done.stderr
