@@ -12,13 +12,16 @@ import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
 from benchmark.errors import BenchmarkError
+from benchmark.split import Split
+from benchmark.task import Task
+from benchmark.training import Training, TrainingData
 from bmdal import Method, NTKLinear
 
 
@@ -125,3 +128,76 @@ def peer_config(method: Method, networks: Sequence[nn.Sequential]) -> dict[str, 
         "compute_eff_dim": False,
         "verbosity": 0,
     }
+
+
+def peer_selection(method: Method, train: Tensor, pool: Tensor, batch_size: int) -> Tensor:
+    """What the original's selection class chooses from explicit features, shapes (n_train, p) and (n_pool, p)."""
+    selection, maps = peer_module("bmdal.selection"), peer_module("bmdal.feature_maps")
+    features, data = peer_module("bmdal.features"), peer_module("bmdal.feature_data")
+    classes = {
+        "maxdiag": "MaxDiag",
+        "maxdet": "MaxDet",
+        "bait-f": "BaitFeatureSpace",
+        "bait-fb": "BaitFeatureSpace",
+        "fw": "FrankWolfe",
+        "maxdist": "MaxDist",
+        "kmeanspp": "Kmeanspp",
+        "lcmd": "LargestClusterMaxDist",
+    }
+    feature_map = maps.IdentityFeatureMap(n_features=pool.shape[1])
+    with contextlib.redirect_stdout(io.StringIO()):
+        chooser = getattr(selection, f"{classes[method.selection.name]}SelectionMethod")(
+            pool_features=features.Features(feature_map, data.TensorFeatureData(pool)),
+            train_features=features.Features(feature_map, data.TensorFeatureData(train)),
+            sel_with_train=method.mode == "TP",
+            noise_sigma=method.sigma,
+            overselection_factor=2.0 if method.selection.name == "bait-fb" else 1.0,
+            verbosity=0,
+        )
+        indices: Tensor = chooser.select(batch_size)
+    return indices
+
+
+def peer_stack(n_networks: int, n_inputs: int, training: Training, device: torch.device) -> nn.Module:
+    """Networks of the original side by side, newly initialized."""
+    create = peer_module("models").create_tabular_model
+    network: nn.Module = create(n_networks, n_inputs, act=training.activation, **_hyperparameters(training))
+    return network.to(device)
+
+
+def peer_train(network: nn.Module, points: TrainingData, n_networks: int, training: Training) -> None:
+    """Train networks of the original on the same points, as it does it."""
+    X, y = torch.cat([points.X, points.X_valid]), torch.cat([points.y, points.y_valid])[:, None]
+    n = len(points.X)
+    rows = torch.arange(len(X), device=X.device)
+    dataset = peer_module("data").DictDataset({"X": X, "y": y})
+    with contextlib.redirect_stdout(io.StringIO()):
+        peer_module("train").fit_model(
+            network, dataset, n_networks, rows[:n], rows[n:], n_epochs=training.n_epochs, **_hyperparameters(training)
+        )
+
+
+def peer_run(method: Method, X: Tensor, y: Tensor, split: Split, task: Task, training: Training) -> dict[str, Any]:
+    """A whole run of the original on one split: training, tests and selections of all rounds."""
+    networks = [nn.Sequential(NTKLinear(torch.zeros(1, 1), torch.zeros(1), training.sigma_w, training.sigma_b))]
+    trainer = peer_module("train").ModelTrainer(
+        method.name,
+        n_models=method.n_models,
+        n_epochs=training.n_epochs,
+        **{**peer_config(method, networks), **_hyperparameters(training), "compute_eff_dim": True},
+    )
+    task_split = SimpleNamespace(
+        id=split.number,
+        task_name=task.name,
+        data=peer_module("data").DictDataset({"X": X, "y": y[:, None]}),
+        al_batch_sizes=[task.batch_size] * task.n_rounds,
+        **{f"{name}_idxs": getattr(split, name) for name in ("train", "valid", "pool", "test")},
+    )
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        results: dict[str, Any] = trainer(task_split, str(X.device), do_timing=X.is_cuda)
+    return results
+
+
+def _hyperparameters(training: Training) -> dict[str, float]:
+    return {"lr": training.learning_rate, "weight_gain": training.sigma_w, "bias_gain": training.sigma_b}

@@ -13,8 +13,8 @@ from bmdal.kernels import BaseKernel
 from bmdal.method import Method
 from bmdal.transformations import Ensemble, Fitted, Transformation
 
-CHUNK_BYTES = 256 * 2**20
-"""Memory for what is computed on the way to the features of one chunk of points."""
+CHUNK_BYTES = {"cpu": 32 * 2**20, "cuda": 512 * 2**20}
+"""Memory for what is computed on the way to the features of one chunk of points: on a CPU what its cache holds."""
 FIRST_CHUNK = 1024
 """Points in a chunk while the size of their features is not known yet."""
 
@@ -75,7 +75,7 @@ def fit_feature_map(
     row_bytes = len(models) * fit.largest_bytes / len(x_train)
     return FeatureMap(
         train=train,
-        chunk_size=max(1, min(int(CHUNK_BYTES / (3 * row_bytes)), 2**16)),
+        chunk_size=max(1, min(int(CHUNK_BYTES[device.type] / (3 * row_bytes)), 2**16)),
         _map=_chain(lambda X: combine([chain(X) for chain in chains]), fitted),
     )
 

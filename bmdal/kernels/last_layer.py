@@ -30,7 +30,7 @@ class LastLayer(BaseKernel):
     def features(self, model: nn.Module, X: Tensor) -> DenseFeatures:
         """Raises BmdalError if there is no such layer, or it has no parameters."""
         module = self._layer(model)
-        layers = [layer for layer in factored_layers(model, X) if layer is module]
+        layers = {layer: flag for layer, flag in factored_layers(model, X).items() if layer is module}
         if layers:
             return DenseFeatures(_matrix(factored_gradients(model, layers, X)[0]))
         own = {id(p) for p in module.parameters()}

@@ -22,8 +22,11 @@ from bmdal.features import DenseFeatures, Features, ProductFeatures
 from bmdal.layers import FactoredLayer, input_features, is_factored
 
 
-def factored_layers(model: nn.Module, X: Tensor) -> list[FactoredLayer]:
-    """The linear layers whose gradients factor: called once, on a matrix (n, d), with parameters of their own."""
+def factored_layers(model: nn.Module, X: Tensor) -> dict[FactoredLayer, bool]:
+    """The linear layers whose gradients factor, each with whether what follows it works in place on its output.
+
+    They are called once, on a matrix (n, d), with parameters of their own.
+    """
     uses = Counter(id(p) for module in model.modules() for p in module._parameters.values() if p is not None)
     candidates = [
         cast(FactoredLayer, module)
@@ -33,18 +36,19 @@ def factored_layers(model: nn.Module, X: Tensor) -> list[FactoredLayer]:
         and not module._forward_hooks
         and not module._forward_pre_hooks
     ]
-    calls: dict[FactoredLayer, list[Tensor]] = {layer: [] for layer in candidates}
+    calls: dict[FactoredLayer, list[tuple[torch.Size, Tensor, int]]] = {layer: [] for layer in candidates}
 
     def record(module: FactoredLayer, args: tuple[Tensor], output: Tensor) -> None:
-        calls[module].append(args[0])
+        calls[module].append((args[0].shape, output, output._version))
 
     n = min(len(X), 2)
     with torch.no_grad(), _hooks(candidates, record):
         _outputs(model, _detached(model), X[:n])
-    return [layer for layer, xs in calls.items() if len(xs) == 1 and xs[0].shape[:-1] == (n,)]
+    once = {layer: call[0] for layer, call in calls.items() if len(call) == 1}
+    return {layer: z._version > version for layer, (shape, z, version) in once.items() if shape[:-1] == (n,)}
 
 
-def factored_gradients(model: nn.Module, layers: Sequence[FactoredLayer], X: Tensor) -> list[Features]:
+def factored_gradients(model: nn.Module, layers: dict[FactoredLayer, bool], X: Tensor) -> list[Features]:
     """For each layer the features of its gradient, <x~, x~'> <g, g'> with g = df/dz, shape (n, n_outputs * d_out).
 
     Args:
@@ -58,14 +62,14 @@ def factored_gradients(model: nn.Module, layers: Sequence[FactoredLayer], X: Ten
     z: dict[nn.Module, Tensor] = {}
     handed_on: dict[nn.Module, Tensor] = {}
 
-    def record(module: nn.Module, args: tuple[Tensor], output: Tensor) -> Tensor:
+    def record(module: FactoredLayer, args: tuple[Tensor], output: Tensor) -> Tensor:
         if not output.requires_grad:
             output.requires_grad_()
         inputs[module], z[module] = args[0].detach(), output
-        handed_on[module] = output.clone()  # what follows may work in place
+        handed_on[module] = output.clone() if layers[module] else output
         return handed_on[module]
 
-    with torch.enable_grad(), _hooks(layers, record):
+    with torch.enable_grad(), _hooks(list(layers), record):
         outputs = _outputs(model, _detached(model), X)  # shape: (n, n_outputs)
         is_output = {layer: handed_on[layer].data_ptr() == outputs.data_ptr() for layer in layers}
         inner = [layer for layer in layers if not is_output[layer]]

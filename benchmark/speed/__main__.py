@@ -1,0 +1,124 @@
+"""python -m benchmark.speed: measure ours and the original in turn, print and save a table. See --help."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from benchmark.errors import BenchmarkError
+from benchmark.peer import peer_module
+from benchmark.speed import parts
+from benchmark.speed.measure import bandwidth, matmul_peak
+from benchmark.speed.parts import Conditions, Row
+from benchmark.speed.problem import load, make_problem
+from bmdal import BmdalError
+from data_prep import DataError
+
+PARTS = ("selection", "features", "training", "run", "scaling")
+
+
+def main() -> None:
+    """Parse the command line and measure."""
+    options = _options()
+    try:
+        _measure(options)
+    except (BenchmarkError, BmdalError, DataError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmark.speed",
+        description="Speed of this project and, if it is installed (pip install -e '.[reference]'), of the original "
+        "software: both are measured in turn in one process on a network trained on real data; medians are shown.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("parts", nargs="*", help=f"what to measure, out of {', '.join(PARTS)}; none: the first four")
+    parser.add_argument("--dataset", default="sgemm", help="a file name of conf/dataset; friedman needs no download")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of raw/ and prepared/ data")
+    parser.add_argument("--methods", nargs="+", help="methods for selection and features")
+    parser.add_argument("--n-train", type=int, default=2304, help="training points")
+    parser.add_argument("--n-pool", type=int, default=100_000, help="pool points")
+    parser.add_argument("--batch-size", type=int, default=256, help="points to select")
+    parser.add_argument("--n-epochs", type=int, default=256, help="epochs of training before anything is measured")
+    parser.add_argument("--networks", type=int, nargs="+", default=[1], help="networks side by side, for training")
+    parser.add_argument("--repeats", type=int, default=5, help="repetitions; the median counts")
+    parser.add_argument("--threads", type=int, help="CPU threads; default: what torch takes")
+    parser.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
+    parser.add_argument("--alone", action="store_true", help="leave the original out")
+    parser.add_argument("--output", type=Path, default=Path("runs/speed.csv"), help="where the table goes")
+    options = parser.parse_args()
+    options.parts = options.parts or list(PARTS[:4])
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"unknown part {', '.join(sorted(unknown))}; valid: {', '.join(PARTS)}")
+    return options
+
+
+def _measure(options: argparse.Namespace) -> None:
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    conditions = Conditions(options.batch_size, options.repeats, device, not options.alone and _has_original())
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    speed, peak = bandwidth(device), matmul_peak(device)
+    print(
+        f"{name}: {speed / 1e9:.1f} GB/s matrix-vector, {peak / 1e9:.0f} GFLOP/s matrix product (float32)", flush=True
+    )
+    rows = []
+    for row in _rows(options, conditions, speed, peak):
+        rows.append(row)
+        print(_line(row), flush=True)
+    table = pd.DataFrame([{**dataclasses.asdict(row), "ratio": row.ratio, "device": name} for row in rows])
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(options.output, index=False)
+    print(f"table: {options.output}")
+
+
+def _rows(options: argparse.Namespace, conditions: Conditions, speed: float, peak: float) -> Iterator[Row]:
+    data = load(options.dataset, options.data)
+    small = {"selection", "features", "training"} & set(options.parts)
+    if small:
+        problem = make_problem(data, options.n_train, options.n_pool, options.n_epochs, conditions.device)
+    if "selection" in options.parts:
+        yield from parts.selection(problem, options.methods or parts.SELECTIONS, conditions, speed)
+    if "features" in options.parts:
+        yield from parts.features(problem, options.methods or parts.FEATURES, conditions, peak)
+    if "training" in options.parts:
+        yield from parts.training(problem, options.networks, conditions)
+    if "run" in options.parts:
+        yield from parts.run(data, conditions)
+    if "scaling" in options.parts:
+        yield from parts.scaling(data, options, conditions)
+
+
+def _has_original() -> bool:
+    try:
+        peer_module("bmdal.algorithms")
+    except BenchmarkError as error:
+        print(error, file=sys.stderr)
+        return False
+    return True
+
+
+def _line(row: Row) -> str:
+    line = f"{row.part:10} {row.what:40} {row.seconds:9.4f} s"
+    if row.ratio is not None:
+        line += f"   original {row.original_seconds:9.4f} s   {row.ratio:6.2f} times as fast"
+    if row.same_indices is not None:
+        line += "   same indices" if row.same_indices else "   OTHER INDICES"
+    if row.peak_bytes is not None:
+        line += f"   peak {row.peak_bytes / 2**20:6.0f} MiB"
+    if row.original_peak_bytes is not None:
+        line += f" (original {row.original_peak_bytes / 2**20:6.0f})"
+    return line
+
+
+if __name__ == "__main__":
+    main()

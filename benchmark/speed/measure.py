@@ -1,0 +1,103 @@
+"""Wall-clock time, peak memory, and what the machine can do."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import torch
+
+T = TypeVar("T")
+_CLEAR_REFS = Path("/proc/self/clear_refs")
+_STATUS = Path("/proc/self/status")
+
+
+@dataclass(frozen=True)
+class Measured(Generic[T]):
+    """The result of a computation, the median of its wall-clock seconds, and its peak memory in bytes.
+
+    The peak is beyond what was taken before; None where it cannot be measured.
+    """
+
+    result: T
+    seconds: float
+    peak_bytes: int | None
+
+
+def measure_in_turn(
+    computations: dict[str, Callable[[], T]], repeats: int, device: torch.device
+) -> dict[str, Measured[T]]:
+    """Measure computations in turn, round after round, so that all of them meet the same conditions.
+
+    The first round is a warm-up whose time does not count, unless `repeats` is 1.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in computations}
+    peaks: dict[str, int | None] = {}
+    results: dict[str, T] = {}
+    for _ in range(repeats if repeats == 1 else repeats + 1):
+        for name, compute in computations.items():
+            gc.collect()
+            before = _reset_peak(device)
+            start = _now(device)
+            results[name] = compute()
+            seconds[name].append(_now(device) - start)
+            after = _peak(device)
+            peaks[name] = None if before is None or after is None else after - before
+    timed = {name: s if repeats == 1 else s[1:] for name, s in seconds.items()}
+    return {name: Measured(results[name], statistics.median(timed[name]), peaks[name]) for name in computations}
+
+
+def bandwidth(device: torch.device, gigabytes: float = 0.8) -> float:
+    """Bytes per second that a matrix-vector product in float32 reads."""
+    A = torch.ones(int(gigabytes * 1e9 / 4 / 512), 512, device=device)
+    x = torch.ones(512, device=device)
+    return A.numel() * 4 / _best(lambda: A @ x, device)
+
+
+def matmul_peak(device: torch.device, n: int = 4096) -> float:
+    """Floating-point operations per second of a matrix product in float32, without TF32."""
+    A = torch.randn(n, n, generator=torch.Generator().manual_seed(0)).to(device)
+    return 2 * n**3 / _best(lambda: A @ A, device)
+
+
+def _best(compute: Callable[[], object], device: torch.device) -> float:
+    compute()
+    seconds = []
+    for _ in range(5):
+        start = _now(device)
+        compute()
+        seconds.append(_now(device) - start)
+    return min(seconds)
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def _reset_peak(device: torch.device) -> int | None:
+    """Start to measure a peak; returns the memory in use."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return torch.cuda.memory_allocated(device)
+    if not _CLEAR_REFS.exists():
+        return None
+    _CLEAR_REFS.write_text("5")
+    return _resident("VmRSS")
+
+
+def _peak(device: torch.device) -> int | None:
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _resident("VmHWM")
+
+
+def _resident(key: str) -> int | None:
+    if not _STATUS.exists():
+        return None
+    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(key))
+    return int(line.split()[1]) * 1024

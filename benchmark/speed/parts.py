@@ -1,0 +1,228 @@
+"""What is measured: selections, features, training, a whole run, and how the cost grows."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmark.loop import run_splits
+from benchmark.network import NetworkStack
+from benchmark.peer import peer_run, peer_select, peer_selection, peer_stack, peer_train
+from benchmark.progress import Progress
+from benchmark.randomness import generator
+from benchmark.run import Run
+from benchmark.speed.measure import Measured, measure_in_turn
+from benchmark.speed.problem import SpeedProblem
+from benchmark.split import make_split, scale_inputs
+from benchmark.task import Task
+from benchmark.training import Training, train
+from bmdal import Method
+from bmdal.pipeline import fit_feature_map
+from bmdal.selection import MaxDiag, SelectionProblem
+from data_prep import PreparedData
+
+SELECTIONS = (
+    "lcmd-tp_grad_rp-512",
+    "maxdist-tp_grad_rp-512",
+    "kmeanspp-tp_grad_rp-512",
+    "bait-f-p_grad_rp-512_train",
+    "maxdet-p_grad_rp-512_train",
+    "fw-p_grad_rp-512_acs-rf-hyper-512",
+)
+FEATURES = ("lcmd-tp_grad_rp-512", "maxdet-p_grad_rp-512_train", "fw-p_grad_rp-512_acs-rf-hyper-512")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: what was measured, ours beside the original's where that is installed."""
+
+    part: str
+    what: str
+    n_train: int
+    n_pool: int
+    batch_size: int
+    seconds: float
+    original_seconds: float | None = None
+    same_indices: bool | None = None
+    peak_bytes: int | None = None
+    original_peak_bytes: int | None = None
+    bandwidth_share: float | None = None
+    matmul_share: float | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times as fast as the original."""
+        return None if self.original_seconds is None else self.original_seconds / self.seconds
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """How to measure."""
+
+    batch_size: int
+    repeats: int
+    device: torch.device
+    with_original: bool
+
+
+def selection(problem: SpeedProblem, methods: Sequence[str], conditions: Conditions, bandwidth: float) -> Iterator[Row]:
+    """The selection alone, from the same explicit features; k-means++ is compared in time only.
+
+    The share of bandwidth is that of one pass over the features for each selected point.
+    """
+    for name in methods:
+        method = Method.from_name(name)
+        train, pool = _features(method, problem)
+        if method.selection.needs_float64:
+            train, pool = train.double(), pool.double()
+
+        def ours(method: Method = method, train: Tensor = train, pool: Tensor = pool) -> Tensor:
+            from bmdal.features import DenseFeatures
+
+            chosen = SelectionProblem(
+                DenseFeatures(train), DenseFeatures(pool), method.mode, method.sigma, torch.Generator().manual_seed(0)
+            )
+            return method.selection.select(chosen, conditions.batch_size)
+
+        def original(method: Method = method, train: Tensor = train, pool: Tensor = pool) -> Tensor:
+            return peer_selection(method, train, pool, conditions.batch_size)
+
+        measured = _measure(ours, original, conditions)
+        passes = conditions.batch_size * pool.numel() * pool.element_size()
+        yield _row(
+            "selection",
+            name,
+            problem,
+            conditions.batch_size,
+            measured,
+            same=None if name.startswith("kmeanspp") else _same(measured),
+            bandwidth_share=passes / measured["ours"].seconds / bandwidth,
+        )
+
+
+def features(
+    problem: SpeedProblem, methods: Sequence[str], conditions: Conditions, matmul_peak: float
+) -> Iterator[Row]:
+    """Features and transformations of training points and pool.
+
+    The share of the peak is that of the products of a 512-512 network: forward, backward and the sketches.
+    """
+    for name in methods:
+        method = Method.from_name(name)
+
+        def ours(method: Method = method) -> Tensor:
+            return _features(method, problem)[1]
+
+        def original(method: Method = method) -> Tensor:
+            alone = dataclasses.replace(method, selection=MaxDiag(), mode=None)
+            points = problem.points
+            return peer_select(alone, [problem.network], points.X, points.y, problem.x_pool, 1).indices
+
+        measured = _measure(ours, original, conditions)
+        n, d = problem.x_pool.shape
+        n_flop = 2 * n * (512 * (d + 512 + 1) + 512 * 512 + 512 * (d + 1 + 513 + 513 + 512 + 512))
+        yield _row("features", name, problem, 0, measured, matmul_share=n_flop / measured["ours"].seconds / matmul_peak)
+
+
+def training(problem: SpeedProblem, n_networks: Sequence[int], conditions: Conditions) -> Iterator[Row]:
+    """One epoch of training (and validation), for several networks side by side."""
+    points, n_epochs = problem.points, 10
+    setting = Training(n_epochs=n_epochs)
+    for m in n_networks:
+
+        def ours(m: int = m) -> None:
+            generators = [generator(k, 0, "initialization") for k in range(m)]
+            stack = NetworkStack(points.X.shape[1], "relu", 0.2, 0.2, generators, points.X.device)
+            train(stack, [points] * m, setting, [generator(k, 0, "shuffling") for k in range(m)])
+
+        def original(m: int = m) -> None:
+            stack = peer_stack(m, points.X.shape[1], setting, points.X.device)
+            peer_train(stack, points, m, setting)
+
+        measured = _measure(ours, original, conditions)
+        per_epoch = {k: dataclasses.replace(v, seconds=v.seconds / n_epochs) for k, v in measured.items()}
+        yield _row("training", f"epoch of {m} network(s)", problem, setting.batch_size, per_epoch)
+
+
+def run(data: PreparedData, conditions: Conditions) -> Iterator[Row]:
+    """One whole run, 256x4 `lcmd-tp_grad_rp-512`: training, tests and selections of split 0."""
+    method, task, setting = Method.from_name("lcmd-tp_grad_rp-512"), Task(n_rounds=4), Training()
+
+    def ours() -> None:
+        with tempfile.TemporaryDirectory() as runs, Progress("run") as progress:
+            run_splits(Run("speed", data, task, method, setting, conditions.device, Path(runs)), [0], progress)
+
+    def original() -> None:
+        split = make_split(len(data.y), data.n_test, task, 0)
+        X = torch.from_numpy(scale_inputs(data.X, split)).to(conditions.device)
+        y = torch.from_numpy(np.array(data.y)).to(conditions.device)
+        peer_run(method, X, y, split, task, setting)
+
+    measured = _measure(ours, original, conditions)
+    n_pool = len(data.y) - data.n_test - task.n_initial - task.n_valid
+    ours_, theirs = measured["ours"], measured.get("original")
+    yield Row(
+        "run", f"{data.name} {task.name} {method.name}", task.n_initial, n_pool, task.batch_size, ours_.seconds,
+        None if theirs is None else theirs.seconds, None, ours_.peak_bytes, None if theirs is None else theirs.peak_bytes,
+    )  # fmt: skip
+
+
+def _features(method: Method, problem: SpeedProblem) -> tuple[Tensor, Tensor]:
+    points, device = problem.points, problem.x_pool.device
+    with torch.no_grad():
+        feature_map = fit_feature_map(
+            method, [problem.network], points.X, points.y, torch.Generator().manual_seed(0), device
+        )
+        return feature_map.train.matrix(), feature_map(problem.x_pool).matrix()
+
+
+def _measure(
+    ours: Callable[[], object], original: Callable[[], object], conditions: Conditions
+) -> dict[str, Measured[object]]:
+    computations = {"ours": ours, "original": original} if conditions.with_original else {"ours": ours}
+    with nullcontext():
+        return measure_in_turn(computations, conditions.repeats, conditions.device)
+
+
+def _same(measured: dict[str, Measured[object]]) -> bool | None:
+    if "original" not in measured:
+        return None
+    ours, theirs = measured["ours"].result, measured["original"].result
+    assert isinstance(ours, Tensor)
+    assert isinstance(theirs, Tensor)
+    return ours.tolist() == theirs.tolist()
+
+
+def _row(
+    part: str,
+    what: str,
+    problem: SpeedProblem,
+    batch_size: int,
+    measured: dict[str, Measured[object]],
+    same: bool | None = None,
+    bandwidth_share: float | None = None,
+    matmul_share: float | None = None,
+) -> Row:
+    ours, theirs = measured["ours"], measured.get("original")
+    return Row(
+        part=part,
+        what=what,
+        n_train=len(problem.points.X),
+        n_pool=len(problem.x_pool),
+        batch_size=batch_size,
+        seconds=ours.seconds,
+        original_seconds=None if theirs is None else theirs.seconds,
+        same_indices=same,
+        peak_bytes=ours.peak_bytes,
+        original_peak_bytes=None if theirs is None else theirs.peak_bytes,
+        bandwidth_share=bandwidth_share,
+        matmul_share=matmul_share,
+    )
