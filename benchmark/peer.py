@@ -16,6 +16,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from benchmark.errors import BenchmarkError
@@ -131,7 +132,10 @@ def peer_config(method: Method, networks: Sequence[nn.Sequential]) -> dict[str, 
 
 
 def peer_selection(method: Method, train: Tensor, pool: Tensor, batch_size: int) -> Tensor:
-    """What the original's selection class chooses from explicit features, shapes (n_train, p) and (n_pool, p)."""
+    """What the original's selection class chooses from explicit features, shapes (n_train, p) and (n_pool, p).
+
+    BAIT's score is that of the formula: see `bait_scores`.
+    """
     selection, maps = peer_module("bmdal.selection"), peer_module("bmdal.feature_maps")
     features, data = peer_module("bmdal.features"), peer_module("bmdal.feature_data")
     classes = {
@@ -146,7 +150,10 @@ def peer_selection(method: Method, train: Tensor, pool: Tensor, batch_size: int)
     }
     feature_map = maps.IdentityFeatureMap(n_features=pool.shape[1])
     with contextlib.redirect_stdout(io.StringIO()):
-        chooser = getattr(selection, f"{classes[method.selection.name]}SelectionMethod")(
+        chosen_class = getattr(selection, f"{classes[method.selection.name]}SelectionMethod")
+        if method.selection.name.startswith("bait"):
+            chosen_class = type("Bait", (chosen_class,), {"get_scores": bait_scores})
+        chooser = chosen_class(
             pool_features=features.Features(feature_map, data.TensorFeatureData(pool)),
             train_features=features.Features(feature_map, data.TensorFeatureData(train)),
             sel_with_train=method.mode == "TP",
@@ -156,6 +163,12 @@ def peer_selection(method: Method, train: Tensor, pool: Tensor, batch_size: int)
         )
         indices: Tensor = chooser.select(batch_size)
     return indices
+
+
+def bait_scores(state: Any) -> Tensor:
+    """The original's BAIT score without the 1e-8 that it adds to the denominator (docs/deviations.md)."""
+    scores: Tensor = state.scores_numerator / (state.diag + state.noise_sigma**2)
+    return scores[: len(state.pool_features)]
 
 
 def peer_stack(n_networks: int, n_inputs: int, training: Training, device: torch.device) -> nn.Module:

@@ -95,7 +95,8 @@ def _rows(options: argparse.Namespace, conditions: Conditions, speed: float, pea
     if "run" in options.parts:
         yield from parts.run(data, conditions)
     if "scaling" in options.parts:
-        yield from parts.scaling(data, options, conditions)
+        largest = make_problem(data, options.n_train, 1_600_000, options.n_epochs, conditions.device)
+        yield from parts.scaling(largest, conditions)
 
 
 def _has_original() -> bool:
@@ -108,7 +109,8 @@ def _has_original() -> bool:
 
 
 def _line(row: Row) -> str:
-    line = f"{row.part:10} {row.what:40} {row.seconds:9.4f} s"
+    size = f"{row.n_train:>6} + {row.n_pool:>7} points, batch {row.batch_size:>4}"
+    line = f"{row.part:10} {row.what:40} {size} {row.seconds:9.4f} s"
     if row.ratio is not None:
         line += f"   original {row.original_seconds:9.4f} s   {row.ratio:6.2f} times as fast"
     if row.same_indices is not None:

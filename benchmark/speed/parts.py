@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +23,8 @@ from benchmark.speed.problem import SpeedProblem
 from benchmark.split import make_split, scale_inputs
 from benchmark.task import Task
 from benchmark.training import Training, train
-from bmdal import Method
+from bmdal import Batch, Method, select_batch
+from bmdal.features import DenseFeatures
 from bmdal.pipeline import fit_feature_map
 from bmdal.selection import MaxDiag, SelectionProblem
 from data_prep import PreparedData
@@ -85,8 +85,6 @@ def selection(problem: SpeedProblem, methods: Sequence[str], conditions: Conditi
             train, pool = train.double(), pool.double()
 
         def ours(method: Method = method, train: Tensor = train, pool: Tensor = pool) -> Tensor:
-            from bmdal.features import DenseFeatures
-
             chosen = SelectionProblem(
                 DenseFeatures(train), DenseFeatures(pool), method.mode, method.sigma, torch.Generator().manual_seed(0)
             )
@@ -100,8 +98,7 @@ def selection(problem: SpeedProblem, methods: Sequence[str], conditions: Conditi
         yield _row(
             "selection",
             name,
-            problem,
-            conditions.batch_size,
+            (len(train), len(pool), conditions.batch_size),
             measured,
             same=None if name.startswith("kmeanspp") else _same(measured),
             bandwidth_share=passes / measured["ours"].seconds / bandwidth,
@@ -129,7 +126,13 @@ def features(
         measured = _measure(ours, original, conditions)
         n, d = problem.x_pool.shape
         n_flop = 2 * n * (512 * (d + 512 + 1) + 512 * 512 + 512 * (d + 1 + 513 + 513 + 512 + 512))
-        yield _row("features", name, problem, 0, measured, matmul_share=n_flop / measured["ours"].seconds / matmul_peak)
+        yield _row(
+            "features",
+            name,
+            (len(problem.points.X), n, 0),
+            measured,
+            matmul_share=n_flop / measured["ours"].seconds / matmul_peak,
+        )
 
 
 def training(problem: SpeedProblem, n_networks: Sequence[int], conditions: Conditions) -> Iterator[Row]:
@@ -149,7 +152,8 @@ def training(problem: SpeedProblem, n_networks: Sequence[int], conditions: Condi
 
         measured = _measure(ours, original, conditions)
         per_epoch = {k: dataclasses.replace(v, seconds=v.seconds / n_epochs) for k, v in measured.items()}
-        yield _row("training", f"epoch of {m} network(s)", problem, setting.batch_size, per_epoch)
+        size = (len(points.X), 0, setting.batch_size)
+        yield _row("training", f"epoch of {m} network(s)", size, per_epoch)
 
 
 def run(data: PreparedData, conditions: Conditions) -> Iterator[Row]:
@@ -168,11 +172,27 @@ def run(data: PreparedData, conditions: Conditions) -> Iterator[Row]:
 
     measured = _measure(ours, original, conditions)
     n_pool = len(data.y) - data.n_test - task.n_initial - task.n_valid
-    ours_, theirs = measured["ours"], measured.get("original")
-    yield Row(
-        "run", f"{data.name} {task.name} {method.name}", task.n_initial, n_pool, task.batch_size, ours_.seconds,
-        None if theirs is None else theirs.seconds, None, ours_.peak_bytes, None if theirs is None else theirs.peak_bytes,
-    )  # fmt: skip
+    yield _row("run", f"{data.name} {task.name} {method.name}", (task.n_initial, n_pool, task.batch_size), measured)
+
+
+def scaling(problem: SpeedProblem, conditions: Conditions) -> Iterator[Row]:
+    """Features and selection of `lcmd-tp_grad_rp-512` for pools, batches and training sets of several sizes."""
+    method, n_train, n_pool = Method.from_name("lcmd-tp_grad_rp-512"), len(problem.points.X), 100_000
+    sizes = [
+        *((n_train, n, conditions.batch_size) for n in (25_000, 100_000, 400_000, 1_600_000)),
+        *((n_train, n_pool, n) for n in (64, 1024, 4096)),
+        *((n, n_pool, conditions.batch_size) for n in (256, 4096, 16_384)),
+    ]
+    for size in sizes:
+
+        def ours(size: tuple[int, int, int] = size) -> Batch:
+            points, rows = problem.points, torch.arange(size[0]) % len(problem.x_pool)
+            x_train = points.X if size[0] == n_train else problem.x_pool[rows]
+            pool = problem.x_pool[: size[1]]
+            generator = torch.Generator().manual_seed(0)
+            return select_batch(method, [problem.network], x_train, None, pool, size[2], generator)
+
+        yield _row("scaling", method.name, size, _measure(ours, None, conditions))
 
 
 def _features(method: Method, problem: SpeedProblem) -> tuple[Tensor, Tensor]:
@@ -185,11 +205,12 @@ def _features(method: Method, problem: SpeedProblem) -> tuple[Tensor, Tensor]:
 
 
 def _measure(
-    ours: Callable[[], object], original: Callable[[], object], conditions: Conditions
+    ours: Callable[[], object], original: Callable[[], object] | None, conditions: Conditions
 ) -> dict[str, Measured[object]]:
-    computations = {"ours": ours, "original": original} if conditions.with_original else {"ours": ours}
-    with nullcontext():
-        return measure_in_turn(computations, conditions.repeats, conditions.device)
+    computations = {"ours": ours}
+    if original is not None and conditions.with_original:
+        computations["original"] = original
+    return measure_in_turn(computations, conditions.repeats, conditions.device)
 
 
 def _same(measured: dict[str, Measured[object]]) -> bool | None:
@@ -204,8 +225,7 @@ def _same(measured: dict[str, Measured[object]]) -> bool | None:
 def _row(
     part: str,
     what: str,
-    problem: SpeedProblem,
-    batch_size: int,
+    size: tuple[int, int, int],
     measured: dict[str, Measured[object]],
     same: bool | None = None,
     bandwidth_share: float | None = None,
@@ -215,9 +235,9 @@ def _row(
     return Row(
         part=part,
         what=what,
-        n_train=len(problem.points.X),
-        n_pool=len(problem.x_pool),
-        batch_size=batch_size,
+        n_train=size[0],
+        n_pool=size[1],
+        batch_size=size[2],
         seconds=ours.seconds,
         original_seconds=None if theirs is None else theirs.seconds,
         same_indices=same,

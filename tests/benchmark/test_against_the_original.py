@@ -6,7 +6,6 @@ import os
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 
 from benchmark.errors import BenchmarkError
 from benchmark.network import NetworkStack
-from benchmark.peer import peer_module, peer_select
+from benchmark.peer import bait_scores, peer_module, peer_select
 from benchmark.randomness import generator
 from benchmark.split import make_split, scale_inputs
 from benchmark.task import Task
@@ -86,7 +85,7 @@ def problem(name: str, data_folder: Path) -> Problem:
 def test_same_indices(name: str, dataset: str, data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the same order. Where they part, rounding decided: in 80-bit arithmetic our choice is no worse than theirs."""
     p = problem(dataset, data_folder)
-    _leave_out_the_added_constant(monkeypatch)
+    monkeypatch.setattr(peer_module("bmdal.selection").BaitFeatureSpaceSelectionMethod, "get_scores", bait_scores)
     ours, theirs = both(name, p, BATCH_SIZE)
     if ours == theirs:
         return
@@ -118,12 +117,3 @@ def both(name: str, p: Problem, batch_size: int) -> tuple[list[int], list[int]]:
     chosen = slice(min(batch_size - ours.n_filled, theirs.n_chosen))
     theirs_in_order = theirs.indices.flip(0) if name.startswith("maxdiag") else theirs.indices
     return ours.indices[chosen].tolist(), theirs_in_order[chosen].tolist()
-
-
-def _leave_out_the_added_constant(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The original adds 1e-8 to the denominator of BAIT's score, which the formula has not (docs/deviations.md)."""
-
-    def get_scores(self: Any) -> Tensor:
-        return (self.scores_numerator / (self.diag + self.noise_sigma**2))[: len(self.pool_features)]
-
-    monkeypatch.setattr(peer_module("bmdal.selection").BaitFeatureSpaceSelectionMethod, "get_scores", get_scores)
