@@ -1,0 +1,87 @@
+"""hydra/launcher=local: the same records from several processes, also when all of them are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from command_line import ROOT, SMALL, command, environment, measured, run
+
+GRID = ["-m", *SMALL, "method=random,maxdist-tp_ll,lcmd-tp_ll", "task.n_rounds=3", "splits=[0,1]"]
+N_RUNS = 6
+LOCAL = ["hydra/launcher=local", "hydra.launcher.n_jobs=2"]
+N_KILLS = int(os.environ.get("BMDAL_TEST_KILLS", "2"))
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What the default launcher records."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    done = run(folder, *GRID)
+    assert done.returncode == 0, done.stderr
+    assert f"{N_RUNS} done." in done.stdout
+    return measured(folder / "runs")
+
+
+def test_equal_records(unbroken: dict[str, str], tmp_path: Path) -> None:
+    done = run(tmp_path, *GRID, *LOCAL)
+    assert done.returncode == 0, done.stderr
+    assert "2 processes" in done.stdout
+    assert measured(tmp_path / "runs") == unbroken
+    assert run(tmp_path, *GRID, *LOCAL).stdout.startswith("3 jobs with 6 runs; 3 jobs are done, 0 start now")
+
+
+def test_cores_are_shared_out(tmp_path: Path) -> None:
+    """Without OMP_NUM_THREADS, two processes divide the cores among them; the records say with how many threads."""
+    variables = environment(tmp_path)
+    del variables["OMP_NUM_THREADS"]
+    subprocess.run(command(*GRID, "task.n_rounds=1", *LOCAL), env=variables, cwd=ROOT, check=True, capture_output=True)
+    records = [json.loads(path.read_text()) for path in (tmp_path / "runs").rglob("split-?.json")]
+    n_cores = len(os.sched_getaffinity(0))
+    assert {record["provenance"]["n_threads"] for record in records} == {max(n_cores // 2, 1)}
+
+
+def rounds_done(folder: Path) -> int:
+    n_rounds = 0
+    for path in (folder / "runs").rglob("split-?.*json"):
+        with suppress(FileNotFoundError):  # a partial record goes when its run is complete
+            n_rounds += path.read_text().count('"rmse"')
+    return n_rounds
+
+
+def test_killed_at_random_moments(unbroken: dict[str, str], tmp_path: Path) -> None:
+    """SIGKILL of the launcher and its processes, again and again: no record is lost, doubled or half written."""
+    moments = random.Random(0)
+    seen: dict[str, str] = {}
+    for _ in range(N_KILLS):
+        process = subprocess.Popen(
+            command(*GRID, *LOCAL), env=environment(tmp_path), cwd=ROOT, start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        before = rounds_done(tmp_path)
+        while process.poll() is None and rounds_done(tmp_path) == before:
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 1))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        records = measured(tmp_path / "runs")  # all can be read
+        assert seen.items() <= records.items()
+        seen = records
+    done = run(tmp_path, *GRID, *LOCAL)
+    assert done.returncode == 0, done.stderr
+    assert measured(tmp_path / "runs") == unbroken
+    names = {path.name for path in (tmp_path / "runs").rglob("split-*")}
+    assert names == {"split-0.json", "split-1.json"}  # no partial records, no claims, no files on the way
+
+
+def test_number_of_processes_is_checked(tmp_path: Path) -> None:
+    done = run(tmp_path, *GRID, "hydra/launcher=local", "hydra.launcher.n_jobs=0")
+    assert done.returncode == 2
+    assert "hydra.launcher.n_jobs must be auto or at least 1, got 0" in done.stderr
