@@ -1,0 +1,46 @@
+"""Imports run one way."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ALLOWED = {
+    "bmdal": set(),
+    "data_prep": set(),
+    "results": set(),
+    "benchmark": {"bmdal", "data_prep", "results"},
+    "plots": {"results"},
+}
+EXCEPTIONS = {("plots/lcmd_steps.py", "bmdal")}
+
+
+def imported_packages(path: Path) -> set[str]:
+    modules: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            modules.add(node.module)
+    return {module.split(".")[0] for module in modules}
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_imports(package: str) -> None:
+    files = sorted((ROOT / package).rglob("*.py"))
+    assert files
+    for path in files:
+        siblings = (imported_packages(path) & ALLOWED.keys()) - {package}
+        name = path.relative_to(ROOT).as_posix()
+        assert {s for s in siblings if (name, s) not in EXCEPTIONS} <= ALLOWED[package], name
+
+
+def test_library_needs_torch_alone() -> None:
+    """Of what must be installed, the library imports torch and nothing else."""
+    standard = {"__future__", "abc", "collections", "contextlib", "dataclasses", "difflib", "itertools", "math"}
+    standard |= {"re", "string", "time", "typing", "warnings"}
+    for path in (ROOT / "bmdal").rglob("*.py"):
+        assert imported_packages(path) <= standard | {"torch", "numpy", "bmdal"}, path
