@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
+import torch
 
 from benchmark import loop
 from benchmark.errors import BenchmarkError
@@ -134,3 +135,16 @@ def test_nan_target_is_named(make_run: MakeRun) -> None:
     y[7] = np.nan
     with pytest.raises(BenchmarkError, match="target of row 7"):
         run_all(dataclasses.replace(run, data=dataclasses.replace(run.data, y=y)))
+
+
+@pytest.mark.gpu
+def test_splits_side_by_side_on_a_gpu(make_run: MakeRun) -> None:
+    """The same protocol, nearly the same errors as on the CPU; a run resumed beside fresh ones."""
+    on_cpu = run_all(make_run(n_epochs=20), [0, 1, 2])
+    run = dataclasses.replace(make_run(n_epochs=20), device=torch.device("cuda"), experiment="gpu")
+    run_all(run, [1])
+    on_gpu = run_all(run, [0, 1, 2])
+    for cpu, gpu in zip(on_cpu, on_gpu, strict=True):
+        assert gpu.complete
+        assert "cpu" not in gpu.provenance.device
+        assert gpu.rounds[0].rmse == pytest.approx(cpu.rounds[0].rmse, rel=0.02)
