@@ -20,6 +20,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	touch $@
 
+# Idle threads sleep (OMP_WAIT_POLICY): on a busy machine, threads that spin slow each other down tenfold and more.
+demo: export OMP_WAIT_POLICY = PASSIVE
 demo: $(INSTALLED)
 	$(BIN)/python -m benchmark -m experiment.name=demo dataset=friedman task=256x4 'splits=[0,1]' method=$(DEMO_METHODS)
 	$(BIN)/python -m results experiment=demo
