@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
@@ -89,7 +90,7 @@ def job_part(part: JobPart, config: DictConfig, overrides: Sequence[str]) -> dic
         case JobPart.METHOD:
             return {"method": _method(config, overrides)}
         case _:
-            return {part.value: instantiate(config[part.value])}
+            return {part.value: _built(config[part.value])}
 
 
 def _conditions(config: DictConfig) -> dict[str, Any]:
@@ -118,14 +119,24 @@ def _method(config: DictConfig, overrides: Sequence[str]) -> Method:
                 f"method={config.method} stands for {', '.join(METHOD_GROUPS)}; leave out {', '.join(given)}"
             )
         return Method.from_name(config.method, sigma=config.sigma)
-    selection = instantiate(config.selection)
+    selection = _built(config.selection)
     mode = config.mode
     if mode == "auto":
         mode = selection.modes[0] if selection.modes else None
     if not selection.needs_kernel:
         return Method(selection, mode=mode, sigma=config.sigma)
-    transformations = tuple(instantiate(step) for step in config.transform.values())
-    return Method(selection, instantiate(config.kernel), transformations, mode, config.sigma)
+    transformations = tuple(_built(step) for step in config.transform.values())
+    return Method(selection, _built(config.kernel), transformations, mode, config.sigma)
+
+
+def _built(node: DictConfig) -> Any:
+    """The object that a part of the configuration describes; its own message where it refuses a value."""
+    try:
+        return instantiate(node)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ValueError):
+            raise BenchmarkError(str(error.__cause__)) from None
+        raise
 
 
 def _splits(splits: Sequence[int] | int) -> list[int]:
