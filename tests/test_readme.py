@@ -66,6 +66,8 @@ def test_readme_command(command: str, folder: Path, shared: Path) -> None:
     }
     figures = [f"paths.figures={folder / 'figures'}"] if words[2] == "plots" else []
     arguments = [w for w in words[3:] if not w.startswith(("task=", "task.", "training.", "splits="))]
+    if words[2] == "benchmark.speed":
+        arguments += ["--data", str(folder / "data"), "--output", str(folder / "speed.csv")]
     if words[2] == "plots":  # needs a record
         test_readme_command("python -m benchmark dataset=friedman", folder, shared)
     done = subprocess.run(
