@@ -60,7 +60,7 @@ def run_sweep(
         try:
             with _progress_lines([item.job for item in todo]):
                 launch([list(item.overrides) for item in todo])
-        except Exception as error:  # whatever a launcher may raise: what has been done is done, and is summed up
+        except (Exception, KeyboardInterrupt) as error:  # what has been done is done, and is summed up
             crash = error
     return _sum_up(grid.jobs, arguments, crash)
 
@@ -105,7 +105,7 @@ def _progress_lines(jobs: Sequence[Job]) -> Iterator[None]:
         thread.join()
 
 
-def _sum_up(items: Sequence[GridJob], arguments: Sequence[str], crash: Exception | None) -> int:
+def _sum_up(items: Sequence[GridJob], arguments: Sequence[str], crash: BaseException | None) -> int:
     counts = count_states(item.job for item in items)
     runs = items[0].job.runs
     print(f"\n{in_words(counts)}. Records: {runs.resolve() / items[0].job.experiment}")

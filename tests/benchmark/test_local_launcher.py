@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from command_line import ROOT, SMALL, command, environment, measured, run
 
-GRID = ["-m", *SMALL, "method=random,maxdist-tp_ll,lcmd-tp_ll", "task.n_rounds=3", "splits=[0,1]"]
+N_KILLS = int(os.environ.get("BMDAL_TEST_KILLS", "2"))
+GRID = ["-m", *SMALL, "method=random,maxdist-tp_ll,lcmd-tp_ll", f"task.n_rounds={1 + N_KILLS}", "splits=[0,1]"]
 N_RUNS = 6
 LOCAL = ["hydra/launcher=local", "hydra.launcher.n_jobs=2"]
-N_KILLS = int(os.environ.get("BMDAL_TEST_KILLS", "2"))
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +69,7 @@ def test_killed_at_random_moments(unbroken: dict[str, str], tmp_path: Path) -> N
         while process.poll() is None and rounds_done(tmp_path) == before:
             time.sleep(0.01)
         time.sleep(moments.uniform(0, 1))
+        assert process.poll() is None, "the sweep ended before it could be killed"
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         records = measured(tmp_path / "runs")  # all can be read

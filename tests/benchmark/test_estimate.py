@@ -1,0 +1,105 @@
+"""The estimate of hours and memory, from records whose times follow a known rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmark.estimate import estimate, job_bytes
+from benchmark.job import Job
+from benchmark.progress import duration
+from benchmark.run import Run
+from benchmark.task import Task
+from benchmark.training import Training
+from bmdal import Method
+from data_prep import DataSet, Expected, Friedman
+from results.record import RoundRecord, write_record
+
+CPU = torch.device("cpu")
+SECONDS_PER_POINT_AND_EPOCH, SECONDS_PER_POOL_POINT = 2e-4, 1e-3
+MakeRun = Callable[..., Run]
+
+
+def make_job(runs: Path, method: str, n_splits: int = 2, n_rounds: int = 16, name: str = "small") -> Job:
+    return Job(
+        experiment="test",
+        dataset=DataSet(
+            name=name, source=Friedman(n_rows=3000, seed=1), target="Y", expected=Expected(90000, 9000, 10)
+        ),
+        task=Task(n_rounds=n_rounds),
+        training=Training(),
+        method=Method.from_name(method),
+        splits=tuple(range(n_splits)),
+        n_timed=0,
+        runs=runs,
+    )
+
+
+def record_known_times(run: Run) -> None:
+    """A complete record of a run that took what the rule says."""
+    run = replace(run, task=Task(n_rounds=3), training=Training(n_epochs=10))
+    record = run.new_record(0)
+    rounds = []
+    for round_ in range(4):
+        n_train = 256 * (round_ + 1)
+        seconds = SECONDS_PER_POINT_AND_EPOCH * 10 * (n_train + 1024 / 3) * run.method.n_models
+        rounds.append(RoundRecord(round_, n_train, 1.0, 1.0, 1.0, 1.0, 1.0, train_seconds=seconds))
+        if round_ < 3:
+            selection = SECONDS_PER_POOL_POINT * run.data.meta.counts.pool
+            rounds[-1] = replace(rounds[-1], kernel_seconds=0.4 * selection, selection_seconds=0.6 * selection)
+    write_record(replace(record, rounds=tuple(rounds), complete=True), run.path(0))
+
+
+def seconds_of(job: Job, pool: int) -> float:
+    points = sum(256 * (r + 1) + 1024 / 3 for r in range(job.task.n_rounds + 1))
+    training = SECONDS_PER_POINT_AND_EPOCH * 256 * points * job.method.n_models
+    selection = 0 if job.method.name == "random" else SECONDS_PER_POOL_POINT * pool * job.task.n_rounds
+    return training + selection
+
+
+def hours_line(text: str) -> str:
+    return next(line for line in text.splitlines() if line.startswith("time:"))
+
+
+@pytest.mark.parametrize("method", ["lcmd-tp_ll", "lcmd-tp_ll_ens-2", "random", "maxdist-tp_ll"])
+def test_time_follows_earlier_runs(make_run: MakeRun, method: str) -> None:
+    """Of methods that have run and of one that has not; of the data set that is prepared, at its true size."""
+    run = make_run("lcmd-tp_ll")
+    record_known_times(run)
+    record_known_times(make_run("lcmd-tp_ll_ens-2"))
+    job = make_job(run.runs, method)
+    text = hours_line(estimate([job], run.data.folder.parents[1], CPU))
+    assert f"{duration(2 * seconds_of(job, run.data.meta.counts.pool))} for what is left" in text
+    assert "from 2 earlier runs on cpu" in text
+    unprepared = make_job(run.runs, method, name="other")  # as large as expected
+    text = hours_line(estimate([unprepared], run.data.folder.parents[1], CPU))
+    assert f"{duration(2 * seconds_of(unprepared, 90000))} for what is left" in text
+
+
+def test_what_is_done_costs_nothing(make_run: MakeRun) -> None:
+    run = make_run("random")
+    record_known_times(run)
+    job = make_job(run.runs, "random", n_rounds=3)
+    text = estimate([job], run.data.folder.parents[1], CPU)
+    assert "1 jobs, 2 runs: 1 methods x 1 data sets x 1 tasks x 2 splits" in text
+    assert "1 done, 1 missing" in text
+
+
+def test_no_records(tmp_path: Path) -> None:
+    assert "unknown: no earlier records on cpu" in estimate([make_job(tmp_path, "random")], tmp_path, CPU)
+
+
+def test_memory_grows_with_what_is_kept() -> None:
+    size = Expected(pool=200_000, test=40_000, features=10)
+    bytes_of = [
+        job_bytes(make_job(Path(), method), size, CPU)
+        for method in ("random", "lcmd-tp_linear", "lcmd-tp_ll", "maxdet-p_ll_train", "lcmd-tp_grad")
+    ]
+    assert bytes_of == sorted(bytes_of)
+    assert bytes_of[3] - bytes_of[0] == pytest.approx(200_000 * 513 * 8 * 2)
+    twice = replace(size, pool=400_000, test=80_000)
+    assert job_bytes(make_job(Path(), "random"), twice, CPU) - bytes_of[0] == pytest.approx(bytes_of[0] - 0.75 * 2**30)
