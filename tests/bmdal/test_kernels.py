@@ -14,6 +14,7 @@ from bmdal import BmdalError
 from bmdal.features import NNGPFeatures, ProductFeatures
 from bmdal.kernels import NNGP, Gradient, LastLayer, Linear
 from bmdal.network.gradients import evaluation_mode, factored_layers
+from bmdal.testing import check_kernel
 
 
 class Convolutional(nn.Module):
@@ -126,6 +127,15 @@ def test_last_layer_kernel_equals_autograd(case: tuple[nn.Module, Tensor]) -> No
     J = autograd_features(model, X, list(last.parameters()))
     features = LastLayer().features(model, X)
     torch.testing.assert_close(features.kernel(features), J @ J.T)
+
+
+def test_contract(case: tuple[nn.Module, Tensor]) -> None:
+    model, X = case
+    for kernel in (Gradient(), LastLayer()):
+        check_kernel(kernel, model, X)
+    if X.is_floating_point() and any(isinstance(m, nn.Linear) for m in model.modules()):
+        for kernel in (Linear(), NNGP()):
+            check_kernel(kernel, model, X)
 
 
 def test_any_layer_can_be_the_last(case: tuple[nn.Module, Tensor]) -> None:

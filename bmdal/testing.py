@@ -1,0 +1,122 @@
+"""Contracts of the three kinds of components, to be called in tests of one's own.
+
+    from bmdal.testing import check_selection
+    check_selection(MySelection())
+
+Each function raises AssertionError, saying what is wrong, if a component breaks what the rest of the library relies on.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from bmdal.features import DenseFeatures, Features
+from bmdal.kernels import BaseKernel
+from bmdal.selection import Mode, Selection, SelectionProblem
+from bmdal.transformations import Transformation
+
+_P = 5
+
+
+def check_kernel(kernel: BaseKernel, model: nn.Module, X: Tensor) -> None:
+    """Check a base kernel on a network in evaluation mode and some inputs, shape (n, ...), n >= 4.
+
+    Its features must describe every point by itself, have a symmetric positive semidefinite kernel matrix with the
+    right diagonal, keep to the traits that the kernel declares, and leave the network alone.
+    """
+    state, modes = copy.deepcopy(model.state_dict()), [m.training for m in model.modules()]
+    features = kernel.features(model, X)
+    assert len(features) == len(X), f"{len(features)} features for {len(X)} inputs"
+    K = features.kernel(features)
+    assert K.shape == (len(X), len(X)), f"kernel matrix of shape {tuple(K.shape)} for {len(X)} points"
+    torch.testing.assert_close(K, K.T, msg="the kernel matrix is not symmetric")
+    torch.testing.assert_close(features.diag(), K.diagonal(), msg="diag() is not the diagonal of kernel()")
+    smallest = float(torch.linalg.eigvalsh(K.double())[0])
+    assert smallest >= -1e-4 * float(K.diagonal().max()), f"the kernel matrix has the negative eigenvalue {smallest}"
+    part = kernel.features(model, X[1:3])
+    torch.testing.assert_close(part.kernel(features), K[1:3], msg="features of a point depend on other points")
+    if kernel.traits.explicit:
+        Phi = features.matrix()
+        torch.testing.assert_close(Phi @ Phi.T, K, msg="matrix() does not give the kernel")
+    if kernel.traits.sketchable:
+        projected = features.draw_sketch(7, _generator())(features)
+        assert projected.shape == (len(X), 7), f"a sketch to 7 features has shape {tuple(projected.shape)}"
+    _assert_name(kernel)
+    assert [m.training for m in model.modules()] == modes, "the network's training mode was changed"
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, state[name]), f"the network's {name} was changed"
+
+
+def check_transformation(transformation: Transformation) -> None:
+    """Check a transformation of explicit features.
+
+    What becomes of a point must depend on the training set and on no other point, and stay finite for one training
+    point, constant features, features that vanish and duplicates.
+    """
+    train, features = DenseFeatures(_normal(12)), DenseFeatures(_normal(9, seed=1))
+    y = _normal(12, seed=2)[:, 0]
+    fitted = transformation.fit(train, y, 0.2, _generator())
+    whole, part = fitted(features), fitted(features[3:6])
+    torch.testing.assert_close(part.kernel(whole), whole[3:6].kernel(whole), msg="a point depends on other points")
+    ones, zeros = (DenseFeatures(torch.full((4, _P), value, dtype=torch.float64)) for value in (1.0, 0.0))
+    duplicates = DenseFeatures(_normal(3).repeat(4, 1))
+    for name, observed, others in (
+        ("one training point and constant features", ones[:1], ones),
+        ("features that vanish", zeros, zeros),
+        ("duplicates", duplicates, duplicates),
+    ):
+        diag = transformation.fit(observed, y[: len(observed)], 0.2, _generator())(others).diag()
+        assert bool(torch.isfinite(diag).all()), f"not finite for {name}"
+    _assert_name(transformation)
+
+
+def check_selection(selection: Selection) -> None:
+    """Check a selection method in all its modes.
+
+    Indices must be distinct, in range, repeatable and, where there is something to choose by, as many as asked for;
+    the features must not be changed; duplicates, a pool as small as the batch, one training point and features that
+    vanish must do no harm.
+    """
+    pool, train = _normal(40), _normal(6, seed=100)
+    zeros = torch.zeros(8, _P, dtype=torch.float64)
+    for mode in selection.modes or (None,):
+        first, again = (_select(selection, mode, pool, train, 9) for _ in range(2))
+        assert len(first) == 9, f"{len(first)} indices, not 9"
+        assert first == again, "other indices for the same generator"
+        assert len(_select(selection, mode, pool, train[:1], 5)) == 5, "cannot go on with one training point"
+        _select(selection, mode, pool[:4], train, 4)
+        _select(selection, mode, zeros, zeros[:2], 4)
+        _select(selection, mode, _normal(3).repeat(10, 1).float(), _normal(2, seed=5).float(), 12)
+    _assert_name(selection)
+
+
+def _select(selection: Selection, mode: Mode | None, pool: Tensor, train: Tensor, batch_size: int) -> list[int]:
+    features: list[Features] = [DenseFeatures(train.clone()), DenseFeatures(pool.clone())]
+    if selection.needs_float64:
+        features = [f.to(dtype=torch.float64) for f in features]
+    problem = SelectionProblem(features[0], features[1], mode, 0.3, _generator())
+    indices = selection.select(problem, batch_size)
+    assert indices.dtype == torch.long, f"indices are {indices.dtype}, not int64"
+    chosen: list[int] = indices.tolist()
+    assert len(chosen) <= batch_size, f"{len(chosen)} indices for a batch of {batch_size}"
+    assert len(set(chosen)) == len(chosen), f"an index is selected twice: {chosen}"
+    assert all(0 <= i < len(pool) for i in chosen), f"an index is not one of the pool's: {chosen}"
+    for before, after in ((train, features[0]), (pool, features[1])):
+        assert torch.equal(after.matrix(), before.to(after.dtype)), "the features were changed"
+    return chosen
+
+
+def _assert_name(component: BaseKernel | Transformation | Selection) -> None:
+    name = component.name
+    assert type(component).parse(name) == component, f"the name {name!r} does not give the component back"
+
+
+def _generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _normal(n: int, seed: int = 0) -> Tensor:
+    return torch.randn(n, _P, generator=_generator(seed), dtype=torch.float64)
