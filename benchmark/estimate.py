@@ -37,7 +37,7 @@ def estimate(jobs: Sequence[Job], data: Path, device: torch.device) -> str:
         data: the data folder; sets that are prepared there are counted, others are taken as expected.
         device: where the jobs will run.
     """
-    axes = {
+    axes: dict[str, set[str] | set[int]] = {
         "methods": {job.method.name for job in jobs},
         "data sets": {job.dataset.name for job in jobs},
         "tasks": {job.task.name for job in jobs},
@@ -136,7 +136,8 @@ class _UnitCosts:
         training = self.training * job.training.n_epochs * job.method.n_models * sum(points)
         usual = sorted(self.selection.values())[len(self.selection) // 2] if self.selection else 0.0
         selection = self.selection.get(job.method.name, usual if job.method.kernel else 0.0)
-        return training + selection * task.n_rounds * _labelled_points(size.pool if size else 0, task.batch_size)
+        labelled: float = _labelled_points(size.pool if size else 0, task.batch_size)
+        return training + selection * task.n_rounds * labelled
 
 
 def _unit_costs(runs: Path, counts: _Counts, device: str) -> _UnitCosts | None:
