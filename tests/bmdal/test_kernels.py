@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from toys import autograd_features, generator, normal, ntk_network, torch_network
 
-from bmdal import BmdalError
+from bmdal import BmdalError, Method, select_batch
 from bmdal.features import NNGPFeatures, ProductFeatures
 from bmdal.kernels import NNGP, Gradient, LastLayer, Linear
 from bmdal.network.gradients import evaluation_mode, factored_layers
@@ -233,3 +233,16 @@ def test_messages() -> None:
 
     with pytest.raises(BmdalError, match=r"one tensor of shape .*it returned tuple"):
         Gradient().features(Two(), real(4))
+
+
+@pytest.mark.parametrize("name", ["lcmd-tp_grad_rp-32", "maxdet-p_ll_train", "maxdist-tp_grad"])
+def test_every_network_selects_a_batch(name: str, case: tuple[nn.Module, Tensor]) -> None:
+    model, _ = case
+    inputs = next(make for build, make in NETWORKS.values() if isinstance(model, type(build())))
+    x_train, x_pool = inputs(5), inputs(40)
+    if isinstance(model, Tokens):
+        x_pool = torch.cartesian_prod(*[torch.arange(5)] * 3)[:40]  # no two alike
+    model.train()
+    batch = select_batch(Method.from_name(name), [model], x_train, None, x_pool, 12, generator())
+    assert len(set(batch.indices.tolist())) == 12
+    assert model.training
