@@ -122,7 +122,11 @@ class PrincipalBound:
             return None
         sample = Phi[:: -(-n // cls.N_SAMPLE)]
         mean = sample.mean(dim=0)
-        axes = torch.linalg.eigh((sample - mean).T @ (sample - mean)).eigenvectors[:, -cls.N_COORDINATES :]
+        moments = ((sample - mean).T @ (sample - mean)).to(torch.float64)
+        try:
+            axes = torch.linalg.eigh(moments).eigenvectors[:, -cls.N_COORDINATES :].to(Phi.dtype)
+        except torch.linalg.LinAlgError:  # it need not converge; without axes every feature is read
+            return None
         coordinates = torch.empty(n, cls.N_COORDINATES + 1, dtype=Phi.dtype)
         norms = torch.empty(n, dtype=Phi.dtype)
         diag = torch.empty(n, dtype=Phi.dtype)

@@ -105,7 +105,7 @@ def test_the_contract_finds_what_is_wrong() -> None:
         (BaitForward(), lambda *a: naive.bait_forward(*a, sigma=SIGMA)),
         (BaitForwardBackward(), lambda *a: naive.bait_forward_backward(*a, sigma=SIGMA)),
     ],
-    ids=str,
+    ids=["maxdist", "lcmd", "maxdet", "bait-f", "bait-fb"],
 )
 def test_equals_naive_version(
     selection: Selection, naive_version: Callable[..., list[int]], mode: Mode, data: tuple[Tensor, Tensor]
@@ -234,3 +234,13 @@ def test_lazy_maxdet_equals_naive_version_on_many_points(mode: Mode) -> None:
     selected = list(range(300, 310)) if mode == "TP" else []
     expected = naive.maxdet(X @ X.T, 300, selected, 25, SIGMA)
     assert MaxDet().select(problem(pool, train, mode), 25).tolist() == expected
+
+
+def test_features_that_vanish_beside_others(large: tuple[Tensor, Tensor]) -> None:
+    """Dead units: columns of zeros and of denormal numbers, as a trained network has them."""
+    pool, train = (t.clone() for t in large)
+    for t in (pool, train):
+        t[:, 40:120] = 0
+        t[:, 30:40] *= 1e-40
+    batch = LCMD().select(problem(pool, train, "TP"), 40)
+    assert len(set(batch.tolist())) == 40
