@@ -125,7 +125,7 @@ class PrincipalBound:
         moments = ((sample - mean).T @ (sample - mean)).to(torch.float64)
         try:
             axes = torch.linalg.eigh(moments).eigenvectors[:, -cls.N_COORDINATES :].to(Phi.dtype)
-        except torch.linalg.LinAlgError:  # it need not converge; without axes every feature is read
+        except RuntimeError:  # LinAlgError: it need not converge; without axes every feature is read
             return None
         coordinates = torch.empty(n, cls.N_COORDINATES + 1, dtype=Phi.dtype)
         norms = torch.empty(n, dtype=Phi.dtype)
