@@ -17,7 +17,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.run import settings
 from benchmark.task import Task
 from benchmark.training import Training
-from bmdal import Method
+from bmdal import BmdalError, Method
 from data_prep import DataSet
 from results.record import record_path
 
@@ -82,8 +82,7 @@ class JobPart(StrEnum):
 
 def job_part(part: JobPart, config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
     """The fields of `Job` that one part of a configuration decides."""
-    for module in config.imports:
-        importlib.import_module(module)
+    _import_components(config.imports)
     match part:
         case JobPart.CONDITIONS:
             return _conditions(config)
@@ -118,7 +117,12 @@ def _method(config: DictConfig, overrides: Sequence[str]) -> Method:
             raise BenchmarkError(
                 f"method={config.method} stands for {', '.join(METHOD_GROUPS)}; leave out {', '.join(given)}"
             )
-        return Method.from_name(config.method, sigma=config.sigma)
+        try:
+            return Method.from_name(config.method, sigma=config.sigma)
+        except BmdalError as error:
+            if "unknown" not in str(error) or config.imports:
+                raise
+            raise BenchmarkError(f"{error}. A component of your own needs 'imports=[its_module]'") from None
     selection = _built(config.selection)
     mode = config.mode
     if mode == "auto":
@@ -127,6 +131,16 @@ def _method(config: DictConfig, overrides: Sequence[str]) -> Method:
         return Method(selection, mode=mode, sigma=config.sigma)
     transformations = tuple(_built(step) for step in config.transform.values())
     return Method(selection, _built(config.kernel), transformations, mode, config.sigma)
+
+
+def _import_components(modules: Sequence[str]) -> None:
+    """Import the modules that register components of one's own; they may lie in the current folder."""
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            where = f"{module}.py in the current folder ({Path.cwd()}) or an installed module"
+            raise BenchmarkError(f"imports=[{module}]: {error}; it must be {where}") from None
 
 
 def _built(node: DictConfig) -> Any:

@@ -128,6 +128,8 @@ def _effective_dimension(pool: Features) -> float | None:
 
 
 def _check(method: Method, models: Sequence[nn.Module], x_train: Tensor, x_pool: Tensor, batch_size: int) -> None:
+    if isinstance(models, nn.Module):
+        raise BmdalError("models must be a list of networks, also for a single one: models=[net]")
     if not 1 <= batch_size <= len(x_pool):
         raise BmdalError(f"batch_size must be between 1 and the pool size {len(x_pool)}, got {batch_size}")
     if len(x_train) == 0:

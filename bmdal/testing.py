@@ -13,7 +13,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from bmdal.features import DenseFeatures, Features
+from bmdal.errors import IncompatibleError
+from bmdal.features import DenseFeatures, Features, ProductFeatures
 from bmdal.kernels import BaseKernel
 from bmdal.selection import Mode, Selection, SelectionProblem
 from bmdal.transformations import Transformation
@@ -82,6 +83,7 @@ def check_selection(selection: Selection) -> None:
     """
     pool, train = _normal(40), _normal(6, seed=100)
     zeros = torch.zeros(8, _P, dtype=torch.float64)
+    assert not isinstance(selection, type), f"give an instance, {getattr(selection, '__name__', '')}(), not the class"
     for mode in selection.modes or (None,):
         first, again = (_select(selection, mode, pool, train, 9) for _ in range(2))
         assert len(first) == 9, f"{len(first)} indices, not 9"
@@ -90,6 +92,8 @@ def check_selection(selection: Selection) -> None:
         _select(selection, mode, pool[:4], train, 4)
         _select(selection, mode, zeros, zeros[:2], 4)
         _select(selection, mode, _normal(3).repeat(10, 1).float(), _normal(2, seed=5).float(), 12)
+        if not selection.needs_explicit:
+            _check_without_matrix(selection, mode, pool, train)
     _assert_name(selection)
 
 
@@ -99,6 +103,7 @@ def _select(selection: Selection, mode: Mode | None, pool: Tensor, train: Tensor
         features = [f.to(dtype=torch.float64) for f in features]
     problem = SelectionProblem(features[0], features[1], mode, 0.3, _generator())
     indices = selection.select(problem, batch_size)
+    assert isinstance(indices, Tensor), f"select() must return a tensor of indices, not a {type(indices).__name__}"
     assert indices.dtype == torch.long, f"indices are {indices.dtype}, not int64"
     chosen: list[int] = indices.tolist()
     assert len(chosen) <= batch_size, f"{len(chosen)} indices for a batch of {batch_size}"
@@ -107,6 +112,14 @@ def _select(selection: Selection, mode: Mode | None, pool: Tensor, train: Tensor
     for before, after in ((train, features[0]), (pool, features[1])):
         assert torch.equal(after.matrix(), before.to(after.dtype)), "the features were changed"
     return chosen
+
+
+def _check_without_matrix(selection: Selection, mode: Mode | None, pool: Tensor, train: Tensor) -> None:
+    features = [ProductFeatures((DenseFeatures(x), DenseFeatures(x))) for x in (train, pool)]
+    try:
+        selection.select(SelectionProblem(features[0], features[1], mode, 0.3, _generator()), 5)
+    except IncompatibleError:
+        raise AssertionError("it needs a feature matrix: set the class attribute needs_explicit = True") from None
 
 
 def _assert_name(component: BaseKernel | Transformation | Selection) -> None:

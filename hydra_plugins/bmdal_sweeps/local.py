@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from hydra.core.utils import JobReturn
+
 from hydra_plugins.hydra_joblib_launcher.joblib_launcher import JoblibLauncher
 
 

@@ -116,6 +116,8 @@ def test_killed_in_the_middle_and_started_again(environment: dict[str, str], tmp
         (["task.batch_size=40000"], "the data set has 32615 points beside the test set"),
         (["task.n_valid=99999"], "99999 validation"),
         (["splits=[0,0]"], "splits must be distinct numbers"),
+        (["imports=[my_metod]"], "imports=[my_metod]: No module named 'my_metod'"),
+        (["method=farmean_ll"], "needs 'imports=[its_module]'"),
         (["task.n_rounds=0"], "task.n_rounds must be at least 1, got 0"),
         (["device=gpu"], "device=gpu is unknown; valid: auto, cpu, cuda"),
     ],

@@ -79,6 +79,7 @@ def test_input_is_checked() -> None:
         "x_train has a NaN or infinite value in row 4": lambda: select_batch(method, [net], bad, None, x, 2, g),
         "must agree in all dimensions but the first": lambda: select_batch(method, [net], x[:, :3], None, x, 2, g),
         "takes 1 model\\(s\\), 2 were given": lambda: select_batch(method, [net, net], x, None, x, 2, g),
+        "must be a list of networks": lambda: select_batch(method, net, x, None, x, 2, g),
         "needs the training labels": lambda: select_batch(
             Method.from_name("fw-p_ll_acs-rf-hyper-8"), [net], x, None, x, 2, g
         ),

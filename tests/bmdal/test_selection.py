@@ -90,6 +90,20 @@ def test_the_contract_finds_what_is_wrong() -> None:
             problem.pool.matrix().mul_(2)
             return super().select(problem, batch_size)
 
+    class Implicit(MaxDiag):
+        def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
+            return problem.pool.matrix().norm(dim=1).topk(batch_size).indices
+
+    class Listing(MaxDiag):
+        def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
+            return super().select(problem, batch_size).tolist()
+
+    with pytest.raises(AssertionError, match="needs_explicit = True"):
+        check_selection(Implicit())
+    with pytest.raises(AssertionError, match="not a list"):
+        check_selection(Listing())
+    with pytest.raises(AssertionError, match=r"give an instance, MaxDiag\(\)"):
+        check_selection(MaxDiag)
     for broken, message in ((Twice(), "selected twice"), (Global(), "other indices"), (Changing(), "were changed")):
         with pytest.raises(AssertionError, match=message):
             check_selection(broken)
