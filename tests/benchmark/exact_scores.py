@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bmdal import Method
+from bmdal.features import DenseFeatures, Features, SumFeatures
 from bmdal.transformations import Scale, Train
 
 Array = NDArray[np.longdouble]
@@ -48,6 +49,37 @@ def exact_backward(method: Method, Phi_train: Tensor, Phi_pool: Tensor, selected
         A += np.outer(half[worst], half[worst]) / gap[worst]
         del remaining[worst]
     return remaining
+
+
+def exact_variance(
+    method: Method, train: Features, pool: Features, selected: Sequence[int], candidates: Sequence[int]
+) -> Array:
+    """Scores of candidates for the next place of a batch by `maxdet`, from features without a matrix."""
+    n_train, sigma2 = len(train), np.longdouble(method.sigma) ** 2
+    rows = torch.tensor([*selected, *candidates])
+    points = type(pool)(tuple(_joined(a, b[rows]) for a, b in zip(train.parts, pool.parts, strict=True)))
+    K = _exact_kernel(points)
+    if method.transformations:
+        K /= K.diagonal()[:n_train].mean()
+    n_conditions = sum(isinstance(t, Train) for t in method.transformations) + (method.mode == "TP")
+    first = n_train if n_conditions == 0 else 0  # without conditions the training points are not observed
+    observed, new = slice(first, n_train + len(selected)), slice(n_train + len(selected), None)
+    noise = np.full(n_train + len(selected), sigma2)
+    noise[:n_train] /= max(n_conditions, 1)  # observed twice with one noise is observed once with half of it
+    root = _posterior_root(K[observed, observed] + np.diag(noise[observed]), np.longdouble(1))
+    return K.diagonal()[new] - ((K[new, observed] @ root) ** 2).sum(axis=1)
+
+
+def _joined(a: Features, b: Features) -> Features:
+    return a.with_tensors([torch.cat(pair) for pair in zip(a.tensors(), b.tensors(), strict=True)])
+
+
+def _exact_kernel(features: Features) -> Array:
+    if isinstance(features, DenseFeatures):
+        Phi = features.Phi.numpy().astype(np.longdouble)
+        return Phi @ Phi.T
+    kernels = [_exact_kernel(part) for part in features.parts]
+    return sum(kernels) if isinstance(features, SumFeatures) else np.prod(kernels, axis=0)
 
 
 def _problem(method: Method, Phi_train: Tensor, Phi_pool: Tensor) -> tuple[np.longdouble, Array, Array, Array]:
@@ -94,7 +126,7 @@ def _posterior_root(precision: Array, sigma2: np.longdouble) -> Array:
     return np.sqrt(sigma2) * inverse.T
 
 
-def explicit_features(method: Method, network: torch.nn.Module, X: Tensor) -> Tensor:
+def base_features(method: Method, network: torch.nn.Module, X: Tensor) -> Features:
     """Features of the base kernel alone."""
     assert method.kernel is not None
-    return method.kernel.features(network, X).matrix()
+    return method.kernel.features(network, X)
