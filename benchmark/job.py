@@ -16,8 +16,8 @@ from omegaconf import DictConfig
 from benchmark.errors import BenchmarkError
 from benchmark.run import settings
 from benchmark.task import Task
-from benchmark.training import Training
 from bmdal import BmdalError, Method
+from bmdal.regressor.training import Training
 from data_prep import DataSet
 from results.record import record_path
 

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 
 from benchmark.errors import BenchmarkError
 from benchmark.metrics import Metrics, error_metrics
-from benchmark.network import NetworkStack
 from benchmark.progress import Progress
 from benchmark.randomness import generator
 from benchmark.run import Run
 from benchmark.split import Split, check_size, make_split, scale_inputs
-from benchmark.training import TrainingData, train
 from bmdal import Batch, select_batch
+from bmdal.regressor.stack import NetworkStack
+from bmdal.regressor.training import TrainingData, train
 from results.record import RoundRecord, RunRecord
 
 SPLITS_AT_ONCE = {"cpu": 1, "cuda": 20}

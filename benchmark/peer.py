@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from benchmark.errors import BenchmarkError
 from benchmark.split import Split
 from benchmark.task import Task
-from benchmark.training import Training, TrainingData
 from bmdal import Method, NTKLinear
+from bmdal.regressor.training import Training, TrainingData
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ import torch
 from benchmark.code_version import code_version
 from benchmark.errors import BenchmarkError
 from benchmark.task import Task
-from benchmark.training import Training
 from bmdal import Method
+from bmdal.regressor.training import Training
 from data_prep import PreparedData
 from results.record import (
     Provenance,

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from benchmark.loop import run_splits
-from benchmark.network import NetworkStack
 from benchmark.peer import peer_run, peer_select, peer_selection, peer_stack, peer_train
 from benchmark.progress import Progress
 from benchmark.randomness import generator
@@ -22,10 +21,11 @@ from benchmark.speed.measure import Measured, measure_in_turn
 from benchmark.speed.problem import SpeedProblem
 from benchmark.split import make_split, scale_inputs
 from benchmark.task import Task
-from benchmark.training import Training, train
 from bmdal import Batch, Method, select_batch
 from bmdal.features import DenseFeatures
 from bmdal.pipeline import fit_feature_map
+from bmdal.regressor.stack import NetworkStack
+from bmdal.regressor.training import Training, train
 from bmdal.selection import MaxDiag, SelectionProblem
 from data_prep import PreparedData
 

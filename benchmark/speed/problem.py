@@ -11,11 +11,11 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import Tensor, nn
 
-from benchmark.network import NetworkStack
 from benchmark.randomness import generator
 from benchmark.split import make_split, scale_inputs
 from benchmark.task import Task
-from benchmark.training import Training, TrainingData, train
+from bmdal.regressor.stack import NetworkStack
+from bmdal.regressor.training import Training, TrainingData, train
 from data_prep import PreparedData, prepare
 
 CONF = Path(__file__).resolve().parents[2] / "conf"

@@ -10,8 +10,8 @@ import torch
 
 from benchmark.run import Run
 from benchmark.task import Task
-from benchmark.training import Training
 from bmdal import Method
+from bmdal.regressor.training import Training
 from data_prep import DataSet, Friedman, PreparedData, prepare
 
 

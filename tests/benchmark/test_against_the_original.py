@@ -15,13 +15,13 @@ from hydra.utils import instantiate
 from torch import Tensor, nn
 
 from benchmark.errors import BenchmarkError
-from benchmark.network import NetworkStack
 from benchmark.peer import bait_scores, peer_module, peer_select
 from benchmark.randomness import generator
 from benchmark.split import make_split, scale_inputs
 from benchmark.task import Task
-from benchmark.training import Training, TrainingData, train
 from bmdal import Method, select_batch
+from bmdal.regressor.stack import NetworkStack
+from bmdal.regressor.training import Training, TrainingData, train
 from bmdal.selection import BaitForward
 from data_prep import prepare
 

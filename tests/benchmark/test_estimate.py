@@ -14,8 +14,8 @@ from benchmark.job import Job
 from benchmark.progress import duration
 from benchmark.run import Run
 from benchmark.task import Task
-from benchmark.training import Training
 from bmdal import Method
+from bmdal.regressor.training import Training
 from data_prep import DataSet, Expected, Friedman
 from results.record import RoundRecord, write_record
 

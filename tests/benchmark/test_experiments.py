@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from benchmark.choices import check_sweep
 from benchmark.errors import BenchmarkError
 from benchmark.grid import Grid, combinations, make_grid
-from benchmark.training import Training
+from bmdal.regressor.training import Training
 from results.methods import LITERATURE
 from results.published import PUBLISHED_DATASETS, load_published
 

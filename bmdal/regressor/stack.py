@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bmdal import NTKLinear
+from bmdal.layers import NTKLinear
 
 Activation = Literal["relu", "silu"]
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU}
@@ -48,7 +48,7 @@ class NetworkStack(nn.Module):
         self.biases = nn.ParameterList(torch.zeros(len(networks), d_out, device=device) for d_out, _ in shapes)
 
     def __len__(self) -> int:
-        return self.weights[0].shape[0]
+        return int(self.weights[0].shape[0])
 
     def forward(self, x: Tensor) -> Tensor:
         """Outputs of all networks, each for its own n inputs: shape (m, n, d) -> (m, n)."""

@@ -9,8 +9,8 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from benchmark.errors import BenchmarkError
-from benchmark.network import Activation, NetworkStack
+from bmdal.errors import BmdalError
+from bmdal.regressor.stack import Activation, NetworkStack
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Training:
     """Network and training of the paper; the defaults are its ReLU column (arXiv 2203.09410, Section 5.1).
 
     Adam with its default betas on the mean squared error, learning rate falling linearly to 0 over all steps, no
-    weight decay. Raises BenchmarkError for an unknown activation or a number that is not positive.
+    weight decay. Raises BmdalError for an unknown activation or a number that is not positive.
     """
 
     activation: Activation = "relu"
@@ -31,10 +31,10 @@ class Training:
     def __post_init__(self) -> None:
         if self.activation not in get_args(Activation):
             valid = ", ".join(get_args(Activation))
-            raise BenchmarkError(f"training.activation {self.activation!r} is unknown; valid: {valid}")
+            raise BmdalError(f"training.activation {self.activation!r} is unknown; valid: {valid}")
         for field in fields(self)[1:]:
             if not getattr(self, field.name) > 0:
-                raise BenchmarkError(f"training.{field.name} must be greater than 0, got {getattr(self, field.name)}")
+                raise BmdalError(f"training.{field.name} must be greater than 0, got {getattr(self, field.name)}")
 
 
 @dataclass(frozen=True)

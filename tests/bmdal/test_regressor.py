@@ -8,21 +8,24 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark.errors import BenchmarkError
-from benchmark.network import NetworkStack
-from benchmark.randomness import generator
-from benchmark.training import Training, TrainingData, train
+from bmdal import BmdalError
+from bmdal.regressor.stack import NetworkStack
+from bmdal.regressor.training import Training, TrainingData, train
 
 CPU = torch.device("cpu")
 
 
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
 def make_stack(m: int, activation: str = "relu") -> NetworkStack:
-    generators = [generator(0, 0, "initialization", member) for member in range(m)]
+    generators = [seeded(member) for member in range(m)]
     return NetworkStack(4, activation, 0.4, 0.3, generators, CPU)
 
 
 def make_data(seed: int) -> TrainingData:
-    g = torch.Generator().manual_seed(seed)
+    g = seeded(seed)
     X, V = torch.randn(70, 4, generator=g), torch.randn(30, 4, generator=g)
 
     def f(x: Tensor) -> Tensor:
@@ -33,10 +36,10 @@ def make_data(seed: int) -> TrainingData:
 
 def test_parametrization_and_initialization() -> None:
     stack = make_stack(2)
-    x = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(3))
+    x = torch.randn(2, 5, 4, generator=seeded(3))
     for bias in stack.biases:
         assert bias.abs().max() == 0
-        bias.data.normal_(generator=torch.Generator().manual_seed(4))
+        bias.data.normal_(generator=seeded(4))
     h = x[1]
     for layer, (W, b) in enumerate(zip(stack.weights, stack.biases, strict=True)):
         h = 0.4 / W.shape[2] ** 0.5 * h @ W[1].T + 0.3 * b[1]
@@ -75,10 +78,10 @@ def test_stack_trains_like_single_networks(activation: str) -> None:
     """Three networks side by side, on data of their own, equal three trainings one by one."""
     training = Training(activation=activation, learning_rate=0.05, n_epochs=6, batch_size=32)
     stack, data = make_stack(3, activation), [make_data(seed) for seed in range(3)]
-    best = train(stack, data, training, [generator(7, 1, "shuffling", k) for k in range(3)])
+    best = train(stack, data, training, [seeded(70 + k) for k in range(3)])
     for k in range(3):
-        single = NetworkStack(4, activation, 0.4, 0.3, [generator(0, 0, "initialization", k)], CPU)
-        expected = naive_training(single, data[k], training, generator(7, 1, "shuffling", k))
+        single = NetworkStack(4, activation, 0.4, 0.3, [seeded(k)], CPU)
+        expected = naive_training(single, data[k], training, seeded(70 + k))
         torch.testing.assert_close(best[k], expected, rtol=1e-3, atol=1e-4)
         for p, q in zip(stack.parameters(), single.parameters(), strict=True):
             torch.testing.assert_close(p[k], q[0], rtol=1e-2, atol=1e-3)
@@ -88,7 +91,7 @@ def test_learns() -> None:
     stack, data = make_stack(1), make_data(0)
     before = (stack(data.X_valid[None])[0] - data.y_valid).square().mean().sqrt()
     epochs: list[int] = []
-    best = train(stack, [data], Training(n_epochs=60, batch_size=32), [generator(0, 0, "shuffling")], epochs.append)
+    best = train(stack, [data], Training(n_epochs=60, batch_size=32), [seeded(0)], epochs.append)
     assert best[0] < 0.6 * before
     assert epochs == list(range(1, 61))
     torch.testing.assert_close((stack(data.X_valid[None])[0] - data.y_valid).square().mean().sqrt(), best[0])
@@ -96,34 +99,19 @@ def test_learns() -> None:
 
 def test_batch_larger_than_the_training_set() -> None:
     stack, data = make_stack(1), make_data(0)
-    assert torch.isfinite(train(stack, [data], Training(n_epochs=2, batch_size=256), [generator(0, 0, "shuffling")]))
+    assert torch.isfinite(train(stack, [data], Training(n_epochs=2, batch_size=256), [seeded(0)]))
 
 
 def test_divergence_shows_as_infinity() -> None:
     data = make_data(0)
     data.y[0] = torch.nan
     stack = make_stack(1)
-    best = train(stack, [data], Training(n_epochs=2, batch_size=70), [generator(0, 0, "shuffling")])
+    best = train(stack, [data], Training(n_epochs=2, batch_size=70), [seeded(0)])
     assert best.tolist() == [torch.inf]
 
 
-def test_generators_depend_on_everything_but_the_method() -> None:
-    numbers = {
-        torch.rand((), generator=generator(*key)).item()
-        for key in [
-            (0, 0, "shuffling"),
-            (1, 0, "shuffling"),
-            (0, 1, "shuffling"),
-            (0, 0, "selection"),
-            (0, 0, "shuffling", 1),
-        ]
-    }
-    assert len(numbers) == 5
-    assert torch.rand((), generator=generator(0, 0, "shuffling")).item() in numbers
-
-
 def test_messages() -> None:
-    with pytest.raises(BenchmarkError, match=r"activation 'tanh' is unknown; valid: relu, silu"):
+    with pytest.raises(BmdalError, match=r"activation 'tanh' is unknown; valid: relu, silu"):
         Training(activation="tanh")
-    with pytest.raises(BenchmarkError, match=r"training\.n_epochs must be greater than 0, got 0"):
+    with pytest.raises(BmdalError, match=r"training\.n_epochs must be greater than 0, got 0"):
         Training(n_epochs=0)
