@@ -12,8 +12,8 @@ draws all choices in one figure, and gives three numbers for each:
 - *gap*: the mean squared distance from the pool to its nearest labelled point, as a share of what it was before.
 
 What to see: MaxDiag picks the same region again and again. MaxDet and MaxDist keep apart, but go to the rim. Random
-selection follows the density, but picks points side by side. LCMD does both: in dense regions it picks more points, and
-it keeps them nearly as far apart as MaxDist does. That is why it leaves the smallest gap, together with k-means++, which
+selection follows the density, but picks points side by side. LCMD does both: it picks more points in dense regions, and
+keeps them nearly as far apart as MaxDist does. That is why it leaves the smallest gap, together with k-means++, which
 draws its points at random and puts some side by side.
 """
 

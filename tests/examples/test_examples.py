@@ -1,0 +1,118 @@
+"""The examples run as people type them, in a copy of the checkout, with less training."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from bmdal.features import DenseFeatures
+from bmdal.selection import SelectionProblem
+from examples.own_method.components import Power, PrincipalAxes, Quadratic
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("benchmark", "bmdal", "conf", "data_prep", "docs", "examples", "hydra_plugins", "plots", "results")
+SHORT = ("splits=[0]", "task.n_rounds=1", "training.n_epochs=1", "n_threads=1")
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Examples write into the checkout: data, runs, figures, a description of a data set."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for part in PARTS:
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def run(checkout: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("BMDAL_")}
+    environment |= {"PATH": path, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_custom_network(checkout: Path, tmp_path: Path) -> None:
+    """At full size, as the picture in the repository was made."""
+    done = run(checkout, sys.executable, "examples/custom_network.py", "--output", str(tmp_path))
+    assert f"written: {tmp_path / 'custom_network.png'}" in done.stdout
+    assert (tmp_path / "custom_network.png").read_bytes().startswith(b"\x89PNG")
+    rows = re.findall(r"^(\S+) +([\d.]+) +([\d.]+) +([\d.]+)$", done.stdout, flags=re.MULTILINE)
+    density, spacing, gap = ({row[0].split("_")[0]: float(row[column]) for row in rows} for column in (1, 2, 3))
+    assert len(density) == 9
+    assert density["lcmd-tp"] > 3 * density["maxdist-tp"]
+    assert spacing["lcmd-tp"] > 2 * spacing["random"]
+    assert gap["lcmd-tp"] < min(gap[method] for method in gap if method not in ("lcmd-tp", "kmeanspp-tp"))
+
+
+def test_picture_is_small() -> None:
+    pictures = sorted((ROOT / "examples" / "pictures").iterdir())
+    assert pictures
+    assert all(picture.stat().st_size < 150_000 for picture in pictures)
+
+
+def test_own_method(checkout: Path) -> None:
+    done = run(checkout, "sh", "examples/own_method/compare.sh", *SHORT)
+    assert "quadratic, pca-{n_axes} and power keep the contract" in done.stdout
+    for method in (
+        "random",
+        "power_grad_rp-512_train",
+        "lcmd-tp_quadratic_rp-512",
+        "lcmd-tp_grad_rp-512_pca-32",
+        "lcmd-tp_grad_rp-512",
+    ):
+        assert re.search(rf"^{method} +-?\d", done.stdout, flags=re.MULTILINE), method
+    assert "log RMSE minus lcmd-tp_grad_rp-512" in done.stdout
+
+
+def test_own_dataset(checkout: Path) -> None:
+    done = run(checkout, "sh", "examples/own_dataset/run.sh", *SHORT, "method=random,lcmd-tp_grad_rp-512")
+    assert "texas_housing: 7,168 rows, 51 features" in done.stderr
+    assert re.search(r"^texas_housing +-?\d", done.stdout, flags=re.MULTILINE)
+    assert re.search(r"^friedman +-?\d", done.stdout, flags=re.MULTILINE)
+
+
+def test_benchmark(checkout: Path) -> None:
+    done = run(checkout, "sh", "examples/benchmark.sh", *SHORT)
+    assert "3 jobs, 3 runs: 3 methods x 1 data sets x 1 tasks x 1 splits" in done.stdout
+    assert "Everything is done." in done.stdout
+    assert (checkout / "figures/report.html").is_file()
+    assert (checkout / "figures/example/256x1/learning_curves.png").is_file()
+
+
+def test_commands_of_the_readme_are_those_tested() -> None:
+    text = (ROOT / "examples" / "README.md").read_text()
+    commands = re.findall(r"^(?:python|sh) (examples/\S+)", text, flags=re.MULTILINE)
+    scripts = {str(p.relative_to(ROOT)) for p in (ROOT / "examples").rglob("*") if p.suffix in (".py", ".sh")}
+    assert {*commands, "examples/own_method/components.py"} == scripts
+
+
+def test_quadratic_kernel() -> None:
+    X = torch.randn(6, 3, dtype=torch.float64)
+    features = Quadratic().features(torch.nn.Identity(), X)
+    torch.testing.assert_close(features.kernel(features), (1 + X @ X.T / 3) ** 2)
+
+
+def test_principal_axes() -> None:
+    """All axes keep the kernel of the training points, the first ones most of it."""
+    train = DenseFeatures(torch.randn(8, 20, dtype=torch.float64))
+    generator = torch.Generator()
+    whole, part = (PrincipalAxes(n).fit(train, None, 1.0, generator)(train) for n in (20, 3))
+    torch.testing.assert_close(whole.kernel(whole), train.kernel(train))
+    largest = torch.linalg.svdvals(train.matrix())[:3].square().sum()
+    torch.testing.assert_close(part.diag().sum(), largest)
+
+
+def test_power_draws_in_proportion() -> None:
+    pool = DenseFeatures(torch.tensor([[1.0], [0.0], [3.0**0.5]]))
+    generator = torch.Generator().manual_seed(0)
+    firsts = [int(Power().select(SelectionProblem(pool[:0], pool, None, 1.0, generator), 3)[0]) for _ in range(4000)]
+    assert firsts.count(2) / 4000 == pytest.approx(0.75, abs=0.03)  # 4 standard deviations
+    assert 1 not in firsts
