@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bmdal.features import Features
+from bmdal.inputs import Inputs
 from bmdal.kernels import BaseKernel
 from bmdal.method import Method
 from bmdal.transformations import Ensemble, Fitted, Transformation
@@ -32,8 +33,8 @@ class FeatureMap:
     chunk_size: int
     _map: Callable[[Tensor], Features]
 
-    def __call__(self, X: Tensor) -> Features:
-        """Features of the inputs X, shape (n, ...); X may live on another device than the features."""
+    def __call__(self, X: Inputs) -> Features:
+        """Features of the inputs X, shape (n, ...); X may live on another device than the features, or on disk."""
         return _in_chunks(self._map, X, self.chunk_size)
 
 
@@ -58,7 +59,7 @@ def fit_feature_map(
     assert method.kernel is not None
     at = next((i for i, t in enumerate(method.transformations) if isinstance(t, Ensemble)), 0)
     own, common = method.transformations[:at], method.transformations[at:]
-    fit = _Fit(y_train, method.sigma, generator)
+    fit = _Fit(y_train, method.sigma, generator, largest_bytes=x_train.nbytes)
 
     chains: list[Callable[[Tensor], Features]] = []
     members: list[Features] = []
@@ -82,12 +83,12 @@ def fit_feature_map(
 
 @dataclass
 class _Fit:
-    """Fits transformations one after the other, and remembers how large features got on the way."""
+    """Fits transformations one after the other, and remembers how large inputs and features got on the way."""
 
     y_train: Tensor | None
     sigma: float
     generator: torch.Generator
-    largest_bytes: int = 1
+    largest_bytes: int
 
     def __call__(self, transformations: Sequence[Transformation], train: Features) -> tuple[Features, list[Fitted]]:
         fitted: list[Fitted] = []
@@ -114,7 +115,7 @@ def _chain(base: Callable[[Tensor], Features], fitted: Sequence[Fitted]) -> Call
     return features
 
 
-def _in_chunks(f: Callable[[Tensor], Features], X: Tensor, size: int) -> Features:
+def _in_chunks(f: Callable[[Tensor], Features], X: Inputs, size: int) -> Features:
     """f(X), computed for `size` points at a time and gathered without a second copy."""
     part = f(X[:size])
     if len(part) == len(X):

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from bmdal.errors import BmdalError
 from bmdal.features import DenseFeatures, Features
+from bmdal.inputs import Inputs, Table, as_inputs, as_tensor, check_columns, check_finite
 from bmdal.method import Method
-from bmdal.network.gradients import evaluation_mode
+from bmdal.network.modes import evaluation_mode, plain_arithmetic, unwrapped
 from bmdal.pipeline import fit_feature_map
 from bmdal.randomness import permutation
 from bmdal.selection import SelectionProblem
@@ -44,9 +47,9 @@ class Batch:
 def select_batch(
     method: Method,
     models: Sequence[nn.Module],
-    x_train: Tensor,
-    y_train: Tensor | None,
-    x_pool: Tensor,
+    x_train: Table,
+    y_train: Table | None,
+    x_pool: Table | Dataset[Any],
     batch_size: int,
     generator: torch.Generator,
     device: torch.device | str | None = None,
@@ -54,7 +57,13 @@ def select_batch(
 ) -> Batch:
     """Choose the pool points that should be labelled next (arXiv 2203.09410, Algorithm 1).
 
-    The networks come back unchanged: parameters, gradients, modes and hooks.
+    The networks come back unchanged: parameters, gradients, modes and hooks. They may be compiled, wrapped for data
+    parallelism, half precise or frozen.
+
+    Points are tensors, which are used as they are, or numpy arrays or pandas frames, which become tensors: arrays of
+    floating-point numbers and frames get the networks' dtype, arrays of integers stay integers. A map-style
+    `torch.utils.data.Dataset` with items x or (x, ...) as pool is read once, in pieces; what stays in memory are its
+    features (`rp-512`: 2 KB a point), which for `linear` and `nngp` without a sketch are the inputs themselves.
 
     Args:
         method: what to do, e.g. `Method.from_name("lcmd-tp_grad_rp-512")`.
@@ -70,21 +79,24 @@ def select_batch(
 
     Raises BmdalError for input that cannot be used; the message says which and why.
     """
-    _check(method, models, x_train, x_pool, batch_size)
-    y_train = _labels(method, y_train, len(x_train))
-    device = torch.device(device) if device is not None else _device(models, x_pool)
+    networks = _networks(method, models)
+    dtype = next((p.dtype for n in networks for p in n.parameters() if p.is_floating_point()), torch.float32)
+    X_train, X_pool = as_tensor("x_train", x_train, dtype), as_inputs("x_pool", x_pool, dtype)
+    check_columns(x_train, x_pool)
+    _check(X_train, X_pool, batch_size)
+    y = _labels(method, y_train, len(X_train))
+    device = torch.device(device) if device is not None else _device(networks, X_pool)
     with ExitStack() as stack:
-        stack.enter_context(torch.no_grad())
-        stack.enter_context(_full_float32_precision())
-        for model in models:
-            stack.enter_context(evaluation_mode(model))
+        stack.enter_context(plain_arithmetic())
+        for network in networks:
+            stack.enter_context(evaluation_mode(network))
         start = _now(device)
         if method.kernel is None:
-            train: Features = DenseFeatures(torch.empty(len(x_train), 0, device=device))
-            pool: Features = DenseFeatures(torch.empty(len(x_pool), 0, device=device))
+            train: Features = DenseFeatures(torch.empty(len(X_train), 0, device=device))
+            pool: Features = DenseFeatures(torch.empty(len(X_pool), 0, device=device))
         else:
-            feature_map = fit_feature_map(method, models, x_train, y_train, generator, device)
-            train, pool = feature_map.train, feature_map(x_pool)
+            feature_map = fit_feature_map(method, networks, X_train, y, generator, device)
+            train, pool = feature_map.train, feature_map(X_pool)
             _check_finite_features(method, pool)
         if method.selection.needs_float64:
             train, pool = train.to(dtype=torch.float64), pool.to(dtype=torch.float64)
@@ -127,41 +139,43 @@ def _effective_dimension(pool: Features) -> float | None:
     return float(C.trace()) / largest if largest > 0 else 0.0
 
 
-def _check(method: Method, models: Sequence[nn.Module], x_train: Tensor, x_pool: Tensor, batch_size: int) -> None:
+def _networks(method: Method, models: Sequence[nn.Module]) -> list[nn.Module]:
     if isinstance(models, nn.Module):
         raise BmdalError("models must be a list of networks, also for a single one: models=[net]")
+    for model in models:
+        if not isinstance(model, nn.Module):
+            raise BmdalError(f"models must be a list of torch.nn.Module, it holds a {type(model).__name__}")
+    if method.kernel is not None and len(models) != method.n_models:
+        raise BmdalError(f"method {method.name!r} takes {method.n_models} model(s), {len(models)} were given")
+    return [unwrapped(model) for model in models]
+
+
+def _check(x_train: Tensor, x_pool: Inputs, batch_size: int) -> None:
+    for name, x in (("x_train", x_train), ("x_pool", x_pool)):
+        if isinstance(x, Tensor) and x.ndim == 0:
+            raise BmdalError(f"{name} must have shape (n, ...), it is a single number")
     if not 1 <= batch_size <= len(x_pool):
         raise BmdalError(f"batch_size must be between 1 and the pool size {len(x_pool)}, got {batch_size}")
     if len(x_train) == 0:
         raise BmdalError("x_train is empty: the kernels are scaled and conditioned on at least one training point")
-    if x_train.shape[1:] != x_pool.shape[1:]:
-        shapes = f"{tuple(x_train.shape)} and {tuple(x_pool.shape)}"
+    if x_train.shape[1:] != x_pool[:1].shape[1:]:
+        shapes = f"{tuple(x_train.shape)} and {(len(x_pool), *x_pool[:1].shape[1:])}"
         raise BmdalError(f"x_train and x_pool must agree in all dimensions but the first, they have shapes {shapes}")
-    if method.kernel is not None and len(models) != method.n_models:
-        raise BmdalError(f"method {method.name!r} takes {method.n_models} model(s), {len(models)} were given")
-    for name, x in (("x_train", x_train), ("x_pool", x_pool)):
-        if x.is_floating_point():
-            _check_finite(name, x)
+    check_finite("x_train", x_train)
+    if isinstance(x_pool, Tensor):  # a stream is checked when it is read
+        check_finite("x_pool", x_pool)
 
 
-def _labels(method: Method, y_train: Tensor | None, n_train: int) -> Tensor | None:
+def _labels(method: Method, y_train: Table | None, n_train: int) -> Tensor | None:
     if not method.needs_labels:
         return None
     if y_train is None:
         raise BmdalError(f"method {method.name!r} needs the training labels y_train")
-    if y_train.shape not in ((n_train,), (n_train, 1)):
-        shape = tuple(y_train.shape)
-        raise BmdalError(f"y_train must have shape ({n_train},) or ({n_train}, 1), it has {shape}")
-    _check_finite("y_train", y_train)
-    return y_train.flatten()
-
-
-def _check_finite(name: str, x: Tensor) -> None:
-    for start in range(0, len(x), 2**16):
-        bad = ~torch.isfinite(x[start : start + 2**16].flatten(1) if x.ndim > 1 else x[start : start + 2**16, None])
-        if bool(bad.any()):
-            row = start + int(bad.any(dim=1).nonzero()[0])
-            raise BmdalError(f"{name} has a NaN or infinite value in row {row}")
+    y = as_tensor("y_train", y_train, None)
+    if y.shape not in ((n_train,), (n_train, 1)):
+        raise BmdalError(f"y_train must have shape ({n_train},) or ({n_train}, 1), it has {tuple(y.shape)}")
+    check_finite("y_train", y)
+    return y.flatten()
 
 
 def _check_finite_features(method: Method, pool: Features) -> None:
@@ -174,22 +188,12 @@ def _check_finite_features(method: Method, pool: Features) -> None:
         )
 
 
-def _device(models: Sequence[nn.Module], x_pool: Tensor) -> torch.device:
-    return next((p.device for model in models for p in model.parameters()), x_pool.device)
+def _device(models: Sequence[nn.Module], x_pool: Inputs) -> torch.device:
+    usual = x_pool.device if isinstance(x_pool, Tensor) else torch.device("cpu")
+    return next((p.device for model in models for p in model.parameters()), usual)
 
 
 def _now(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
-
-
-@contextmanager
-def _full_float32_precision() -> Iterator[None]:
-    """No TF32 within this context: distances are differences of large numbers."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)

@@ -25,7 +25,8 @@ from bmdal.layers import FactoredLayer, input_features, is_factored
 def factored_layers(model: nn.Module, X: Tensor) -> dict[FactoredLayer, bool]:
     """The linear layers whose gradients factor, each with whether what follows it works in place on its output.
 
-    They are called once, on a matrix (n, d), with parameters of their own.
+    They are called once, on a matrix (n, d), with parameters of their own. Raises BmdalError if the network does not
+    take such inputs.
     """
     uses = Counter(id(p) for module in model.modules() for p in module._parameters.values() if p is not None)
     candidates = [
@@ -43,7 +44,16 @@ def factored_layers(model: nn.Module, X: Tensor) -> dict[FactoredLayer, bool]:
 
     n = min(len(X), 2)
     with torch.no_grad(), _hooks(candidates, record):
-        _outputs(model, _detached(model), X[:n])
+        try:
+            _outputs(model, _detached(model), X[:n])
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, IndexError, TypeError) as error:
+            dtypes = " and ".join(sorted({str(p.dtype) for p in model.parameters()}))
+            raise BmdalError(
+                f"the network (parameters: {dtypes or 'none'}) cannot be called with inputs of shape "
+                f"{tuple(X[:n].shape)} and {X.dtype}: {error}"
+            ) from error
     once = {layer: call[0] for layer, call in calls.items() if len(call) == 1}
     return {layer: z._version > version for layer, (shape, z, version) in once.items() if shape[:-1] == (n,)}
 
@@ -108,18 +118,6 @@ def per_sample_gradients(model: nn.Module, parameters: Sequence[str], X: Tensor)
     return [DenseFeatures(_real(gradients[name].detach().flatten(1))) for name in parameters]
 
 
-@contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Within this context the network is in evaluation mode; afterwards every module is as before."""
-    training = {module: module.training for module in model.modules()}
-    try:
-        model.eval()
-        yield
-    finally:
-        for module, was_training in training.items():
-            module.training = was_training
-
-
 def _jacobian(
     f: Callable[[dict[str, Tensor], Tensor], Tensor], wanted: dict[str, Tensor], x: Tensor
 ) -> dict[str, Tensor]:
@@ -148,12 +146,17 @@ def _outputs(model: nn.Module, state: dict[str, Tensor], X: Tensor) -> Tensor:
     outputs = functional_call(model, state, (X,))
     if not isinstance(outputs, Tensor) or outputs.shape[:1] != X.shape[:1]:
         shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-        raise BmdalError(f"the network must return one tensor of shape ({len(X)}, ...), it returned {shape}")
+        raise BmdalError(
+            f"the network must return one tensor of shape ({len(X)}, ...) for {len(X)} inputs, it returned {shape}; "
+            "wrap it in a module that returns the predictions alone"
+        )
     return outputs.reshape(len(outputs), -1)
 
 
 def _detached(model: nn.Module) -> dict[str, Tensor]:
-    return {name: t.detach() for name, t in (*model.named_parameters(), *model.named_buffers())}
+    """Parameters and buffers, apart from autograd; what was made in inference mode cannot be used without a copy."""
+    tensors = (*model.named_parameters(), *model.named_buffers())
+    return {name: t.clone() if t.is_inference() else t.detach() for name, t in tensors}
 
 
 def _real(t: Tensor) -> Tensor:

@@ -13,7 +13,8 @@ from toys import autograd_features, generator, normal, ntk_network, torch_networ
 from bmdal import BmdalError, Method, select_batch
 from bmdal.features import NNGPFeatures, ProductFeatures
 from bmdal.kernels import NNGP, Gradient, LastLayer, Linear
-from bmdal.network.gradients import evaluation_mode, factored_layers
+from bmdal.network.gradients import factored_layers
+from bmdal.network.modes import evaluation_mode
 from bmdal.testing import check_kernel
 
 
@@ -192,7 +193,10 @@ def test_network_comes_back_unchanged(case: tuple[nn.Module, Tensor]) -> None:
 
 def test_no_hooks_stay_after_an_error() -> None:
     model = ntk_network()
-    with pytest.raises(RuntimeError):
+    message = (
+        r"the network \(parameters: torch.float64\) cannot be called with inputs of shape \(2, 5\) and torch.float64"
+    )
+    with pytest.raises(BmdalError, match=message):
         Gradient().features(model, normal(6, 5))
     assert not any(m._forward_hooks for m in model.modules())
 
