@@ -17,7 +17,7 @@ WIDTHS = (512, 512)
 
 
 class NetworkStack(nn.Module):
-    """m networks d -> 512 -> 512 -> n_outputs with a leading dimension m in all parameters.
+    """m networks d -> 512 -> 512 -> 1 with a leading dimension m in all parameters.
 
     Neural tangent parametrization, z_l = sigma_w / sqrt(d_l) W_l x_l + sigma_b b_l, weights standard normal and biases
     zero at first. Members are the networks of an ensemble, of several splits, or both: they share nothing but the
@@ -27,7 +27,6 @@ class NetworkStack(nn.Module):
         n_inputs: d.
         generators: one for each network, the source of its initial weights.
         device: where the parameters live.
-        n_outputs: number of outputs of each network; 1 in the paper.
     """
 
     def __init__(
@@ -38,13 +37,12 @@ class NetworkStack(nn.Module):
         sigma_b: float,
         generators: Sequence[torch.Generator],
         device: torch.device,
-        n_outputs: int = 1,
     ) -> None:
         super().__init__()
         self.activation = ACTIVATIONS[activation]()
         self.sigma_w = sigma_w
         self.sigma_b = sigma_b
-        sizes = (n_inputs, *WIDTHS, n_outputs)
+        sizes = (n_inputs, *WIDTHS, 1)
         shapes = list(zip(sizes[1:], sizes[:-1], strict=True))
         networks = [[torch.randn(*shape, generator=g) for shape in shapes] for g in generators]
         self.weights = nn.ParameterList(torch.stack(layer).to(device) for layer in zip(*networks, strict=True))
@@ -54,17 +52,17 @@ class NetworkStack(nn.Module):
         return int(self.weights[0].shape[0])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Outputs of all networks, each for its own n inputs: shape (m, n, d) -> (m, n), or (m, n, n_outputs > 1)."""
+        """Outputs of all networks, each for its own n inputs: shape (m, n, d) -> (m, n)."""
         for layer, (W, b) in enumerate(zip(self.weights, self.biases, strict=True)):
             if layer:
                 x = self.activation(x)
             x = _AffineMap.apply(  # type: ignore[no-untyped-call]
                 x, W, b, self.sigma_w / W.shape[2] ** 0.5, self.sigma_b
             )
-        return x.squeeze(dim=2)
+        return x[:, :, 0]
 
     def network(self, k: int) -> nn.Sequential:
-        """Network k by itself; it shares memory with the stack. Maps (n, d) to (n, n_outputs)."""
+        """Network k by itself; it shares memory with the stack. Maps (n, d) to (n, 1)."""
         layers: list[nn.Module] = []
         for W, b in zip(self.weights, self.biases, strict=True):
             layers += [NTKLinear(W.detach()[k], b.detach()[k], self.sigma_w, self.sigma_b), self.activation]

@@ -39,7 +39,7 @@ class Training:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Points of one network, to train on and to choose the best epoch by: inputs (n, d), targets (n,) or (n, c)."""
+    """Points of one network: inputs (n, d) and targets (n,), to train on and to choose the best epoch by."""
 
     X: Tensor
     y: Tensor
@@ -85,13 +85,13 @@ def train(
         for start in range(0, n_batches * batch_size, batch_size):
             batch = slice(start, start + batch_size)
             optimizer.param_groups[0]["lr"] = training.learning_rate * (1 - step / n_steps)
-            loss = (stack(X[:, batch]) - y[:, batch]).square().flatten(1).mean(dim=1).sum()
+            loss = (stack(X[:, batch]) - y[:, batch]).square().mean(dim=1).sum()
             loss.backward()
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             step += 1
         with torch.no_grad():
-            rmse = (stack(X_valid) - y_valid).square().flatten(1).mean(dim=1).sqrt()
+            rmse = (stack(X_valid) - y_valid).square().mean(dim=1).sqrt()
             better = rmse < best_rmse
             best_rmse = torch.where(better, rmse, best_rmse)
             for p, b in zip(parameters, best, strict=True):
