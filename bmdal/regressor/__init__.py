@@ -1,1 +1,24 @@
-"""The three-layer network of the paper: many side by side, trained together."""
+"""The three-layer network of the paper: many side by side, trained together, and as a scikit-learn estimator."""
+
+from typing import TYPE_CHECKING, Any
+
+from bmdal.regressor.stack import NetworkStack
+from bmdal.regressor.training import Training, TrainingData, train
+
+if TYPE_CHECKING:
+    from bmdal.regressor.estimator import NetworkRegressor
+
+__all__ = ["NetworkRegressor", "NetworkStack", "Training", "TrainingData", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    """`NetworkRegressor`, imported when it is asked for: it alone needs scikit-learn."""
+    if name != "NetworkRegressor":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from bmdal.regressor.estimator import NetworkRegressor
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"NetworkRegressor needs scikit-learn ({error}): pip install 'bmdal[sklearn]'"
+        ) from None
+    return NetworkRegressor

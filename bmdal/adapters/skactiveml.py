@@ -1,0 +1,122 @@
+"""Methods as a query strategy of scikit-activeml (the extra `skactiveml`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import nn
+
+from bmdal.errors import BmdalError
+from bmdal.method import Method
+from bmdal.select import select_batch
+
+try:
+    from skactiveml.base import SingleAnnotatorPoolQueryStrategy
+    from skactiveml.utils import MISSING_LABEL, is_labeled
+    from sklearn.base import BaseEstimator, clone
+except ModuleNotFoundError as error:
+    message = f"bmdal.adapters.skactiveml needs scikit-activeml: pip install 'bmdal[skactiveml]' ({error})"
+    raise ModuleNotFoundError(message) from None
+
+
+class BatchQueryStrategy(SingleAnnotatorPoolQueryStrategy):  # type: ignore[misc]  # no types there
+    """Deep batch active learning for regression (arXiv 2203.09410) as a query strategy.
+
+        strategy = BatchQueryStrategy("lcmd-tp_grad_rp-512", random_state=0)
+        rows = strategy.query(X, y, SklearnRegressor(NetworkRegressor()), batch_size=16)
+
+    Args:
+        method: a method or its name.
+        missing_label: what stands in y for a label that is not known.
+        random_state: seed or `numpy.random.RandomState`.
+    """
+
+    def __init__(
+        self,
+        method: Method | str = "lcmd-tp_grad_rp-512",
+        missing_label: Any = MISSING_LABEL,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        super().__init__(missing_label=missing_label, random_state=random_state)
+        self.method = method
+
+    def query(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        reg: BaseEstimator | Sequence[nn.Module],
+        fit_reg: bool = True,
+        candidates: ArrayLike | None = None,
+        batch_size: int = 1,
+        return_utilities: bool = False,
+    ) -> NDArray[np.int64] | tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The points to label next.
+
+        Args:
+            X: labelled and unlabelled points, shape (n, d).
+            y: their labels, shape (n,), `missing_label` where there is none; at least one must be known.
+            reg: `bmdal.regressor.NetworkRegressor`, also within `skactiveml.regressor.SklearnRegressor`, or trained
+                networks as in `bmdal.select_batch`.
+            fit_reg: whether to fit a copy of the regressor to the labelled points first; networks are never trained.
+            candidates: where to choose from: rows of X, shape (n_candidates,), or points, shape (n_candidates, d);
+                None: the unlabelled rows.
+            batch_size: number of points.
+            return_utilities: also return the utilities.
+
+        Returns: the chosen rows of X (of `candidates`, if these are points), in the order of selection; and utilities
+        of shape (batch_size, n or n_candidates). A batch is chosen as a whole, hence utilities say no more than that:
+        line i has 1 for the point that was chosen as number i, 0 for others, NaN for what could not be chosen.
+
+        Raises BmdalError if no label is known, the regressor has no networks or the method cannot be used.
+        """
+        X, y, candidates, batch_size, return_utilities = self._validate_data(
+            X, y, candidates, batch_size, return_utilities, reset=True
+        )
+        pool, rows = self._transform_candidates(candidates, X, y)
+        labelled = is_labeled(y, self.missing_label_)
+        if not labelled.any():
+            raise BmdalError(
+                "no label is known yet: label some points first, e.g. those of skactiveml's RandomSampling"
+            )
+        x_train, y_train = X[labelled], y[labelled].astype(np.float64)
+        if isinstance(reg, BaseEstimator):
+            if fit_reg:
+                reg = clone(reg).fit(x_train, y_train)
+            networks = _networks(reg)
+            y_train = (y_train - reg.y_mean_) / reg.y_scale_  # what the networks predict
+        else:
+            networks = list(reg)
+        chosen = select_batch(
+            Method.from_name(self.method) if isinstance(self.method, str) else self.method,
+            networks,
+            x_train,
+            y_train,
+            pool,
+            batch_size,
+            torch.Generator().manual_seed(int(self.random_state_.randint(2**31 - 1))),
+        ).indices.numpy()
+        indices = chosen if rows is None else rows[chosen]
+        return (indices, _utilities(indices, len(pool if rows is None else X), rows)) if return_utilities else indices
+
+
+def _networks(reg: BaseEstimator) -> list[nn.Module]:
+    networks: list[nn.Module] | None = getattr(reg, "networks_", None)
+    if networks is None:
+        raise BmdalError(
+            f"{reg} has no trained networks: give a bmdal.regressor.NetworkRegressor, fitted or with fit_reg=True, "
+            "or a list of trained torch.nn.Module"
+        )
+    return networks
+
+
+def _utilities(indices: NDArray[np.int64], n: int, rows: NDArray[np.int64] | None) -> NDArray[np.float64]:
+    utilities = np.full((len(indices), n), np.nan)
+    utilities[:, slice(None) if rows is None else rows] = 0
+    for i, index in enumerate(indices):
+        utilities[i, index] = 1
+        utilities[i + 1 :, index] = np.nan
+    return utilities
