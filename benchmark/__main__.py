@@ -11,12 +11,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from benchmark.app import run_config
-from benchmark.choices import check_choices, check_sweep
-from benchmark.errors import BenchmarkError
+from benchmark.choices import check_choices, check_keys, check_sweep
+from benchmark.errors import EXPECTED
 from benchmark.sweep import refuse_job, show_estimate
-from bmdal import BmdalError
-from data_prep import DataError
-from results.record import RecordError
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
@@ -30,7 +27,7 @@ def main(config: DictConfig) -> None:
             show_estimate(config, overrides)
             return
         outcome = run_config(config, overrides)
-    except (BenchmarkError, BmdalError, DataError, RecordError) as error:
+    except EXPECTED as error:
         print(f"error: {error}", file=sys.stderr)
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             refuse_job(config, overrides, error)
@@ -42,9 +39,10 @@ def main(config: DictConfig) -> None:
 
 if __name__ == "__main__":
     try:
+        check_keys(sys.argv[1:], CONF)
         check_choices(sys.argv[1:], CONF)
         check_sweep(sys.argv[1:])
-    except BenchmarkError as error:
+    except EXPECTED as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     main()

@@ -80,7 +80,8 @@ class _Attempt:
             if len(splits) == 1 and not (is_out_of_memory(error) and chunks is USUAL):
                 record_failure(run.path(splits[0]), run.config, error)
                 self.outcome.failed[splits[0]] = describe(error)
-                self.progress.line(f"failed: split {splits[0]}: {describe(error)}")
+                where = failed_path(run.path(splits[0]))
+                self.progress.line(f"failed: split {splits[0]}: {describe(error)}; traceback in {where}")
                 return
             retry = SMALL if is_out_of_memory(error) else USUAL
             how = "with less at once" if retry is SMALL else "one by one"

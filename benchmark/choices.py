@@ -1,19 +1,25 @@
-"""A better answer to a misspelt choice on the command line than Hydra's own: the nearest match."""
+"""A better answer to a misspelt word on the command line than Hydra's own: the nearest match."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import OverrideParseException
+from omegaconf import OmegaConf
 
 from benchmark.errors import BenchmarkError
+from data_prep.catalog import check_name
 
 
 def check_sweep(arguments: Sequence[str]) -> None:
-    """Raise BenchmarkError if an experiment is asked for as a single run, or several at once."""
+    """Raise BenchmarkError if an experiment is asked for without a plus, as a single run, or several at once."""
+    for argument in arguments:
+        if argument.startswith("experiment="):
+            raise BenchmarkError(f"{argument}: an experiment is added, with a plus: python -m benchmark -m +{argument}")
     experiments = [argument for argument in arguments if argument.startswith("+experiment=")]
     if experiments and not {"-m", "--multirun"} & {*arguments}:
         raise BenchmarkError(f"an experiment is a sweep over many runs: python -m benchmark -m {experiments[0]}")
@@ -40,7 +46,41 @@ def check_choices(arguments: Sequence[str], conf: Path) -> None:
         valid = sorted(path.stem for path in group.glob("*.yaml"))
         choices = override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]
         for choice in choices:
-            if isinstance(choice, str) and choice not in valid:
-                nearest = difflib.get_close_matches(choice, valid, n=1, cutoff=0.4)
-                hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-                raise BenchmarkError(f"unknown {group.name} {choice!r}.{hint} Valid: {', '.join(valid)}")
+            if isinstance(choice, str):
+                _check(group.name, choice, valid)
+                if group.name == "dataset":
+                    check_name(group / f"{choice}.yaml")
+
+
+def check_keys(arguments: Sequence[str], conf: Path) -> None:
+    """Raise BenchmarkError if an argument changes a key that the configuration does not have.
+
+    Looked at are keys of one or two parts, such as `splits` and `training.n_epochs`; of a group, those of all its
+    options count. A key that is added (`+key=value`) or removed (`~key`) is Hydra's matter.
+
+    Args:
+        arguments: command-line arguments.
+        conf: the configuration folder.
+    """
+    config = OmegaConf.to_container(OmegaConf.load(conf / "config.yaml"))
+    assert isinstance(config, dict)
+    groups = [path.name for path in conf.iterdir() if path.is_dir()]
+    for argument in arguments:
+        key, equals, _ = argument.partition("=")
+        root, *inner = re.split(r"[.@/]", key)
+        if not equals or root in ("hydra", "") or not root[0].isalpha():
+            continue
+        _check("key", root, sorted({*config, *groups} - {"defaults", "hydra"}))
+        if inner and "." in key:
+            part = config.get(root)
+            options = [part] if isinstance(part, dict) else [OmegaConf.load(f) for f in (conf / root).glob("*.yaml")]
+            names = {f"{root}.{name}" for option in options for name in option if name != "_target_"}
+            if names:
+                _check("key", f"{root}.{inner[0]}", sorted(names))
+
+
+def _check(kind: str, value: str, valid: Sequence[str]) -> None:
+    if value not in valid:
+        nearest = difflib.get_close_matches(value, valid, n=1, cutoff=0.4)
+        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        raise BenchmarkError(f"unknown {kind} {value!r}.{hint} Valid: {', '.join(valid)}")

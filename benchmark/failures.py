@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from benchmark.errors import EXPECTED
 from results.record import FailureRecord, failed_path, write_record
 
 
@@ -41,9 +42,13 @@ def record_failure(path: Path, config: dict[str, Any], error: BaseException) -> 
 
 
 def describe(error: BaseException) -> str:
-    """An error in one line; when memory ran out, with how much was in use and how much was asked for."""
-    text = " ".join(str(error).split()) or "no message"
-    line = text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
+    """An error in one line: kind, message, and file and line where it arose, as far as the message does not say all.
+
+    When memory ran out, with how much was in use and how much was asked for.
+    """
+    line = " ".join(str(error).split()) or "no message"
+    if not isinstance(error, EXPECTED):
+        line = f"{type(error).__name__}: {line}{_place(error)}"
     return f"out of memory, {_in_use()}: {line}" if is_out_of_memory(error) else line
 
 
@@ -52,6 +57,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     )
+
+
+def _place(error: BaseException) -> str:
+    """E.g. " (my_module.py:30)": the innermost line of a traceback that does not belong to an installed package."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "site-packages" not in f.filename]
+    return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
 
 
 def _in_use() -> str:

@@ -14,6 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from benchmark.errors import BenchmarkError
+from benchmark.failures import describe
 from benchmark.run import settings
 from benchmark.task import Task
 from bmdal import BmdalError, Method
@@ -139,8 +140,12 @@ def _import_components(modules: Sequence[str]) -> None:
         try:
             importlib.import_module(module)
         except ModuleNotFoundError as error:
-            where = f"{module}.py in the current folder ({Path.cwd()}) or an installed module"
-            raise BenchmarkError(f"imports=[{module}]: {error}; it must be {where}") from None
+            if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+                raise BenchmarkError(f"imports=[{module}]: it imports what is not installed: {error}") from None
+            valid = "my_module for my_module.py in the current folder, folder.my_module for one below it"
+            raise BenchmarkError(f"imports=[{module}]: {error}; valid: {valid} ({Path.cwd()})") from None
+        except Exception as error:  # whatever the code of a user may raise
+            raise BenchmarkError(f"imports=[{module}]: {describe(error)}") from error
 
 
 def _built(node: DictConfig) -> Any:
@@ -150,6 +155,8 @@ def _built(node: DictConfig) -> Any:
     except InstantiationException as error:
         if isinstance(error.__cause__, ValueError):
             raise BenchmarkError(str(error.__cause__)) from None
+        if isinstance(error.__cause__, TypeError):  # of Python, which does not say what it is about
+            raise BenchmarkError(f"{node.get('_target_')}: {error.__cause__}") from None
         raise
 
 

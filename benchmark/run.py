@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmark.code_version import code_version
+from benchmark.code_version import code_version, own_code
 from benchmark.errors import BenchmarkError
 from benchmark.task import Task
 from bmdal import Method
@@ -31,11 +31,15 @@ from results.record import (
 
 
 def settings(task: Task, training: Training, method: Method) -> dict[str, Any]:
-    """All that decides what is computed, but for the split and the data, as it stands in a record."""
+    """All that decides what is computed, but for the split and the data, as it stands in a record.
+
+    A name says what a component of the library does; for one of the user's own the hash of its code stands beside it.
+    """
+    code = own_code(method)
     return {
         "task": dataclasses.asdict(task),
         "training": dataclasses.asdict(training),
-        "method": {"name": method.name, "sigma": method.sigma},
+        "method": {"name": method.name, "sigma": method.sigma, **({"code": code} if code else {})},
     }
 
 

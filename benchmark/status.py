@@ -16,15 +16,13 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.table import Table
 
-from benchmark.choices import check_choices
-from benchmark.errors import BenchmarkError
+from benchmark.choices import check_choices, check_keys
+from benchmark.errors import EXPECTED
 from benchmark.grid import GridJob, make_grid
 from benchmark.job import Job
 from benchmark.progress import duration
 from benchmark.states import UNFINISHED, State, in_words, run_states
-from bmdal import BmdalError
-from data_prep import DataError
-from results.record import RecordError, failed_path, read_failure
+from results.record import failed_path, read_failure
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 HELP = """\
@@ -53,6 +51,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     overrides = [argument for argument in arguments if argument not in ("-m", "--multirun", "--failed")]
     try:
+        check_keys(overrides, CONF)
         check_choices(overrides, CONF)
         items = _grid(overrides)
         states = [run_states(item.job) for item in items]
@@ -61,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
             _show_failures(console, items, states, overrides)
         else:
             _show_status(console, items, states)
-    except (BenchmarkError, BmdalError, DataError, RecordError, HydraException, OmegaConfBaseException) as error:
+    except (*EXPECTED, HydraException, OmegaConfBaseException) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -13,7 +13,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from benchmark.device import find_device
-from benchmark.errors import BenchmarkError
+from benchmark.errors import EXPECTED, BenchmarkError
 from benchmark.estimate import estimate
 from benchmark.failures import record_failure
 from benchmark.grid import Grid, GridJob, make_grid
@@ -21,9 +21,7 @@ from benchmark.job import Job, job_from_config
 from benchmark.progress import duration
 from benchmark.run import check_same
 from benchmark.states import UNFINISHED, State, count_states, in_words, run_states
-from bmdal import BmdalError
-from data_prep import DataError
-from results.record import RecordError, failed_path, read_failure, read_record
+from results.record import failed_path, read_failure, read_record
 
 MOST_SHOWN = 10
 SECONDS_BETWEEN_LINES = 60.0
@@ -50,7 +48,7 @@ def run_sweep(
             print(estimate([item.job for item in grid.jobs], Path(config.paths.data), find_device(config.device)))
             return 0
         todo = [item for item in grid.jobs if config.overwrite or not _is_done(item.job)]
-    except (BenchmarkError, BmdalError, DataError, RecordError) as error:
+    except EXPECTED as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     n_before = len(grid.jobs) - len(todo)
@@ -116,8 +114,9 @@ def _sum_up(items: Sequence[GridJob], arguments: Sequence[str], crash: BaseExcep
         for split, state in run_states(item.job).items():
             if state is State.FAILED and shown < MOST_SHOWN:
                 shown += 1
-                reason = read_failure(failed_path(item.job.path(split))).error
-                print(f"failed: {item.job.title}, split {split}: {reason}", file=sys.stderr)
+                where = failed_path(item.job.path(split))
+                reason = read_failure(where).error
+                print(f"failed: {item.job.title}, split {split}: {reason}; traceback in {where}", file=sys.stderr)
     left = sum(counts[state] for state in UNFINISHED)
     if left:
         typed = shlex.join(argument for argument in arguments if argument.startswith("+experiment="))

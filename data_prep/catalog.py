@@ -8,6 +8,7 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -33,6 +34,7 @@ def load_dataset(name: str, conf: Path = CONF) -> DataSet:
         hint = f"Did you mean {near[0]!r}? " if near else ""
         raise DataError(f"unknown data set {name!r}. {hint}Valid: {', '.join(names(conf))}, all")
     path = conf / "dataset" / f"{name}.yaml"
+    check_name(path)
     try:
         with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
             dataset = instantiate(compose(overrides=[f"+dataset={name}"]).dataset)
@@ -40,6 +42,14 @@ def load_dataset(name: str, conf: Path = CONF) -> DataSet:
         raise DataError(f"{path}: {error.__cause__ or error}") from error
     if not isinstance(dataset, DataSet):
         raise DataError(f"{path}: must make a data set; begin it with `_target_: data_prep.DataSet`")
-    if dataset.name != name:
-        raise DataError(f"{path}: its name is {dataset.name!r}; call it {name!r}, like the file")
     return dataset
+
+
+def check_name(path: Path) -> None:
+    """Raise DataError unless the description in a file gives the set the name of the file: it is found by that."""
+    try:
+        name = OmegaConf.select(OmegaConf.load(path), "name")
+    except YAMLError as error:
+        raise DataError(f"{path}: {error}") from error
+    if name != path.stem:
+        raise DataError(f"{path}: its name is {name!r}; write `name: {path.stem}`, like the file")

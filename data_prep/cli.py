@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from data_prep.catalog import load_dataset, names
+from data_prep.dataset import DataSet
 from data_prep.errors import DataError
 from data_prep.prepare import prepare
 from data_prep.progress import ConsoleProgress
@@ -76,9 +77,16 @@ def _run(arguments: list[str]) -> int:
     options = _parsed(arguments)
     data = Path(options.paths.data)
     chosen = _chosen(options.dataset)
-    datasets = [load_dataset(name) for name in chosen or names()]
-    progress = ConsoleProgress()
+    datasets: list[DataSet] = []
     failures: dict[str, str] = {}
+    for name in chosen or names():
+        try:
+            datasets.append(load_dataset(name))
+        except DataError as error:
+            if len(chosen) == 1 or name not in names():
+                raise  # what was asked for, or a misspelt name: nothing is done before it is right
+            failures[name] = str(error)
+    progress = ConsoleProgress()
     if chosen and not options.verify:
         for dataset in datasets:
             try:

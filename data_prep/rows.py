@@ -76,15 +76,24 @@ def _survey(name: str, table: Table, columns: Columns, progress: Progress) -> _S
     for i in columns.targets:
         if i in text - columns.numeric:
             raise DataError(f"data set {name}: the target {table.columns[i]!r} holds text; the target must be a number")
+    where = _where_missing(table, columns, dict(zip(columns.used, n_missing.tolist(), strict=True)))
     if not any(part.any() for part in complete):
-        most = [columns.used[j] for j in np.argsort(-n_missing, kind="stable")[:5]]
-        counts = dict(zip(columns.used, n_missing.tolist(), strict=True))
-        worst = ", ".join(f"{table.columns[i]!r} ({counts[i]:,})" for i in most if counts[i])
         raise DataError(
-            f"data set {name}: no row without a missing value; most are missing in {worst or 'an empty table'}. "
+            f"data set {name}: no row without a missing value; most are missing in {where or 'an empty table'}. "
             "Add such columns to `drop`, or check `separator` and `header`"
         )
-    return _Survey(np.concatenate(complete), frozenset(text))
+    survey = _Survey(np.concatenate(complete), frozenset(text))
+    if n_dropped := int((~survey.complete).sum()):
+        n = len(survey.complete)
+        progress.note(f"warning: {name}: {n_dropped:,} of {n:,} rows are left out, they lack a value: {where}")
+    return survey
+
+
+def _where_missing(table: Table, columns: Columns, n_missing: dict[int, int]) -> str:
+    """The columns that lack most values, those of the target before all others."""
+    order = sorted(n_missing, key=lambda i: (i not in columns.targets, -n_missing[i]))
+    kinds = dict.fromkeys(columns.targets, "target ")
+    return ", ".join(f"{kinds.get(i, '')}{table.columns[i]!r} ({n_missing[i]:,})" for i in order[:5] if n_missing[i])
 
 
 def _gather(

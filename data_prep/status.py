@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from data_prep.dataset import DataSet, Expected
+from data_prep.dataset import DataSet, Expected, Friedman, OwnFile
 from data_prep.errors import DataError
 from data_prep.hashing import sha256_of_files
 from data_prep.prepare import is_current, mismatch
@@ -121,6 +121,11 @@ def _cells(state: State) -> list[Text]:
 
 
 def _raw_remark(dataset: DataSet, data: Path) -> str:
+    if isinstance(dataset.source, Friedman):
+        return "generated, needs no file"
+    if isinstance(dataset.source, OwnFile):
+        path = Path(dataset.source.path)
+        return f"file {path} is there" if path.is_file() else f"path={str(path)!r} is no file (seen from {Path.cwd()})"
     folder = raw_folder(data, dataset.name)
     there = sorted(p.name for p in folder.glob("[!.]*") if p.is_file() and p.suffix != ".sha256")
     return f"raw file {there[0]} is there" if there else "no raw file yet"

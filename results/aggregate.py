@@ -5,6 +5,8 @@ contribute to the standard error:
 
     mean = mean over data sets of (mean over splits of value)
     stderr = sqrt(sum over data sets of var_over_splits / n_splits) / n_data_sets      (population variance)
+
+A single split does not tell how much splits differ: there is no standard error without a second one on every data set.
 """
 
 from __future__ import annotations
@@ -47,14 +49,15 @@ def mean_and_stderr(values: pd.DataFrame, columns: Sequence[str], by: Sequence[s
     """Means over splits, then data sets, of some columns, with their standard errors.
 
     `values` has one row per (`by`, data set, split); the result one per `by` with columns `<column>` and
-    `<column>_stderr`, `n_datasets`, and `n_runs`.
+    `<column>_stderr` (NaN where a data set has a single split), `n_datasets`, and `n_runs`.
     """
     per_dataset = values.groupby([*by, "dataset"], observed=True)[list(columns)]
     n_splits = per_dataset.size()
     variance = per_dataset.var(ddof=0).div(n_splits, axis=0).groupby(level=list(by), observed=True)
     over_datasets = per_dataset.mean().groupby(level=list(by), observed=True)
     mean, n_datasets = over_datasets.mean(), over_datasets.size()
-    stderr = variance.sum().pow(0.5).div(n_datasets, axis=0).add_suffix("_stderr")
+    has_error = n_splits.groupby(level=list(by), observed=True).min() > 1
+    stderr = variance.sum().pow(0.5).div(n_datasets, axis=0).add_suffix("_stderr").where(has_error)
     counts = {"n_datasets": n_datasets, "n_runs": n_splits.groupby(level=list(by), observed=True).sum()}
     ordered = [name for column in columns for name in (column, f"{column}_stderr")]
     return pd.concat([mean, stderr], axis=1)[ordered].assign(**counts).reset_index()
@@ -97,6 +100,8 @@ def common_part(frame: pd.DataFrame, columns: Sequence[str] = ("method",)) -> Co
     runs = frame[["dataset", "split"]].assign(series=series, there=True).drop_duplicates()
     there = runs.pivot_table(index=["dataset", "split"], columns="series", values="there", observed=True).notna()
     notes = [_missing_note(str(name), there[name]) for name in there if not there[name].all()]
+    if notes:
+        notes.append(_command_note(frame, there))
     while not there.all(axis=1).any():
         fewest = there.sum().idxmin()
         notes.append(f"{fewest} is left out: too few of its runs are shared with the others")
@@ -123,10 +128,24 @@ def _check_rounds(frame: pd.DataFrame) -> None:
         )
 
 
-def _missing_note(method: str, there: pd.Series) -> str:
+def _missing_note(series: str, there: pd.Series) -> str:
     missing = there[~there].reset_index().groupby("dataset", observed=True)["split"].agg(list)
     places = ", ".join(f"{dataset} (splits {_ranges(splits)})" for dataset, splits in missing.items())
-    return f"{method} lacks {(~there).sum()} of {len(there)} runs: {places}"
+    return f"{series} lacks {(~there).sum()} of {len(there)} runs: {places}"
+
+
+def _command_note(frame: pd.DataFrame, there: pd.DataFrame) -> str:
+    """The sweep that runs what is missing in a grid of (data set, split) x series; what is there it does not repeat."""
+    missing = there.loc[~there.all(axis=1), ~there.all()]
+    methods = dict.fromkeys(str(series).partition(" ")[0] for series in missing)
+    datasets, splits = (sorted(missing.index.unique(level)) for level in ("dataset", "split"))
+    tasks = {f"task.batch_size={b} task.n_rounds={n}" for b, n in (task.split("x") for task in frame["task"].unique())}
+    task = tasks.pop() if len(tasks) == 1 else "task=" + ",".join(sorted(frame["task"].unique()))
+    return (
+        f"to run what is missing: python -m benchmark -m experiment.name={frame['experiment'].iloc[0]} {task} "
+        f"dataset={','.join(datasets)} method={','.join(methods)} 'splits=[{','.join(map(str, splits))}]', "
+        "with whatever else the other runs were given"
+    )
 
 
 def _ranges(numbers: Sequence[int]) -> str:

@@ -123,7 +123,10 @@ def _methods(request: Request) -> list[Table]:
 def _literature(request: Request) -> list[Table]:
     chosen = request.frame[request.frame["method"].isin(list(LITERATURE))]
     if chosen.empty:
-        raise ResultsError(f"{request.where}: no method of the literature has run: {', '.join(LITERATURE)}")
+        raise ResultsError(
+            f"{request.where}: no method of the literature has run: {', '.join(LITERATURE)}; "
+            f"`python -m benchmark -m experiment.name={request.experiment} method=...` runs them"
+        )
     common = common_part(chosen)
     title = f"Methods of the literature by mean log RMSE ({request.where})"
     return [literature_table(summarize(common.frame), title, notes=coverage(common))]
@@ -176,9 +179,10 @@ def coverage(common: CommonPart) -> tuple[str, ...]:
     splits = f"{n_splits.min()}" if n_splits.nunique() == 1 else f"{n_splits.min()}-{n_splits.max()}"
     n_published = len(set(datasets) & set(PUBLISHED_DATASETS))
     named = f"data sets: {', '.join(datasets)} ({n_published} of the 15 published); splits of each: {splits}"
+    single = ["no standard errors: they need two splits of each data set, 'splits=[0,1]'"] if n_splits.min() < 2 else []
     trainings = sorted(common.frame["training"].unique())
     mixed = [f"runs of different training are averaged together: {'; '.join(trainings)}"] if len(trainings) > 1 else []
-    return (named, *mixed, *common.notes)
+    return (named, *single, *mixed, *common.notes)
 
 
 TABLES: dict[str, Callable[[Request], list[Table]]] = {

@@ -104,7 +104,8 @@ def quotient_points(frame: pd.DataFrame, method: str = PAPER_METHOD) -> pd.DataF
         raise ResultsError(
             f"a fit needs records of {method} and {RANDOM} on at least {MIN_DATASETS} data sets, there are "
             f"{len(points)}. Of the published fit only R^2 is known, {published}, not its coefficients: "
-            "run more data sets, or import the original's results with `python -m results import=<folder>`"
+            f"run more data sets, `python -m benchmark -m method={RANDOM},{method} dataset=...`, "
+            "or import the original's results with `python -m results import=<folder>`"
         )
     return points
 

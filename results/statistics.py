@@ -52,7 +52,10 @@ def paired_differences(frame: pd.DataFrame, metric: str, reference: str, seed: i
     """
     values = paired_values(frame, metric)
     if reference not in values:
-        raise ResultsError(f"reference={reference} has no records here; there are: {', '.join(values.columns)}")
+        raise ResultsError(
+            f"reference={reference} has no records here; there are: {', '.join(values.columns)}. "
+            f"`python -m benchmark method={reference}` with the same experiment.name, data sets and task makes them"
+        )
     rows = []
     for method in values.columns.drop(reference):
         difference = values[method] - values[reference]
@@ -93,7 +96,8 @@ def friedman_ranks(frame: pd.DataFrame, metric: str) -> Ranks:
     n_datasets, n_methods = by_dataset.shape
     if n_methods < 3 or n_datasets < 2:
         raise ResultsError(
-            f"ranks need three methods and two data sets; there are {n_methods} methods on {n_datasets} data sets"
+            f"ranks need three methods and two data sets; there are {n_methods} methods on {n_datasets} data sets. "
+            "`python -m benchmark -m dataset=... method=...` with the same experiment.name and task runs more"
         )
     if (by_dataset.nunique(axis=1) == 1).all():
         raise ResultsError(f"no ranks: all {n_methods} methods are equal on each of the {n_datasets} data sets")

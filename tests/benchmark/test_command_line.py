@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.choices import check_choices
+from benchmark.choices import check_choices, check_keys, check_sweep
 from benchmark.errors import BenchmarkError
+from data_prep import DataError
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = ["training.n_epochs=2", "task.n_valid=64", "transform.rp.n_features=16", "n_threads=1"]
@@ -149,10 +151,51 @@ def test_misspelt_choices(argument: str, message: str) -> None:
         check_choices(["-m", argument], ROOT / "conf")
 
 
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        (
+            "training.epochs=4",
+            "unknown key 'training.epochs'. Did you mean 'training.n_epochs'? Valid: training.act",
+        ),
+        ("task.rounds=4", "Did you mean 'task.n_rounds'?"),
+        ("split=[0]", "unknown key 'split'. Did you mean 'splits'? Valid: dataset, device, dry_run"),
+        ("paths.run=x", "Did you mean 'paths.runs'? Valid: paths.data, paths.runs"),
+        ("experiment.nam=x", "Did you mean 'experiment.name'?"),
+    ],
+)
+def test_misspelt_keys(argument: str, message: str) -> None:
+    with pytest.raises(BenchmarkError, match=re.escape(message)):
+        check_keys(["-m", argument], ROOT / "conf")
+
+
+def test_a_misspelt_key_is_refused_before_hydra_sees_it(environment: dict[str, str], tmp_path: Path) -> None:
+    done = run(environment, tmp_path, "training.epochs=4")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: unknown key 'training.epochs'. Did you mean 'training.n_epochs'?")
+    added = run(environment, tmp_path, "+training.epochs=4")
+    assert added.returncode == 2
+    assert "unexpected keyword argument 'epochs'" in added.stderr
+
+
+def test_an_experiment_without_its_plus() -> None:
+    with pytest.raises(BenchmarkError, match=r"with a plus: python -m benchmark -m \+experiment=quick"):
+        check_sweep(["-m", "experiment=quick"])
+
+
+def test_a_description_is_called_like_its_file(tmp_path: Path) -> None:
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset/houses.yaml").write_text("name: house\n")
+    with pytest.raises(DataError, match=r"houses.yaml: its name is 'house'; write `name: houses`"):
+        check_choices(["dataset=houses"], tmp_path)
+
+
 def test_good_choices_and_other_arguments_pass() -> None:
     check_choices(
         ["-m", "dataset=fried,sgemm", "training.n_epochs=3", "splits=[0,1]", "task=256x4", "a=b=c"], ROOT / "conf"
     )
+    good = ["transform.rp.n_features=16", "kernel.layer=head", "+a.b=c", "~dataset.source", "hydra/launcher=local"]
+    check_keys(["-m", "--help", *good, "hydra.launcher.n_jobs=2", "method=lcmd-tp_ll[a.b]"], ROOT / "conf")
 
 
 def test_help(environment: dict[str, str], tmp_path: Path) -> None:

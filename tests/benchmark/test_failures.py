@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import components
 import pytest
 import torch
 from command_line import SMALL, measured, run
@@ -18,6 +19,8 @@ from benchmark.run import Run
 from results.record import failed_path, partial_path, read_failure
 
 MakeRun = Callable[..., Run]
+_SOURCE = Path(components.__file__).read_text().splitlines()
+BREAKS = f"components.py:{next(n for n, line in enumerate(_SOURCE, 1) if 'broken at' in line)}"
 
 
 def attempt(run: Run, splits: Sequence[int] = (0, 1)) -> Outcome:
@@ -56,7 +59,7 @@ def test_tried_again(make_run: MakeRun) -> None:
     """A failure is no record: the same command runs what failed, from its last round, and forgets the reason."""
     run = make_run("breaks-70_ll")
     assert list(attempt(run, [0]).failed) == [0]
-    assert read_failure(failed_path(run.path(0))).error == "RuntimeError: broken at 96 training points"
+    assert read_failure(failed_path(run.path(0))).error == f"RuntimeError: broken at 96 training points ({BREAKS})"
     assert partial_path(run.path(0)).exists()
     mended = make_run("hungry-0_ll")
     assert list(attempt(mended, [0]).complete) == [0]
@@ -86,6 +89,7 @@ def test_a_sweep_goes_on_and_tells(tmp_path: Path) -> None:
     assert "2 jobs with 4 runs; 0 jobs are done, 2 start now" in done.stdout
     assert "2 done, 2 failed" in done.stdout
     assert "failed: breaks-64_ll on small, 32x2, split 1: RuntimeError: broken at 96" in done.stderr
+    assert "32x2/breaks-64_ll/split-1.failed.json" in done.stderr
     assert len(measured(tmp_path / "runs")) == 2
     again = run(tmp_path, *arguments)
     assert "1 jobs are done, 1 start now" in again.stdout
@@ -113,6 +117,10 @@ def test_a_job_that_cannot_begin(tmp_path: Path) -> None:
 def test_a_single_run_that_fails(tmp_path: Path) -> None:
     done = run(tmp_path, *SMALL, "method=breaks-64_ll", "task.n_rounds=2")
     assert done.returncode == 1
-    assert "failed: split 0: RuntimeError: broken at 96 training points" in done.stderr
+    where = tmp_path / "runs/default/small/32x2/breaks-64_ll/split-0.failed.json"
+    assert (
+        f"failed: split 0: RuntimeError: broken at 96 training points ({BREAKS}); traceback in {where}" in done.stderr
+    )
+    assert where.is_file()
     assert "0 run(s) complete, 0 of them before, 1 failed" in done.stdout
     assert "Traceback" not in done.stderr

@@ -15,6 +15,7 @@ from plain import plain_preparation
 from data_prep import DataError, DataSet, prepare
 from data_prep.catalog import CONF, load_dataset, names
 from data_prep.progress import Silent
+from data_prep.status import status_of
 
 YAML = """\
 _target_: data_prep.DataSet
@@ -63,6 +64,29 @@ def test_own_file(suffix: str, houses: pd.DataFrame, tmp_path: Path) -> None:
     np.testing.assert_array_equal(prepared.X, X)
     np.testing.assert_allclose(prepared.y, y, rtol=1e-6, atol=1e-7)
     assert prepared.feature_names[:2] == ("area", "town=Köln, alt")
+
+
+def test_status_looks_for_the_file(houses: pd.DataFrame, tmp_path: Path) -> None:
+    path = tmp_path / "houses.csv"
+    dataset = configured(tmp_path / "conf", path)
+    assert f"path='{path}' is no file (seen from" in status_of(dataset, tmp_path).remark
+    houses.to_csv(path, index=False)
+    assert status_of(dataset, tmp_path).remark == f"not prepared; file {path} is there"
+
+
+def test_rows_that_are_left_out_are_reported(
+    houses: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """How many, and in which columns a value is missing, the target first."""
+    houses.loc[:9, "price"] = np.nan
+    houses.loc[5:49, "area"] = np.nan
+    houses.to_csv(tmp_path / "houses.csv", index=False)
+    dataset = configured(tmp_path / "conf", tmp_path / "houses.csv")
+    assert prepare(dataset, tmp_path).meta.n == 2950
+    assert (
+        "warning: houses: 50 of 3,000 rows are left out, they lack a value: target 'price' (10), 'area' (45)\n"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_changed_file_is_prepared_anew(houses: pd.DataFrame, tmp_path: Path) -> None:
@@ -124,7 +148,7 @@ def test_no_such_file_or_format(name: str, tmp_path: Path) -> None:
     ("line", "message"),
     [
         ("targt: price", "targt"),
-        ("name: other", "its name is 'other'; call it 'houses'"),
+        ("name: other", "its name is 'other'; write `name: houses`"),
         ("source: {_target_: data_prep.OpenML, id: 3}", "either `path` .* or `source`"),
         ("_target_: data_prep.OpenML", "houses.yaml"),
         ("target: []", "`target` names no column"),

@@ -30,12 +30,12 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(checkout: Path, *command: str) -> subprocess.CompletedProcess[str]:
+def run(checkout: Path, *command: str, status: int = 0) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {key: value for key, value in os.environ.items() if not key.startswith("BMDAL_")}
     environment |= {"PATH": path, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == status, done.stderr
     return done
 
 
@@ -74,9 +74,27 @@ def test_own_method(checkout: Path) -> None:
 
 def test_own_dataset(checkout: Path) -> None:
     done = run(checkout, "sh", "examples/own_dataset/run.sh", *SHORT, "method=random,lcmd-tp_grad_rp-512")
+    assert "1,434 of 8,602 rows are left out, they lack a value: target 'median' (616)" in done.stderr
     assert "texas_housing: 7,168 rows, 51 features" in done.stderr
     assert re.search(r"^texas_housing +-?\d", done.stdout, flags=re.MULTILINE)
     assert re.search(r"^friedman +-?\d", done.stdout, flags=re.MULTILINE)
+
+
+def test_a_description_that_is_not_called_like_its_file(checkout: Path) -> None:
+    """One rule and one message for both commands; the table shows the other sets."""
+    wrong = checkout / "conf/dataset/wrong.yaml"
+    shutil.copy(checkout / "examples/own_dataset/texas_housing.yaml", wrong)
+    message = f"error: {wrong}: its name is 'texas_housing'; write `name: wrong`, like the file"
+    try:
+        table, single, benchmark = (
+            run(checkout, sys.executable, "-m", *words, status=2)
+            for words in (("data_prep",), ("data_prep", "dataset=wrong"), ("benchmark", "dataset=wrong"))
+        )
+    finally:
+        wrong.unlink()
+    assert message in table.stderr
+    assert "sgemm: not prepared" in table.stdout
+    assert single.stderr.strip() == benchmark.stderr.strip() == message
 
 
 def test_benchmark(checkout: Path) -> None:

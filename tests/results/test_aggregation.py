@@ -8,9 +8,10 @@ import pytest
 
 from results import ResultsError, load_records, write_record
 from results.aggregate import common_part, learning_curves, run_values, selection_seconds, summarize
-from results.compose import coverage
+from results.compose import compose_tables, coverage
 from results.published import PUBLISHED_DATASETS, load_published
 from results.record import METRICS, read_record, record_path
+from results.render import to_text
 from tests.results.conftest import DATASETS, METHODS
 from tests.results.synthetic import SPLIT_SD, known_log, make_record, write_grid
 
@@ -78,6 +79,20 @@ def test_learning_curve_of_one_method(runs: Path) -> None:
     assert ours["log"].iloc[1] == pytest.approx(expected, rel=1e-12)
 
 
+def test_one_split_has_no_standard_error(tmp_path: Path) -> None:
+    """Not 0.000, which would say that splits do not differ."""
+    write_grid(tmp_path, "relu", ["fried"], "256x2", ["random"], [0, 1])
+    write_grid(tmp_path, "relu", ["sgemm"], "256x2", ["random"], [0])
+    frame = load_records(tmp_path)
+    assert np.isnan(summarize(frame)["log_rmse_stderr"].item())
+    assert "no standard errors" in coverage(common_part(frame))[1]
+    (table,) = compose_tables(frame, "methods", "rmse", "random", all_methods=False)
+    assert "±" not in to_text(table)
+    fried = frame[frame["dataset"] == "fried"]
+    assert summarize(fried)["log_rmse_stderr"].item() > 0
+    assert len(coverage(common_part(fried))) == 1
+
+
 def test_seconds_are_those_of_runs_timed_alone(tmp_path: Path) -> None:
     write_grid(tmp_path, "relu", ["fried"], "256x2", ["random"], [8, 9])
     path = record_path(tmp_path, "relu", "fried", "256x2", "random", 8)
@@ -97,6 +112,8 @@ def test_incomplete_grid_is_averaged_over_the_common_part_and_says_what_is_missi
     assert common.notes == (
         "lcmd-tp_ll lacks 3 of 12 runs: stock (splits 0-2)",
         "random lacks 1 of 12 runs: sgemm (splits 1)",
+        "to run what is missing: python -m benchmark -m experiment.name=mini task.batch_size=256 task.n_rounds=3 "
+        "dataset=sgemm,stock method=lcmd-tp_ll,random 'splits=[0,1,2]', with whatever else the other runs were given",
         "averaged over the common part only: diamonds (3 splits), fried (3 splits), sgemm (2 splits)",
     )
     assert set(summarize(common.frame)["n_datasets"]) == {3}
