@@ -73,16 +73,14 @@ class BatchQueryStrategy(SingleAnnotatorPoolQueryStrategy):  # type: ignore[misc
 
         Raises BmdalError if no label is known, the regressor has no networks or the method cannot be used.
         """
-        X, y, candidates, batch_size, return_utilities = self._validate_data(
+        points, labels, chosen_from, batch_size, return_utilities = self._validate_data(
             X, y, candidates, batch_size, return_utilities, reset=True
         )
-        pool, rows = self._transform_candidates(candidates, X, y)
-        labelled = is_labeled(y, self.missing_label_)
+        pool, rows = self._transform_candidates(chosen_from, points, labels)
+        labelled = is_labeled(labels, self.missing_label_)
         if not labelled.any():
-            raise BmdalError(
-                "no label is known yet: label some points first, e.g. those of skactiveml's RandomSampling"
-            )
-        x_train, y_train = X[labelled], y[labelled].astype(np.float64)
+            raise BmdalError("y has no label yet: label some points first, e.g. those of skactiveml's RandomSampling")
+        x_train, y_train = points[labelled], labels[labelled].astype(np.float64)
         if isinstance(reg, BaseEstimator):
             if fit_reg:
                 reg = clone(reg).fit(x_train, y_train)
@@ -90,7 +88,7 @@ class BatchQueryStrategy(SingleAnnotatorPoolQueryStrategy):  # type: ignore[misc
             y_train = (y_train - reg.y_mean_) / reg.y_scale_  # what the networks predict
         else:
             networks = list(reg)
-        chosen = select_batch(
+        batch = select_batch(
             Method.from_name(self.method) if isinstance(self.method, str) else self.method,
             networks,
             x_train,
@@ -98,9 +96,12 @@ class BatchQueryStrategy(SingleAnnotatorPoolQueryStrategy):  # type: ignore[misc
             pool,
             batch_size,
             torch.Generator().manual_seed(int(self.random_state_.randint(2**31 - 1))),
-        ).indices.numpy()
+        )
+        chosen: NDArray[np.int64] = batch.indices.numpy()
         indices = chosen if rows is None else rows[chosen]
-        return (indices, _utilities(indices, len(pool if rows is None else X), rows)) if return_utilities else indices
+        return (
+            (indices, _utilities(indices, len(pool if rows is None else points), rows)) if return_utilities else indices
+        )
 
 
 def _networks(reg: BaseEstimator) -> list[nn.Module]:

@@ -18,7 +18,6 @@ def __getattr__(name: str) -> Any:
     try:
         from bmdal.regressor.estimator import NetworkRegressor
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"NetworkRegressor needs scikit-learn ({error}): pip install 'bmdal[sklearn]'"
-        ) from None
+        message = f"NetworkRegressor needs scikit-learn: pip install 'bmdal[sklearn]' ({error})"
+        raise ModuleNotFoundError(message) from None
     return NetworkRegressor
