@@ -17,7 +17,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.failures import describe
 from benchmark.run import settings
 from benchmark.task import Task
-from bmdal import BmdalError, Method
+from bmdal import Method, UnknownComponentError
 from bmdal.regressor.training import Training
 from data_prep import DataSet
 from results.record import record_path
@@ -120,8 +120,8 @@ def _method(config: DictConfig, overrides: Sequence[str]) -> Method:
             )
         try:
             return Method.from_name(config.method, sigma=config.sigma)
-        except BmdalError as error:
-            if "unknown" not in str(error) or config.imports:
+        except UnknownComponentError as error:
+            if config.imports:
                 raise
             raise BenchmarkError(f"{error}. A component of your own needs 'imports=[its_module]'") from None
     selection = _built(config.selection)

@@ -9,7 +9,7 @@ Source: A Framework and Benchmark for Deep Batch Active Learning for Regression,
 """
 
 from bmdal.component import register
-from bmdal.errors import BmdalError, IncompatibleError
+from bmdal.errors import BmdalError, IncompatibleError, UnknownComponentError
 from bmdal.layers import NTKLinear
 from bmdal.linalg import JitterWarning
 from bmdal.method import Method
@@ -22,6 +22,7 @@ __all__ = [
     "JitterWarning",
     "Method",
     "NTKLinear",
+    "UnknownComponentError",
     "register",
     "select_batch",
 ]

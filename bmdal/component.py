@@ -11,7 +11,7 @@ import re
 import string
 from typing import Any, ClassVar, Self, get_type_hints
 
-from bmdal.errors import BmdalError, unknown
+from bmdal.errors import BmdalError, UnknownComponentError, unknown
 
 _PATTERNS: dict[type, str] = {int: r"\d+", float: r"[0-9.]+(?:e-?\d+)?", str: r"[^\[\]]+"}
 _REGISTRY: list[type[Component]] = []
@@ -77,11 +77,11 @@ def tokens(kind: str) -> list[str]:
 
 
 def parse(kind: str, token: str, method_name: str) -> Any:
-    """The component of a kind that `token` names. Raises BmdalError with the valid tokens if there is none."""
+    """The component of a kind that `token` names. Raises UnknownComponentError, with all valid tokens, if there is none."""
     for component in _REGISTRY:
         if component.kind == kind and (parsed := component.parse(token)) is not None:
             return parsed
-    raise BmdalError(f"method {method_name!r}: {unknown(kind, token, tokens(kind))}")
+    raise UnknownComponentError(f"method {method_name!r}: {unknown(kind, token, tokens(kind))}")
 
 
 def _fields(template: str) -> list[str]:

@@ -10,6 +10,10 @@ class BmdalError(ValueError):
     """A request that cannot be met: bad input, unknown name or impossible combination."""
 
 
+class UnknownComponentError(BmdalError):
+    """A method name with a part that no registered component has."""
+
+
 class IncompatibleError(BmdalError):
     """Parts that cannot work together, found before anything is computed."""
 

@@ -99,8 +99,8 @@ class Method:
     def from_name(cls, name: str, sigma: float = 1e-3) -> Method:
         """The method that a name says: the inverse of `name`.
 
-        Raises BmdalError for an unknown part (with the nearest match and all valid ones), IncompatibleError for a
-        combination that cannot work.
+        Raises UnknownComponentError for an unknown part (with the nearest match and all valid ones), IncompatibleError
+        for a combination that cannot work.
         """
         first, *rest = re.split(r"_(?![^\[]*\])", name)  # an underscore within [...] separates nothing
         selection, mode = _parse_selection(first, name)

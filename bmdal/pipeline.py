@@ -102,7 +102,12 @@ class _Fit:
 
 def _base(kernel: BaseKernel, model: nn.Module, device: torch.device) -> Callable[[Tensor], Features]:
     model_device = next((t.device for t in (*model.parameters(), *model.buffers())), device)
-    return lambda X: kernel.features(model, X.to(model_device)).to(device=device)
+
+    def features(X: Tensor) -> Features:
+        X = X.to(model_device)
+        return kernel.features(model, X.clone() if X.is_inference() else X).to(device=device)
+
+    return features
 
 
 def _chain(base: Callable[[Tensor], Features], fitted: Sequence[Fitted]) -> Callable[[Tensor], Features]:

@@ -156,7 +156,7 @@ def _outputs(model: nn.Module, state: dict[str, Tensor], X: Tensor) -> Tensor:
 def _detached(model: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers, apart from autograd; what was made in inference mode cannot be used without a copy."""
     tensors = (*model.named_parameters(), *model.named_buffers())
-    return {name: t.clone() if t.is_inference() else t.detach() for name, t in tensors}
+    return {name: t.detach().clone() if t.is_inference() else t.detach() for name, t in tensors}
 
 
 def _real(t: Tensor) -> Tensor:

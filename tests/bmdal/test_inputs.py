@@ -209,3 +209,13 @@ def test_double_networks_keep_double_arrays() -> None:
     assert batch("lcmd-tp_grad", x.numpy(), None, pool.numpy(), network) == batch(
         "lcmd-tp_grad", x, None, pool, network
     )
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", NAMES)
+def test_a_network_on_the_gpu_takes_arrays_frames_and_data_sets(name: str) -> None:
+    plain = batch(name, x_train.double(), y_train, x_pool.double(), ntk_network())
+    on_gpu = ntk_network().cuda()
+    assert batch(name, x_train.double().numpy(), y_train.numpy(), x_pool.double().numpy(), on_gpu) == plain
+    assert batch(name, frame(x_train), y_train, frame(x_pool), on_gpu) == plain
+    assert batch(name, x_train.double(), y_train, Items(x_pool.double()), on_gpu) == plain
