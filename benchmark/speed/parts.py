@@ -137,7 +137,7 @@ def features(
 
 def training(problem: SpeedProblem, n_networks: Sequence[int], conditions: Conditions) -> Iterator[Row]:
     """One epoch of training (and validation), for several networks side by side."""
-    points, n_epochs = problem.points, 10
+    points, n_epochs = problem.points, 30
     setting = Training(n_epochs=n_epochs)
     for m in n_networks:
 

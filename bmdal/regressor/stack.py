@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from bmdal.layers import NTKLinear
 
@@ -56,9 +55,7 @@ class NetworkStack(nn.Module):
         for layer, (W, b) in enumerate(zip(self.weights, self.biases, strict=True)):
             if layer:
                 x = self.activation(x)
-            x = _AffineMap.apply(  # type: ignore[no-untyped-call]
-                x, W, b, self.sigma_w / W.shape[2] ** 0.5, self.sigma_b
-            )
+            x = torch.baddbmm(b[:, None, :], x, W.mT, beta=self.sigma_b, alpha=self.sigma_w / W.shape[2] ** 0.5)
         return x[:, :, 0]
 
     def network(self, k: int) -> nn.Sequential:
@@ -67,27 +64,3 @@ class NetworkStack(nn.Module):
         for W, b in zip(self.weights, self.biases, strict=True):
             layers += [NTKLinear(W.detach()[k], b.detach()[k], self.sigma_w, self.sigma_b), self.activation]
         return nn.Sequential(*layers[:-1])
-
-
-class _AffineMap(torch.autograd.Function):
-    """x W^T weight_factor + b bias_factor of each network, shapes (m, n, d) and (m, d', d) -> (m, n, d').
-
-    Autograd's own backward pass multiplies by the factors in passes of its own and copies the weights' gradients
-    into their layout; here the matrix products do both.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, W: Tensor, b: Tensor, weight_factor: float, bias_factor: float) -> Tensor:
-        ctx.save_for_backward(x, W)
-        ctx.factors = weight_factor, bias_factor
-        return torch.baddbmm(b[:, None, :], x, W.mT, beta=bias_factor, alpha=weight_factor)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None, None]:
-        x, W = ctx.saved_tensors
-        weight_factor, bias_factor = ctx.factors
-        ignored = g.new_empty(1, 1, 1)
-        dx = torch.baddbmm(ignored, g, W, beta=0, alpha=weight_factor) if ctx.needs_input_grad[0] else None
-        dW = torch.baddbmm(ignored, g.mT, x, beta=0, alpha=weight_factor)
-        return dx, dW, g.sum(dim=1) * bias_factor, None, None

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bmdal.errors import BmdalError
+from bmdal.regressor.epoch import Epoch
 from bmdal.regressor.stack import Activation, NetworkStack
 
 
@@ -68,36 +69,13 @@ def train(
     """
     n = len(data[0].X)
     batch_size = min(training.batch_size, n)
-    n_batches = n // batch_size
-    n_steps = training.n_epochs * n_batches
-    X_valid = torch.stack([d.X_valid for d in data])
-    y_valid = torch.stack([d.y_valid for d in data])
-
-    parameters = list(stack.parameters())
-    optimizer = torch.optim.Adam(parameters, lr=training.learning_rate, fused=True)
-    best = [p.detach().clone() for p in parameters]
-    best_rmse = torch.full((len(stack),), torch.inf, device=X_valid.device)
-    step = 0
-    for epoch in range(training.n_epochs):
-        orders = [torch.randperm(n, generator=g).to(X_valid.device) for g in generators]
-        X = torch.stack([d.X[order] for d, order in zip(data, orders, strict=True)])
-        y = torch.stack([d.y[order] for d, order in zip(data, orders, strict=True)])
-        for start in range(0, n_batches * batch_size, batch_size):
-            batch = slice(start, start + batch_size)
-            optimizer.param_groups[0]["lr"] = training.learning_rate * (1 - step / n_steps)
-            loss = (stack(X[:, batch]) - y[:, batch]).square().mean(dim=1).sum()
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            step += 1
-        with torch.no_grad():
-            rmse = (stack(X_valid) - y_valid).square().mean(dim=1).sqrt()
-            better = rmse < best_rmse
-            best_rmse = torch.where(better, rmse, best_rmse)
-            for p, b in zip(parameters, best, strict=True):
-                torch.where(better.view(-1, *[1] * (p.ndim - 1)), p, b, out=b)
-        on_epoch(epoch + 1)
+    n_steps = training.n_epochs * (n // batch_size)
+    X, y = torch.stack([d.X for d in data]), torch.stack([d.y for d in data])
+    X_valid, y_valid = torch.stack([d.X_valid for d in data]), torch.stack([d.y_valid for d in data])
     with torch.no_grad():
-        for p, b in zip(parameters, best, strict=True):
-            p.copy_(b)
-    return best_rmse
+        epoch = Epoch(stack, X, y, X_valid, y_valid, batch_size, training.learning_rate, n_steps)
+        for number in range(training.n_epochs):
+            epoch.run(torch.stack([torch.randperm(n, generator=g) for g in generators]).to(X.device, non_blocking=True))
+            on_epoch(number + 1)
+        epoch.load_best()
+    return epoch.best_rmse

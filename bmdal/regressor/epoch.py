@@ -1,0 +1,172 @@
+"""One epoch of training of many networks at once, in memory that is allocated beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from bmdal.regressor.stack import NetworkStack
+
+aten = torch.ops.aten
+
+
+@dataclass(frozen=True)
+class _InPlace:
+    """An activation function that fills given memory, and its backward pass, which overwrites the gradient."""
+
+    forward: Callable[[Tensor, Tensor], object]
+    backward: Callable[[Tensor, Tensor], object]
+
+
+_ACTIVATIONS: dict[type[nn.Module], _InPlace] = {
+    nn.ReLU: _InPlace(
+        forward=lambda z, a: torch.clamp_min(z, 0, out=a),
+        backward=lambda g, z: aten.threshold_backward.grad_input(g, z, 0, grad_input=g),
+    ),
+    nn.SiLU: _InPlace(
+        forward=lambda z, a: aten.silu.out(z, out=a),
+        backward=lambda g, z: aten.silu_backward.grad_input(g, z, grad_input=g),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """Views of a layer's weights (m, d', d) and biases (m, d') in the parameters, and of their gradients."""
+
+    W: Tensor
+    b: Tensor
+    W_grad: Tensor
+    b_grad: Tensor
+    weight_factor: float
+
+
+class Epoch:
+    """Adam on the mean squared error of m networks, batch after batch, then the RMSE on the validation points.
+
+    Autograd is not used: with a backward pass written down, products take the parametrization's factors along, nothing
+    is copied or allocated, and all parameters are one matrix (m, P) for the optimizer. On a CUDA device the second
+    epoch becomes a graph that all later ones replay.
+
+    Args:
+        stack: the networks; they stay as they are until `load_best`.
+        X, y: training points of each network, shapes (m, n, d) and (m, n).
+        X_valid, y_valid: validation points of each network, likewise.
+        batch_size: points in a batch; what is left over at the end of an epoch is dropped.
+        learning_rate: at the beginning; it falls linearly to 0 over n_steps.
+        n_steps: batches in the whole training.
+    """
+
+    def __init__(
+        self,
+        stack: NetworkStack,
+        X: Tensor,
+        y: Tensor,
+        X_valid: Tensor,
+        y_valid: Tensor,
+        batch_size: int,
+        learning_rate: float,
+        n_steps: int,
+    ) -> None:
+        m, n, d = X.shape
+        self.stack, self.X, self.y, self.X_valid, self.y_valid = stack, X, y, X_valid, y_valid
+        self.batch_size = batch_size
+        self.n_used = n // batch_size * batch_size
+        self.activation = _ACTIVATIONS[type(stack.activation)]
+        self.X_shuffled, self.y_shuffled = X.new_empty(m, self.n_used, d), y.new_empty(m, self.n_used)
+        self.first_rows = torch.arange(m, device=X.device)[:, None] * n
+
+        self.parameters = torch.cat([p.detach().flatten(1) for p in stack.parameters()], dim=1)
+        self.parameters.grad = torch.zeros_like(self.parameters)
+        weights, biases = self._views(self.parameters)
+        weight_gradients, bias_gradients = self._views(self.parameters.grad)
+        self.layers = [
+            _Layer(W, b, W_grad, b_grad, stack.sigma_w / W.shape[2] ** 0.5)
+            for W, b, W_grad, b_grad in zip(weights, biases, weight_gradients, bias_gradients, strict=True)
+        ]
+        self.learning_rate = torch.zeros((), device=X.device)
+        self.steps_left = torch.full((), n_steps, dtype=torch.float32, device=X.device)
+        self.rate_per_step = learning_rate / n_steps
+        self.optimizer = torch.optim.Adam([self.parameters], lr=self.learning_rate, fused=True, capturable=X.is_cuda)
+        self.best = self.parameters.clone()
+        self.best_rmse = torch.full((m,), torch.inf, device=X.device)
+        self.train_outputs = self._outputs(batch_size)
+        self.gradients = [torch.empty_like(z) for z, _ in self.train_outputs]
+        self.valid_outputs = self._outputs(X_valid.shape[1])
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.n_done = 0
+
+    def run(self, orders: Tensor) -> None:
+        """Go through the points once. `orders`: a permutation of its n points for each network, shape (m, n)."""
+        rows = (orders[:, : self.n_used] + self.first_rows).flatten()
+        for points, shuffled in ((self.X, self.X_shuffled), (self.y, self.y_shuffled)):
+            torch.index_select(points.flatten(0, 1), 0, rows, out=shuffled.flatten(0, 1))
+        if not self.X.is_cuda:
+            self._train_and_validate()
+        elif self.graph is not None:
+            self.graph.replay()
+        elif self.n_done == 0:  # as it comes, so that libraries allocate what a graph may not
+            self._train_and_validate()
+        else:
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph):
+                self._train_and_validate()
+            self.graph.replay()
+        self.n_done += 1
+
+    def load_best(self) -> None:
+        """Give every network of the stack the parameters of its best epoch."""
+        weights, biases = self._views(self.best)
+        for p, best in zip([*self.stack.weights, *self.stack.biases], [*weights, *biases], strict=True):
+            p.data.copy_(best)
+
+    def _train_and_validate(self) -> None:
+        for start in range(0, self.n_used, self.batch_size):
+            batch = slice(start, start + self.batch_size)
+            self._compute_gradients(self.X_shuffled[:, batch], self.y_shuffled[:, batch])
+            torch.mul(self.steps_left, self.rate_per_step, out=self.learning_rate)
+            self.steps_left.sub_(1)
+            self.optimizer.step()
+        rmse = (self._forward(self.X_valid, self.valid_outputs) - self.y_valid).square_().mean(dim=1).sqrt_()
+        better = rmse < self.best_rmse
+        torch.where(better, rmse, self.best_rmse, out=self.best_rmse)
+        torch.where(better[:, None], self.parameters, self.best, out=self.best)
+
+    def _forward(self, x: Tensor, outputs: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """Outputs (m, n) of the networks; `outputs` receives each layer's, before and after its activation."""
+        for layer, (z, a) in zip(self.layers, outputs, strict=True):
+            bias = layer.b[:, None, :]
+            torch.baddbmm(bias, x, layer.W.mT, beta=self.stack.sigma_b, alpha=layer.weight_factor, out=z)
+            if layer is not self.layers[-1]:
+                self.activation.forward(z, a)
+            x = a
+        return z[:, :, 0]
+
+    def _compute_gradients(self, X: Tensor, y: Tensor) -> None:
+        """Gradients of the mean squared error of each network on its batch."""
+        torch.sub(self._forward(X, self.train_outputs), y, out=self.gradients[-1][:, :, 0])
+        self.gradients[-1].mul_(2 / y.shape[1])
+        for k in reversed(range(len(self.layers))):
+            layer, g = self.layers[k], self.gradients[k]
+            x = self.train_outputs[k - 1][1] if k else X
+            layer.W_grad.baddbmm_(g.mT, x, beta=0, alpha=layer.weight_factor)
+            torch.sum(g, dim=1, out=layer.b_grad).mul_(self.stack.sigma_b)
+            if k:
+                dx = self.gradients[k - 1].baddbmm_(g, layer.W, beta=0, alpha=layer.weight_factor)
+                self.activation.backward(dx, self.train_outputs[k - 1][0])
+
+    def _outputs(self, n: int) -> list[tuple[Tensor, Tensor]]:
+        """Memory for the outputs of n points at each layer, before and after its activation."""
+        widths = [layer.b.shape[1] for layer in self.layers]
+        z = [self.parameters.new_empty(len(self.stack), n, width) for width in widths]
+        return [(out, torch.empty_like(out)) for out in z]
+
+    def _views(self, flat: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """The layers' weights and biases in a matrix (m, P) of all parameters."""
+        shapes = [p.shape for p in self.stack.parameters()]
+        parts = torch.split(flat, [shape[1:].numel() for shape in shapes], dim=1)
+        views = [part.view(-1, *shape[1:]) for part, shape in zip(parts, shapes, strict=True)]
+        return views[: len(views) // 2], views[len(views) // 2 :]
