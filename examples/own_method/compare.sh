@@ -4,7 +4,7 @@
 #     sh examples/own_method/compare.sh
 #     sh examples/own_method/compare.sh 'splits=[0,1,2,3]' training.n_epochs=256    # arguments go to the sweep
 #
-# 40 epochs instead of 256, on two splits of generated data: about a minute on one core. For a verdict use
+# 64 epochs instead of 256, on two splits of generated data: about a minute on one core. For a verdict use
 # more data sets, splits and rounds, as in `-m +experiment=mini`; what is done already is not run again.
 set -eux
 cd "$(dirname "$0")/../.."
@@ -12,7 +12,7 @@ cd "$(dirname "$0")/../.."
 python examples/own_method/check.py
 
 python -m benchmark -m 'imports=[examples.own_method.components]' experiment.name=own_method \
-    dataset=friedman task.n_rounds=2 'splits=[0,1]' training.n_epochs=40 \
+    dataset=friedman task.n_rounds=2 'splits=[0,1]' training.n_epochs=64 \
     method=random,power_grad_rp-512_train,lcmd-tp_quadratic_rp-512,lcmd-tp_grad_rp-512_pca-32,lcmd-tp_grad_rp-512 "$@"
 
 python -m results experiment=own_method
