@@ -6,7 +6,6 @@ fields and its fields from its name. Registered components can be used in method
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import string
 from typing import Any, ClassVar, Self, get_type_hints
@@ -57,15 +56,16 @@ def register(component: type[Component]) -> type[Component]:
 
     Raises BmdalError if it is no frozen dataclass with tokens, or if one of its tokens is taken.
     """
-    if not (dataclasses.is_dataclass(component) and getattr(component, "tokens", ())):
-        raise BmdalError(f"{component.__name__} must be a frozen dataclass with class attribute `tokens`")
+    parameters = getattr(component, "__dataclass_params__", None)
+    if parameters is None or not parameters.frozen or not getattr(component, "tokens", ()):
+        raise BmdalError(f"{component.__name__} must be a frozen dataclass with the class attribute `tokens`")
     taken = {t: c for c in _REGISTRY if c.kind == component.kind for t in c.tokens}
     for token in component.tokens:
         owner = taken.get(token, component)
         if (owner.__module__, owner.__qualname__) != (component.__module__, component.__qualname__):
-            raise BmdalError(f"{component.kind} token {token!r} is taken by {owner.__qualname__}")
+            raise BmdalError(f"{component.kind} token {token!r} is taken by {owner.__qualname__}; choose another")
         if "_" in re.sub(r"\[.*?\]", "", token.replace("{", "[").replace("}", "]")):
-            raise BmdalError(f"token {token!r}: an underscore separates the tokens of a method name")
+            raise BmdalError(f"token {token!r}: an underscore separates the tokens of a method name; use a hyphen")
     _REGISTRY[:] = [c for c in _REGISTRY if c.__qualname__ != component.__qualname__ or c.kind != component.kind]
     _REGISTRY.append(component)
     return component
@@ -77,7 +77,7 @@ def tokens(kind: str) -> list[str]:
 
 
 def parse(kind: str, token: str, method_name: str) -> Any:
-    """The component of a kind that `token` names. Raises UnknownComponentError, with all valid tokens, if there is none."""
+    """The component of a kind that `token` names. Raises UnknownComponentError, with the valid tokens, for none."""
     for component in _REGISTRY:
         if component.kind == kind and (parsed := component.parse(token)) is not None:
             return parsed

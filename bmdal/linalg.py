@@ -40,7 +40,7 @@ def cholesky(A: Tensor, shift: float) -> Tensor:
             return L
     raise BmdalError(
         f"kernel matrix of size {len(A)} has no Cholesky factor even with jitter {jitter:.1e}; "
-        "are there huge or non-finite features?"
+        "are there huge or non-finite features? Scale inputs and targets to about 1"
     )
 
 

@@ -33,6 +33,8 @@ class Method:
     sigma: float = 1e-3
 
     def __post_init__(self) -> None:
+        if not isinstance(self.selection, Selection):
+            raise BmdalError(f"selection must be a Selection, got {self.selection!r}; a name is for Method.from_name")
         object.__setattr__(self, "transformations", tuple(self.transformations))
         if not self.sigma > 0:
             raise BmdalError(f"sigma must be greater than 0, got {self.sigma}")
@@ -48,7 +50,7 @@ class Method:
                 f"{self.selection.name!r} needs a kernel: one of {', '.join(component.tokens('kernel'))}"
             )
         if len(self._ensembles) > 1:
-            raise IncompatibleError("a method has at most one ensemble ('ens-N')")
+            raise IncompatibleError("a method has at most one ensemble: leave all but one 'ens-N' out")
         traits: Traits = self.kernel.traits
         for transformation in self.transformations:
             traits = transformation.traits(traits)

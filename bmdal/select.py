@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -17,7 +18,7 @@ from bmdal.features import DenseFeatures, Features
 from bmdal.inputs import Inputs, Table, as_inputs, as_tensor, check_columns, check_finite
 from bmdal.method import Method
 from bmdal.network.modes import evaluation_mode, plain_arithmetic, unwrapped
-from bmdal.pipeline import fit_feature_map
+from bmdal.pipeline import CHUNK_BYTES, fit_feature_map
 from bmdal.randomness import permutation
 from bmdal.selection import SelectionProblem
 
@@ -83,9 +84,9 @@ def select_batch(
     dtype = next((p.dtype for n in networks for p in n.parameters() if p.is_floating_point()), torch.float32)
     X_train, X_pool = as_tensor("x_train", x_train, dtype), as_inputs("x_pool", x_pool, dtype)
     check_columns(x_train, x_pool)
-    _check(X_train, X_pool, batch_size)
+    _check(X_train, X_pool, batch_size, generator)
     y = _labels(method, y_train, len(X_train))
-    device = torch.device(device) if device is not None else _device(networks, X_pool)
+    device = _device(device, networks, X_pool)
     with ExitStack() as stack:
         stack.enter_context(plain_arithmetic())
         for network in networks:
@@ -140,24 +141,31 @@ def _effective_dimension(pool: Features) -> float | None:
 
 
 def _networks(method: Method, models: Sequence[nn.Module]) -> list[nn.Module]:
+    if not isinstance(method, Method):
+        raise BmdalError(f"method must be a bmdal.Method, e.g. Method.from_name('lcmd-tp_grad_rp-512'), got {method!r}")
     if isinstance(models, nn.Module):
         raise BmdalError("models must be a list of networks, also for a single one: models=[net]")
     for model in models:
         if not isinstance(model, nn.Module):
             raise BmdalError(f"models must be a list of torch.nn.Module, it holds a {type(model).__name__}")
     if method.kernel is not None and len(models) != method.n_models:
-        raise BmdalError(f"method {method.name!r} takes {method.n_models} model(s), {len(models)} were given")
+        hint = f"; with 'ens-{len(models)}' in its name it would take them all" if len(models) > 1 else ""
+        raise BmdalError(f"method {method.name!r} takes {method.n_models} model(s), {len(models)} were given{hint}")
     return [unwrapped(model) for model in models]
 
 
-def _check(x_train: Tensor, x_pool: Inputs, batch_size: int) -> None:
+def _check(x_train: Tensor, x_pool: Inputs, batch_size: int, generator: torch.Generator) -> None:
+    if not isinstance(generator, torch.Generator):
+        raise BmdalError(
+            f"generator must be a torch.Generator like torch.Generator().manual_seed(0), got {generator!r}"
+        )
     for name, x in (("x_train", x_train), ("x_pool", x_pool)):
         if isinstance(x, Tensor) and x.ndim == 0:
             raise BmdalError(f"{name} must have shape (n, ...), it is a single number")
-    if not 1 <= batch_size <= len(x_pool):
+    if not isinstance(batch_size, int | np.integer) or not 1 <= batch_size <= len(x_pool):
         raise BmdalError(f"batch_size must be between 1 and the pool size {len(x_pool)}, got {batch_size}")
     if len(x_train) == 0:
-        raise BmdalError("x_train is empty: the kernels are scaled and conditioned on at least one training point")
+        raise BmdalError("x_train is empty: label at least one point first, kernels are scaled by the labelled ones")
     if x_train.shape[1:] != x_pool[:1].shape[1:]:
         shapes = f"{tuple(x_train.shape)} and {(len(x_pool), *x_pool[:1].shape[1:])}"
         raise BmdalError(f"x_train and x_pool must agree in all dimensions but the first, they have shapes {shapes}")
@@ -188,9 +196,17 @@ def _check_finite_features(method: Method, pool: Features) -> None:
         )
 
 
-def _device(models: Sequence[nn.Module], x_pool: Inputs) -> torch.device:
+def _device(given: torch.device | str | None, models: Sequence[nn.Module], x_pool: Inputs) -> torch.device:
     usual = x_pool.device if isinstance(x_pool, Tensor) else torch.device("cpu")
-    return next((p.device for model in models for p in model.parameters()), usual)
+    usual = next((p.device for model in models for p in model.parameters()), usual)
+    try:
+        device = torch.device(given) if given is not None else usual
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in CHUNK_BYTES or (device.type == "cuda" and not torch.cuda.is_available()):
+        valid = "cpu, cuda, cuda:0, ..." if torch.cuda.is_available() else "cpu"
+        raise BmdalError(f"features cannot be kept on device={str(given or usual)!r}; valid here: device={valid}")
+    return device
 
 
 def _now(device: torch.device) -> float:

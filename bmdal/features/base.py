@@ -54,7 +54,9 @@ class Features(ABC):
 
     def matrix(self) -> Tensor:
         """Feature matrix Phi, shape (n, p). Raises IncompatibleError where there is none."""
-        raise IncompatibleError(f"{type(self).__name__} have no explicit feature matrix")
+        raise IncompatibleError(
+            f"{type(self).__name__} have no explicit feature matrix; a selection that needs it sets needs_explicit"
+        )
 
     def draw_sketch(self, n_features: int, generator: torch.Generator) -> Sketch:
         """Draw a random projection to `n_features` dimensions that is unbiased for the kernel.

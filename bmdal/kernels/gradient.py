@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from bmdal.component import register
+from bmdal.errors import BmdalError
 from bmdal.features import Features, SumFeatures
 from bmdal.kernels.base import BaseKernel, Traits
 from bmdal.network.gradients import factored_gradients, factored_layers, per_sample_gradients
@@ -31,4 +32,6 @@ class Gradient(BaseKernel):
         factored = {id(p) for layer in layers for p in layer.parameters()}
         others = [name for name, p in model.named_parameters() if id(p) not in factored]
         parts = factored_gradients(model, layers, X) + per_sample_gradients(model, others, X)
+        if not parts:
+            raise BmdalError("kernel 'grad' needs a network with parameters, and this one has none; try 'linear'")
         return SumFeatures(tuple(parts))

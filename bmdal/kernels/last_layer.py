@@ -41,7 +41,7 @@ class LastLayer(BaseKernel):
         modules: dict[str, nn.Module] = dict(model.named_modules())
         layers = {name: m for name, m in modules.items() if any(True for _ in m.parameters(recurse=False))}
         if not layers:
-            raise BmdalError("kernel 'll' needs a layer with parameters, and the network has none")
+            raise BmdalError("kernel 'll' needs a layer with parameters, and the network has none; try 'linear'")
         if self.layer is None:
             return list(layers.values())[-1]
         if self.layer not in modules or not any(True for _ in modules[self.layer].parameters()):

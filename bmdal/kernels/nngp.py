@@ -30,6 +30,8 @@ class NNGP(BaseKernel):
         """Raises BmdalError if the network has no linear layer or the inputs are not real."""
         layers = [m for m in model.modules() if isinstance(m, nn.Linear | NTKLinear)]
         if not layers:
-            raise BmdalError("kernel 'nngp' takes its depth from the network's linear layers, and there are none")
+            raise BmdalError(
+                "kernel 'nngp' takes its depth from the network's linear layers, and there are none; try 'll' or 'grad'"
+            )
         sigma_w = next((m.sigma_w for m in layers if isinstance(m, NTKLinear)), 2**0.5)
         return NNGPFeatures(real_inputs(X), n_layers=len(layers), sigma_w=sigma_w)

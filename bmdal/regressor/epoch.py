@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
 
 from bmdal.regressor.stack import NetworkStack
 
@@ -35,7 +36,7 @@ _ACTIVATIONS: dict[type[nn.Module], _InPlace] = {
 
 @dataclass(frozen=True)
 class _Layer:
-    """Views of a layer's weights (m, d', d) and biases (m, d') in the parameters, and of their gradients."""
+    """Views of a layer's weights (m, d, d') and biases (m, 1, d') in the parameters, and of their gradients."""
 
     W: Tensor
     b: Tensor
@@ -48,7 +49,7 @@ class Epoch:
     """Adam on the mean squared error of m networks, batch after batch, then the RMSE on the validation points.
 
     Autograd is not used: with a backward pass written down, products take the parametrization's factors along, nothing
-    is copied or allocated, and all parameters are one matrix (m, P) for the optimizer. On a CUDA device the second
+    is copied or allocated, and all parameters are one matrix (m, P) for Adam, weights transposed as products like them. On a CUDA device the second
     epoch becomes a graph that all later ones replay.
 
     Args:
@@ -79,18 +80,17 @@ class Epoch:
         self.X_shuffled, self.y_shuffled = X.new_empty(m, self.n_used, d), y.new_empty(m, self.n_used)
         self.first_rows = torch.arange(m, device=X.device)[:, None] * n
 
-        self.parameters = torch.cat([p.detach().flatten(1) for p in stack.parameters()], dim=1)
-        self.parameters.grad = torch.zeros_like(self.parameters)
-        weights, biases = self._views(self.parameters)
-        weight_gradients, bias_gradients = self._views(self.parameters.grad)
+        weights = [W.detach().mT for W in stack.weights]
+        biases = [b.detach()[:, None] for b in stack.biases]
+        self.parameters = torch.cat([p.flatten(1) for p in (*weights, *biases)], dim=1)
+        self.gradient = torch.zeros_like(self.parameters)
         self.layers = [
-            _Layer(W, b, W_grad, b_grad, stack.sigma_w / W.shape[2] ** 0.5)
-            for W, b, W_grad, b_grad in zip(weights, biases, weight_gradients, bias_gradients, strict=True)
+            _Layer(W, b, W_grad, b_grad, stack.sigma_w / W.shape[1] ** 0.5)
+            for (W, b), (W_grad, b_grad) in zip(self._views(self.parameters), self._views(self.gradient), strict=True)
         ]
-        self.learning_rate = torch.zeros((), device=X.device)
-        self.steps_left = torch.full((), n_steps, dtype=torch.float32, device=X.device)
-        self.rate_per_step = learning_rate / n_steps
-        self.optimizer = torch.optim.Adam([self.parameters], lr=self.learning_rate, fused=True, capturable=X.is_cuda)
+        self.first_moment, self.second_moment = torch.zeros_like(self.gradient), torch.zeros_like(self.gradient)
+        self.n_steps_done, self.learning_rate = X.new_zeros(()), X.new_zeros(())
+        self.n_steps, self.rate_per_step = n_steps, learning_rate / n_steps
         self.best = self.parameters.clone()
         self.best_rmse = torch.full((m,), torch.inf, device=X.device)
         self.train_outputs = self._outputs(batch_size)
@@ -119,17 +119,15 @@ class Epoch:
 
     def load_best(self) -> None:
         """Give every network of the stack the parameters of its best epoch."""
-        weights, biases = self._views(self.best)
-        for p, best in zip([*self.stack.weights, *self.stack.biases], [*weights, *biases], strict=True):
-            p.data.copy_(best)
+        for W, b, (best_W, best_b) in zip(self.stack.weights, self.stack.biases, self._views(self.best), strict=True):
+            W.data.copy_(best_W.mT)
+            b.data.copy_(best_b[:, 0])
 
     def _train_and_validate(self) -> None:
         for start in range(0, self.n_used, self.batch_size):
             batch = slice(start, start + self.batch_size)
             self._compute_gradients(self.X_shuffled[:, batch], self.y_shuffled[:, batch])
-            torch.mul(self.steps_left, self.rate_per_step, out=self.learning_rate)
-            self.steps_left.sub_(1)
-            self.optimizer.step()
+            self._adam_step()
         rmse = (self._forward(self.X_valid, self.valid_outputs) - self.y_valid).square_().mean(dim=1).sqrt_()
         better = rmse < self.best_rmse
         torch.where(better, rmse, self.best_rmse, out=self.best_rmse)
@@ -138,8 +136,7 @@ class Epoch:
     def _forward(self, x: Tensor, outputs: list[tuple[Tensor, Tensor]]) -> Tensor:
         """Outputs (m, n) of the networks; `outputs` receives each layer's, before and after its activation."""
         for layer, (z, a) in zip(self.layers, outputs, strict=True):
-            bias = layer.b[:, None, :]
-            torch.baddbmm(bias, x, layer.W.mT, beta=self.stack.sigma_b, alpha=layer.weight_factor, out=z)
+            torch.baddbmm(layer.b, x, layer.W, beta=self.stack.sigma_b, alpha=layer.weight_factor, out=z)
             if layer is not self.layers[-1]:
                 self.activation.forward(z, a)
             x = a
@@ -152,21 +149,42 @@ class Epoch:
         for k in reversed(range(len(self.layers))):
             layer, g = self.layers[k], self.gradients[k]
             x = self.train_outputs[k - 1][1] if k else X
-            layer.W_grad.baddbmm_(g.mT, x, beta=0, alpha=layer.weight_factor)
-            torch.sum(g, dim=1, out=layer.b_grad).mul_(self.stack.sigma_b)
+            layer.W_grad.baddbmm_(x.mT, g, beta=0, alpha=layer.weight_factor)
+            torch.sum(g, dim=1, keepdim=True, out=layer.b_grad).mul_(self.stack.sigma_b)
             if k:
-                dx = self.gradients[k - 1].baddbmm_(g, layer.W, beta=0, alpha=layer.weight_factor)
+                dx = self.gradients[k - 1].baddbmm_(g, layer.W.mT, beta=0, alpha=layer.weight_factor)
                 self.activation.backward(dx, self.train_outputs[k - 1][0])
+
+    def _adam_step(self) -> None:
+        torch.sub(self.n_steps, self.n_steps_done, out=self.learning_rate).mul_(self.rate_per_step)
+        adam(
+            [self.parameters],
+            [self.gradient],
+            [self.first_moment],
+            [self.second_moment],
+            [],
+            [self.n_steps_done],
+            fused=True,
+            capturable=self.X.is_cuda,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=self.learning_rate,
+            weight_decay=0.0,
+            eps=1e-8,
+            maximize=False,
+        )
 
     def _outputs(self, n: int) -> list[tuple[Tensor, Tensor]]:
         """Memory for the outputs of n points at each layer, before and after its activation."""
-        widths = [layer.b.shape[1] for layer in self.layers]
+        widths = [layer.b.shape[2] for layer in self.layers]
         z = [self.parameters.new_empty(len(self.stack), n, width) for width in widths]
         return [(out, torch.empty_like(out)) for out in z]
 
-    def _views(self, flat: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """The layers' weights and biases in a matrix (m, P) of all parameters."""
-        shapes = [p.shape for p in self.stack.parameters()]
-        parts = torch.split(flat, [shape[1:].numel() for shape in shapes], dim=1)
-        views = [part.view(-1, *shape[1:]) for part, shape in zip(parts, shapes, strict=True)]
-        return views[: len(views) // 2], views[len(views) // 2 :]
+    def _views(self, flat: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Weights (m, d, d') and biases (m, 1, d') of each layer in a matrix (m, P) of all parameters."""
+        sizes = [W.shape[:0:-1] for W in self.stack.weights]  # (d, d')
+        sizes += [(1, b.shape[1]) for b in self.stack.biases]
+        parts = torch.split(flat, [rows * columns for rows, columns in sizes], dim=1)
+        views = [part.view(-1, *size) for part, size in zip(parts, sizes, strict=True)]
+        return list(zip(views[: len(views) // 2], views[len(views) // 2 :], strict=True))

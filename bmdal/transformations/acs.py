@@ -37,6 +37,9 @@ class AcsRandomFeatures(Transformation):
     tokens = ("acs-rf-{n_features}",)
     posterior_variance: ClassVar[bool] = False  # whether q is sigma^2 phi^T S phi and not phi^T S phi
 
+    def __post_init__(self) -> None:
+        self._require_at_least_one("n_features")
+
     def traits(self, before: Traits) -> Traits:
         self._require_explicit(before)
         return Traits(explicit=True, sketchable=True)
@@ -84,6 +87,9 @@ class AcsRandomFeaturesHyper(Transformation):
 
     tokens = ("acs-rf-hyper-{n_features}",)
     needs_labels = True
+
+    def __post_init__(self) -> None:
+        self._require_at_least_one("n_features")
 
     def traits(self, before: Traits) -> Traits:
         self._require_explicit(before)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bmdal.component import Component
-from bmdal.errors import IncompatibleError
+from bmdal.errors import BmdalError, IncompatibleError
 from bmdal.features import Features
 from bmdal.kernels import Traits
 
@@ -41,6 +41,10 @@ class Transformation(Component):
             sigma: standard deviation of the observation noise.
             generator: source of all random draws.
         """
+
+    def _require_at_least_one(self, field: str) -> None:
+        if getattr(self, field) < 1:
+            raise BmdalError(f"transformation {self.name!r}: {field} must be at least 1, got {getattr(self, field)}")
 
     def _require_explicit(self, before: Traits) -> None:
         if not before.explicit:

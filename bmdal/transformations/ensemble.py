@@ -26,6 +26,9 @@ class Ensemble(Transformation):
 
     tokens = ("ens-{n_models}",)
 
+    def __post_init__(self) -> None:
+        self._require_at_least_one("n_models")
+
     def traits(self, before: Traits) -> Traits:
         return before
 

@@ -27,6 +27,9 @@ class RandomProjection(Transformation):
 
     tokens = ("rp-{n_features}",)
 
+    def __post_init__(self) -> None:
+        self._require_at_least_one("n_features")
+
     def traits(self, before: Traits) -> Traits:
         if not before.sketchable:
             raise IncompatibleError(

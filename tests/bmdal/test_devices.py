@@ -79,6 +79,17 @@ def test_input_is_checked() -> None:
         "x_train has a NaN or infinite value in row 4": lambda: select_batch(method, [net], bad, None, x, 2, g),
         "must agree in all dimensions but the first": lambda: select_batch(method, [net], x[:, :3], None, x, 2, g),
         "takes 1 model\\(s\\), 2 were given": lambda: select_batch(method, [net, net], x, None, x, 2, g),
+        "takes 1 model.*; with 'ens-2' in its name it would take them all": lambda: select_batch(
+            method, [net, net], x, None, x, 2, g
+        ),
+        "method must be a bmdal.Method, e.g. Method.from_name.*got 'lcmd-tp_ll'": lambda: select_batch(
+            "lcmd-tp_ll", [net], x, None, x, 2, g
+        ),
+        "generator must be a torch.Generator .* got 0": lambda: select_batch(method, [net], x, None, x, 2, 0),
+        "pool size 9, got 2.5": lambda: select_batch(method, [net], x, None, x, 2.5, g),
+        "features cannot be kept on device='gpu'; valid here: device=cpu": lambda: select_batch(
+            method, [net], x, None, x, 2, g, device="gpu"
+        ),
         "must be a list of networks": lambda: select_batch(method, net, x, None, x, 2, g),
         "needs the training labels": lambda: select_batch(
             Method.from_name("fw-p_ll_acs-rf-hyper-8"), [net], x, None, x, 2, g

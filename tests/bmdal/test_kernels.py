@@ -224,6 +224,8 @@ def test_messages() -> None:
         NNGP().features(nn.Tanh(), real(4))
     with pytest.raises(BmdalError, match="needs a layer with parameters"):
         LastLayer().features(nn.Tanh(), real(4))
+    with pytest.raises(BmdalError, match="'grad' needs a network with parameters, and this one has none; try 'linear'"):
+        Gradient().features(nn.Tanh(), real(4))
     with pytest.raises(BmdalError, match="real inputs"):
         Linear().features(nn.Tanh(), tokens(4))
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from toys import generator, normal, ntk_network
 
-from bmdal import BmdalError, IncompatibleError, Method, register, select_batch
+from bmdal import BmdalError, IncompatibleError, Method, UnknownComponentError, register, select_batch
 from bmdal.kernels import Gradient, LastLayer
 from bmdal.selection import LCMD, Random, Selection, SelectionProblem
 from bmdal.transformations import RandomProjection
@@ -72,12 +72,23 @@ def test_a_layer_whose_name_holds_underscores() -> None:
         ("lcmd-tp_grad_train_rp-512", "needs a finite-dimensional kernel"),
         ("lcmd-tp_grad_acs-rf-512", "needs an explicit feature matrix"),
         ("lcmd-tp_grad_ens-3_ens-3", "at most one ensemble"),
+        ("lcmd-tp_grad_rp-0", "transformation 'rp-0': n_features must be at least 1, got 0"),
+        ("lcmd-tp_ll_ens-0", "transformation 'ens-0': n_models must be at least 1, got 0"),
+        ("maxdiag_ll_acs-rf-hyper-0", "n_features must be at least 1, got 0"),
         ("", "unknown selection method ''"),
     ],
 )
 def test_refused_with_a_reason(name: str, message: str) -> None:
     with pytest.raises(BmdalError, match=message):
         Method.from_name(name)
+
+
+def test_an_unknown_part_has_an_exception_of_its_own() -> None:
+    for name in ("lcmd-tp_gard", "lcmd-tp_grad_rp512", "bald"):
+        with pytest.raises(UnknownComponentError):
+            Method.from_name(name)
+    with pytest.raises(BmdalError, match=r"selection must be a Selection, got 'lcmd'; a name is for Method.from_name"):
+        Method("lcmd", "grad", mode="TP")
 
 
 def test_sigma_must_be_positive() -> None:
@@ -107,5 +118,9 @@ def test_own_component_is_used_by_name() -> None:
 
     with pytest.raises(BmdalError, match="'lcmd' is taken by LCMD"):
         register(dataclass(frozen=True)(type("Mine", (EveryNth,), {"tokens": ("lcmd",)})))
+    with pytest.raises(BmdalError, match="Mine must be a frozen dataclass"):
+        register(dataclass(unsafe_hash=True)(type("Mine", (Selection,), {"tokens": ("mine",)})))
+    with pytest.raises(BmdalError, match="underscore separates the tokens of a method name; use a hyphen"):
+        register(dataclass(frozen=True)(type("Mine", (EveryNth,), {"tokens": ("my_own",)})))
     with pytest.raises(IncompatibleError):
         Method(EveryNth(3), Gradient(), mode="P")
