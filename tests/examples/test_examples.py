@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -70,6 +71,15 @@ def test_own_method(checkout: Path) -> None:
     ):
         assert re.search(rf"^{method} +-?\d", done.stdout, flags=re.MULTILINE), method
     assert "log RMSE minus lcmd-tp_grad_rp-512" in done.stdout
+
+
+def test_own_method_as_the_readme_goes_on(checkout: Path) -> None:
+    """A copy of the components under another name, by the commands of the text."""
+    shutil.copy(checkout / "examples/own_method/components.py", checkout / "mine.py")
+    text = (ROOT / "examples" / "README.md").read_text().replace("\\\n", " ")
+    sweep, table = (shlex.split(line) for line in re.findall(r"^    (python -m .*)$", text, flags=re.MULTILINE))
+    run(checkout, *sweep, "training.n_epochs=1", "n_threads=1")
+    assert re.search(r"^power_grad_rp-512_train +-?\d.* ± ", run(checkout, *table).stdout, flags=re.MULTILINE)
 
 
 def test_own_dataset(checkout: Path) -> None:
