@@ -49,8 +49,8 @@ class Epoch:
     """Adam on the mean squared error of m networks, batch after batch, then the RMSE on the validation points.
 
     Autograd is not used: with a backward pass written down, products take the parametrization's factors along, nothing
-    is copied or allocated, and all parameters are one matrix (m, P) for Adam, weights transposed as products like them. On a CUDA device the second
-    epoch becomes a graph that all later ones replay.
+    is copied or allocated, and Adam sees one matrix (m, P) of all parameters, the weights transposed as products like
+    them best. On a CUDA device the second epoch becomes a graph that all later ones replay.
 
     Args:
         stack: the networks; they stay as they are until `load_best`.
