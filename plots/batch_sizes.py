@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from plots.errors import PlotError
-from plots.panels import label_grid, legend_below, legend_cell, panel_grid
-from plots.style import line_styles, log2_axis, new_figure
+from plots.panels import dataset_panels, metric_panels
+from plots.style import line_styles, log2_axis
 from results.aggregate import CommonPart, common_part, mean_and_stderr, run_values
 from results.methods import RANDOM
-from results.record import METRICS
-from results.tables import METRIC_NAMES
 
 _BATCH = "acquisition batch size"
 # The experiment whose records complete another one's: the batch size 256 of `batch_sizes` ran in `relu`.
@@ -50,32 +49,15 @@ def batch_size_runs(frame: pd.DataFrame, experiment: str) -> CommonPart:
 
 def draw_averaged(common: CommonPart, labels: Mapping[str, str], title: str) -> Figure:
     """Mean log metrics after the last round over data sets, one panel for each of the five."""
-    figure = new_figure(7.5, 8.5)
-    panels = figure.subplots(3, 2).ravel()
-    for axes, metric in zip(panels, METRICS, strict=False):
-        _draw_sizes(axes, common.frame, metric, labels)
-        axes.set(title=METRIC_NAMES[metric], ylabel=f"final mean log {METRIC_NAMES[metric]}")
-    for axes in panels[3:5]:
-        axes.set_xlabel(_BATCH)
-    legend_cell(panels[5], panels[0])
-    figure.suptitle(title)
-    return figure
+    return metric_panels(partial(_draw_sizes, labels), common.frame, _BATCH, "final mean log", title)
 
 
 def draw_per_dataset(common: CommonPart, metric: str, labels: Mapping[str, str], title: str) -> Figure:
     """The log metric after the last round on each data set, one panel for each."""
-    datasets = sorted(common.frame["dataset"].unique())
-    figure, panels = panel_grid(len(datasets))
-    for axes, dataset in zip(panels, datasets, strict=True):
-        _draw_sizes(axes, common.frame[common.frame["dataset"] == dataset], metric, labels)
-        axes.set_title(dataset)
-    label_grid(panels, _BATCH, f"final mean log {METRIC_NAMES[metric]}")
-    legend_below(figure, panels[0])
-    figure.suptitle(title)
-    return figure
+    return dataset_panels(partial(_draw_sizes, labels), common.frame, metric, _BATCH, "final mean log", title)
 
 
-def _draw_sizes(axes: Axes, frame: pd.DataFrame, metric: str, labels: Mapping[str, str]) -> None:
+def _draw_sizes(labels: Mapping[str, str], axes: Axes, frame: pd.DataFrame, metric: str) -> None:
     values = run_values(frame, metrics=[metric], final=True)
     values["batch_size"] = values["task"].astype(str).str.partition("x")[0].astype(int)
     means = mean_and_stderr(values, [metric], ["method", "batch_size"])

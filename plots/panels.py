@@ -3,17 +3,49 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from plots.style import new_figure
+from results.record import METRICS
+from results.tables import METRIC_NAMES
 
 _COLUMNS = 3
+Draw = Callable[[Axes, pd.DataFrame, str], None]
+"""Draws one metric of some records into a panel, one labelled line for each method."""
 
 
-def panel_grid(n_panels: int) -> tuple[Figure, list[Axes]]:
+def metric_panels(draw: Draw, frame: pd.DataFrame, x_label: str, y_label: str, title: str) -> Figure:
+    """One panel for each of the five metrics, the legend in the sixth; the metric's name follows the y label."""
+    figure = new_figure(7.5, 8.5)
+    panels = figure.subplots(3, 2).ravel()
+    for axes, metric in zip(panels, METRICS, strict=False):
+        draw(axes, frame, metric)
+        axes.set(title=METRIC_NAMES[metric], ylabel=f"{y_label} {METRIC_NAMES[metric]}")
+    for axes in panels[3:5]:
+        axes.set_xlabel(x_label)
+    _legend_cell(panels[5], panels[0])
+    figure.suptitle(title)
+    return figure
+
+
+def dataset_panels(draw: Draw, frame: pd.DataFrame, metric: str, x_label: str, y_label: str, title: str) -> Figure:
+    """One panel for each data set; the metric's name follows the y label."""
+    datasets = sorted(frame["dataset"].unique())
+    figure, panels = _panel_grid(len(datasets))
+    for axes, dataset in zip(panels, datasets, strict=True):
+        draw(axes, frame[frame["dataset"] == dataset], metric)
+        axes.set_title(dataset)
+    _label_grid(panels, x_label, f"{y_label} {METRIC_NAMES[metric]}")
+    _legend_below(figure, panels[0])
+    figure.suptitle(title)
+    return figure
+
+
+def _panel_grid(n_panels: int) -> tuple[Figure, list[Axes]]:
     """A grid of panels, three in a row."""
     n_columns = min(_COLUMNS, n_panels)
     n_rows = math.ceil(n_panels / n_columns)
@@ -24,7 +56,7 @@ def panel_grid(n_panels: int) -> tuple[Figure, list[Axes]]:
     return figure, list(panels[:n_panels])
 
 
-def legend_below(figure: Figure, source: Axes) -> None:
+def _legend_below(figure: Figure, source: Axes) -> None:
     """The legend of one panel below all of them, in as many columns as fit."""
     handles, labels = source.get_legend_handles_labels()
     column_inches = 0.7 + 0.075 * max(map(len, labels))
@@ -33,7 +65,7 @@ def legend_below(figure: Figure, source: Axes) -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=n_columns)
 
 
-def label_grid(panels: Sequence[Axes], x_label: str, y_label: str) -> None:
+def _label_grid(panels: Sequence[Axes], x_label: str, y_label: str) -> None:
     """Axis labels at the left and at the foot of a panel grid."""
     n_columns = min(_COLUMNS, len(panels))
     for place, axes in enumerate(panels):
@@ -43,7 +75,7 @@ def label_grid(panels: Sequence[Axes], x_label: str, y_label: str) -> None:
             axes.set_xlabel(x_label)
 
 
-def legend_cell(axes: Axes, source: Axes) -> None:
+def _legend_cell(axes: Axes, source: Axes) -> None:
     """Turn an empty panel into the legend of another one."""
     axes.axis("off")
     axes.legend(*source.get_legend_handles_labels(), loc="center", fontsize=9)
