@@ -15,12 +15,16 @@ from benchmark.errors import BenchmarkError
 from benchmark.peer import peer_module
 from benchmark.speed import parts
 from benchmark.speed.measure import bandwidth, matmul_peak
-from benchmark.speed.parts import Conditions, Row
+from benchmark.speed.parts import Conditions, Row, Sizes
+from benchmark.speed.picture import draw_scaling
 from benchmark.speed.problem import load, make_problem
 from bmdal import BmdalError
 from data_prep import DataError
 
 PARTS = ("selection", "features", "training", "run", "scaling")
+POOLS = (25_000, 100_000, 400_000, 1_600_000)
+BATCHES = (64, 256, 1024, 4096)
+TRAINING_SETS = (256, 1024, 4096, 16_384)
 
 
 def main() -> None:
@@ -49,6 +53,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=256, help="points to select")
     parser.add_argument("--n-epochs", type=int, default=256, help="epochs of training before anything is measured")
     parser.add_argument("--networks", type=int, nargs="+", default=[1], help="networks side by side, for training")
+    for name, sizes in (("pools", POOLS), ("batches", BATCHES), ("training-sets", TRAINING_SETS)):
+        parser.add_argument(f"--{name}", type=int, nargs="+", default=sizes, help="sizes, for scaling")
     parser.add_argument("--repeats", type=int, default=5, help="repetitions; the median counts")
     parser.add_argument("--threads", type=int, help="CPU threads; default: what torch takes")
     parser.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
@@ -79,6 +85,10 @@ def _measure(options: argparse.Namespace) -> None:
     options.output.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(options.output, index=False)
     print(f"table: {options.output}")
+    if "scaling" in options.parts:
+        picture = options.output.with_suffix(".png")
+        draw_scaling(rows, name, picture)
+        print(f"picture: {picture}")
 
 
 def _rows(options: argparse.Namespace, conditions: Conditions, speed: float, peak: float) -> Iterator[Row]:
@@ -95,8 +105,10 @@ def _rows(options: argparse.Namespace, conditions: Conditions, speed: float, pea
     if "run" in options.parts:
         yield from parts.run(data, conditions)
     if "scaling" in options.parts:
-        largest = make_problem(data, options.n_train, 1_600_000, options.n_epochs, conditions.device)
-        yield from parts.scaling(largest, conditions)
+        sizes = Sizes(options.pools, options.batches, options.training_sets)
+        largest = max(*sizes.pool, *sizes.train, options.n_pool)
+        problem = make_problem(data, options.n_train, largest, options.n_epochs, conditions.device)
+        yield from parts.scaling(problem, sizes, options.n_pool, conditions)
 
 
 def _has_original() -> bool:

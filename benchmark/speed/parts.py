@@ -6,6 +6,7 @@ import dataclasses
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from benchmark.speed.measure import Measured, measure_in_turn
 from benchmark.speed.problem import SpeedProblem
 from benchmark.split import make_split, scale_inputs
 from benchmark.task import Task
-from bmdal import Batch, Method, select_batch
+from bmdal import Method
 from bmdal.features import DenseFeatures
 from bmdal.pipeline import fit_feature_map
 from bmdal.regressor.stack import NetworkStack
@@ -84,16 +85,11 @@ def selection(problem: SpeedProblem, methods: Sequence[str], conditions: Conditi
         if method.selection.needs_float64:
             train, pool = train.double(), pool.double()
 
-        def ours(method: Method = method, train: Tensor = train, pool: Tensor = pool) -> Tensor:
-            chosen = SelectionProblem(
-                DenseFeatures(train), DenseFeatures(pool), method.mode, method.sigma, torch.Generator().manual_seed(0)
-            )
-            return method.selection.select(chosen, conditions.batch_size)
-
-        def original(method: Method = method, train: Tensor = train, pool: Tensor = pool) -> Tensor:
-            return peer_selection(method, train, pool, conditions.batch_size)
-
-        measured = _measure(ours, original, conditions)
+        measured = _measure(
+            partial(_select, method, train, pool, conditions.batch_size),
+            partial(peer_selection, method, train, pool, conditions.batch_size),
+            conditions,
+        )
         passes = conditions.batch_size * pool.numel() * pool.element_size()
         yield _row(
             "selection",
@@ -175,24 +171,45 @@ def run(data: PreparedData, conditions: Conditions) -> Iterator[Row]:
     yield _row("run", f"{data.name} {task.name} {method.name}", (task.n_initial, n_pool, task.batch_size), measured)
 
 
-def scaling(problem: SpeedProblem, conditions: Conditions) -> Iterator[Row]:
-    """Features and selection of `lcmd-tp_grad_rp-512` for pools, batches and training sets of several sizes."""
-    method, n_train, n_pool = Method.from_name("lcmd-tp_grad_rp-512"), len(problem.points.X), 100_000
-    sizes = [
-        *((n_train, n, conditions.batch_size) for n in (25_000, 100_000, 400_000, 1_600_000)),
-        *((n_train, n_pool, n) for n in (64, 1024, 4096)),
-        *((n, n_pool, conditions.batch_size) for n in (256, 4096, 16_384)),
-    ]
-    for size in sizes:
+@dataclass(frozen=True)
+class Sizes:
+    """Where the cost is measured: along each axis, the others as in the other measurements."""
 
-        def ours(size: tuple[int, int, int] = size) -> Batch:
-            points, rows = problem.points, torch.arange(size[0]) % len(problem.x_pool)
-            x_train = points.X if size[0] == n_train else problem.x_pool[rows]
-            pool = problem.x_pool[: size[1]]
-            generator = torch.Generator().manual_seed(0)
-            return select_batch(method, [problem.network], x_train, None, pool, size[2], generator)
+    pool: Sequence[int]
+    batch: Sequence[int]
+    train: Sequence[int]
 
-        yield _row("scaling", method.name, size, _measure(ours, None, conditions))
+
+def scaling(problem: SpeedProblem, sizes: Sizes, n_pool: int, conditions: Conditions) -> Iterator[Row]:
+    """Features and selection of `lcmd-tp_grad_rp-512` for pools, batches and training sets of several sizes.
+
+    Training points beyond those of the problem are taken from its pool, which must be as large as the largest.
+    """
+    method, n_train = Method.from_name("lcmd-tp_grad_rp-512"), len(problem.points.X)
+    X = torch.cat([problem.points.X, problem.x_pool])
+    for size in sizes.pool:
+        smaller = dataclasses.replace(problem, x_pool=problem.x_pool[:size])
+        measured = _measure(partial(_features, method, smaller), None, conditions)
+        yield _row("scaling", "features", (n_train, size, 0), measured)
+        yield _selection_row(method, *_features(method, smaller), conditions)
+    train, pool = _features(method, dataclasses.replace(problem, x_pool=problem.x_pool[:n_pool]))
+    for size in sizes.batch:
+        yield _selection_row(method, train, pool, dataclasses.replace(conditions, batch_size=size))
+    for size in sizes.train:
+        points = dataclasses.replace(problem.points, X=X[:size])
+        train, pool = _features(method, SpeedProblem(problem.network, points, problem.x_pool[:n_pool]))
+        yield _selection_row(method, train, pool, conditions)
+
+
+def _selection_row(method: Method, train: Tensor, pool: Tensor, conditions: Conditions) -> Row:
+    measured = _measure(partial(_select, method, train, pool, conditions.batch_size), None, conditions)
+    return _row("scaling", "selection", (len(train), len(pool), conditions.batch_size), measured)
+
+
+def _select(method: Method, train: Tensor, pool: Tensor, batch_size: int) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    problem = SelectionProblem(DenseFeatures(train), DenseFeatures(pool), method.mode, method.sigma, generator)
+    return method.selection.select(problem, batch_size)
 
 
 def _features(method: Method, problem: SpeedProblem) -> tuple[Tensor, Tensor]:
