@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -20,7 +23,9 @@ from toys import generator
 
 from bmdal import BmdalError, Method, select_batch
 from bmdal.regressor import NetworkRegressor
+from bmdal.regressor.estimator import PAPER
 
+ROOT = Path(__file__).resolve().parents[2]
 Points = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -121,6 +126,13 @@ def test_the_papers_columns() -> None:
     assert NetworkRegressor("silu", learning_rate=0.01)._training().sigma_w == 0.5
     assert NetworkRegressor("silu", learning_rate=0.01)._training().learning_rate == 0.01
     assert NetworkRegressor()._training().learning_rate == 0.375
+
+
+@pytest.mark.parametrize("activation", PAPER)
+def test_the_benchmark_trains_with_the_same_numbers(activation: str) -> None:
+    config = yaml.safe_load((ROOT / "conf" / "training" / f"{activation}.yaml").read_text())
+    del config["_target_"]
+    assert config == dataclasses.asdict(PAPER[activation])
 
 
 @pytest.mark.parametrize(
