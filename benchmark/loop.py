@@ -107,7 +107,10 @@ def _open(run: Run, splits: Sequence[int], overwrite: bool) -> dict[int, RunReco
     check_size(len(run.data.y), run.data.n_test, run.task)
     if not np.isfinite(run.data.y).all():
         row = int(np.argmin(np.isfinite(run.data.y)))
-        raise BenchmarkError(f"data set {run.data.name}: the target of row {row} is NaN or infinite")
+        raise BenchmarkError(
+            f"data set {run.data.name}: the target of row {row} is NaN or infinite; prepare it anew with "
+            f"`python -m data_prep dataset={run.data.name} overwrite=true`"
+        )
     return records
 
 

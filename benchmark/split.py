@@ -65,5 +65,8 @@ def scale_inputs(X: NDArray[np.float32], split: Split) -> NDArray[np.float32]:
     bad = ~np.isfinite(scaled)
     if bad.any():
         row, column = np.argwhere(bad)[0]
-        raise BenchmarkError(f"split {split.number}: input column {column} of row {row} is NaN or infinite")
+        raise BenchmarkError(
+            f"split {split.number}: input column {column} of row {row} is NaN or infinite; prepare the data anew: "
+            "`python -m data_prep dataset=... overwrite=true`"
+        )
     return scaled

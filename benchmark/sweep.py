@@ -69,7 +69,7 @@ def _report_impossible(grid: Grid) -> None:
     if len(grid.impossible) > MOST_SHOWN:
         print(f"... and {len(grid.impossible) - MOST_SHOWN} more impossible combinations", file=sys.stderr)
     if not grid.jobs:
-        raise BenchmarkError("none of the combinations can work")
+        raise BenchmarkError("none of the combinations can work; the reasons are above")
 
 
 def _is_done(job: Job) -> bool:

@@ -44,7 +44,10 @@ def make_features(rows: Rows, columns: Columns, names: Sequence[str]) -> list[Fe
     for i in encoded_columns(rows.frame, [i for i in varying if i in rows.categorical]):
         features.extend(_indicators(names[i], rows.frame[i]))
     if not features:
-        raise DataError("no input column is left after dropping constant columns and those with too many values")
+        raise DataError(
+            "no input column is left after dropping constant columns and those with too many values; "
+            "check `drop`, `categorical` and `separator`"
+        )
     return features
 
 
@@ -55,13 +58,17 @@ def make_target(rows: Rows, columns: Columns, log: bool) -> Target:
     """
     raw = np.median(rows.frame[list(columns.targets)].to_numpy(np.float64), axis=1)
     if log and raw.min() <= 0:
-        raise DataError(f"log_target=true, but the target has values <= 0 (the least is {raw.min()})")
+        raise DataError(
+            f"log_target=true, but the target has values <= 0 (the least is {raw.min()}); leave log_target out"
+        )
     raw = np.log(raw) if log else raw
     if not np.isfinite(raw).all():
-        raise DataError(f"the target is infinite in row {int(np.argmin(np.isfinite(raw)))} of the kept rows")
+        raise DataError(
+            f"the target is infinite in row {int(np.argmin(np.isfinite(raw)))} of the kept rows; remove that row"
+        )
     mean, std = float(np.mean(raw)), float(np.std(raw))
     if std == 0:
-        raise DataError(f"the target is constant ({mean})")
+        raise DataError(f"the target is constant ({mean}), there is nothing to learn; `target` names another column")
     return Target((raw - mean) / std, mean, std)
 
 

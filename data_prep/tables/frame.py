@@ -42,5 +42,5 @@ def matlab_table(path: Path, variable: str) -> FrameTable:
         raise DataError(f"{path}: no variable {variable!r}; found: {found}")
     matrix = contents[variable]
     if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or matrix.dtype.kind not in "fiu":
-        raise DataError(f"{path}: the variable {variable!r} is no matrix of numbers")
+        raise DataError(f"{path}: the variable {variable!r} is no matrix of numbers; `member` names another one")
     return FrameTable(pd.DataFrame(matrix.astype(np.float64)))
