@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from numbers import Real
 from typing import get_args
 
 import torch
@@ -34,8 +35,9 @@ class Training:
             valid = ", ".join(get_args(Activation))
             raise BmdalError(f"training.activation {self.activation!r} is unknown; valid: {valid}")
         for field in fields(self)[1:]:
-            if not getattr(self, field.name) > 0:
-                raise BmdalError(f"training.{field.name} must be greater than 0, got {getattr(self, field.name)}")
+            value = getattr(self, field.name)
+            if not isinstance(value, Real) or not value > 0:
+                raise BmdalError(f"training.{field.name} must be a number greater than 0, got {value!r}")
 
 
 @dataclass(frozen=True)

@@ -113,5 +113,7 @@ def test_divergence_shows_as_infinity() -> None:
 def test_messages() -> None:
     with pytest.raises(BmdalError, match=r"activation 'tanh' is unknown; valid: relu, silu"):
         Training(activation="tanh")
-    with pytest.raises(BmdalError, match=r"training\.n_epochs must be greater than 0, got 0"):
+    with pytest.raises(BmdalError, match=r"training\.n_epochs must be a number greater than 0, got 0"):
         Training(n_epochs=0)
+    with pytest.raises(BmdalError, match=r"training\.learning_rate must be a number greater than 0, got 'high'"):
+        Training(learning_rate="high")
