@@ -36,7 +36,7 @@ class Training:
             raise BmdalError(f"training.activation {self.activation!r} is unknown; valid: {valid}")
         for field in fields(self)[1:]:
             value = getattr(self, field.name)
-            if not isinstance(value, Real) or not value > 0:
+            if not (isinstance(value, Real) and float(value) > 0):
                 raise BmdalError(f"training.{field.name} must be a number greater than 0, got {value!r}")
 
 

@@ -139,7 +139,7 @@ def test_the_benchmark_trains_with_the_same_numbers(activation: str) -> None:
     ("options", "message"),
     [
         ({"activation": "rely"}, r"unknown activation 'rely'. Did you mean 'relu'\? Valid: relu, silu"),
-        ({"n_epochs": 0}, "n_epochs must be greater than 0, got 0"),
+        ({"n_epochs": 0}, "n_epochs must be a number greater than 0, got 0"),
         ({"n_models": 0}, "n_models must be an integer of at least 1, got 0"),
         ({"validation_fraction": 1.0}, "validation_fraction must be at least 0 and less than 1, got 1.0"),
         ({"learning_rate": 1e30, "n_epochs": 3}, r"training diverged.*use a learning_rate below 1e\+30"),
