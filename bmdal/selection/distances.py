@@ -11,8 +11,8 @@ from torch import Tensor
 from bmdal.features import DenseFeatures, Features
 from bmdal.features.base import squared_distances
 
-BLOCK_BYTES = 32 * 2**20
-"""Memory for the distances of one block of pool points to all points that are selected at first."""
+BLOCK_BYTES = 8 * 2**20
+"""Memory for what is computed on the way for one block of pool points."""
 
 
 class NearestSelected:
@@ -65,7 +65,7 @@ class NearestSelected:
         if self._bound is None or self.n_selected == 0:
             return None
         rows = self._bound.closer_than(index, self.d2)
-        return rows if 4 * len(rows) < len(self.pool) else None
+        return rows if 8 * len(rows) < len(self.pool) else None
 
     def _add_many(self, selected: Features) -> None:
         diag = selected.diag()
@@ -122,11 +122,12 @@ class PrincipalBound:
             return None
         sample = Phi[:: -(-n // cls.N_SAMPLE)]
         mean = sample.mean(dim=0)
-        moments = ((sample - mean).T @ (sample - mean)).to(torch.float64)
+        sample = sample - mean
         try:
-            axes = torch.linalg.eigh(moments).eigenvectors[:, -cls.N_COORDINATES :].to(Phi.dtype)
+            eigenvectors = torch.linalg.eigh((sample.T @ sample).to(torch.float64)).eigenvectors
         except RuntimeError:  # LinAlgError: it need not converge; without axes every feature is read
             return None
+        axes = eigenvectors[:, -cls.N_COORDINATES :].to(Phi.dtype)
         coordinates = torch.empty(n, cls.N_COORDINATES + 1, dtype=Phi.dtype)
         norms = torch.empty(n, dtype=Phi.dtype)
         diag = torch.empty(n, dtype=Phi.dtype)
