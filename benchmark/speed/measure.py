@@ -21,7 +21,7 @@ _STATUS = Path("/proc/self/status")
 class Measured(Generic[T]):
     """The result of a computation, the median of its wall-clock seconds, and its peak memory in bytes.
 
-    The peak is beyond what was taken before; None where it cannot be measured.
+    The peak is the largest of all rounds, beyond what was taken before; None where it cannot be measured.
     """
 
     result: T
@@ -37,7 +37,7 @@ def measure_in_turn(
     The first round is a warm-up whose time does not count, unless `repeats` is 1.
     """
     seconds: dict[str, list[float]] = {name: [] for name in computations}
-    peaks: dict[str, int | None] = {}
+    peaks: dict[str, int] = {}
     results: dict[str, T] = {}
     for _ in range(repeats if repeats == 1 else repeats + 1):
         for name, compute in computations.items():
@@ -47,9 +47,10 @@ def measure_in_turn(
             results[name] = compute()
             seconds[name].append(_now(device) - start)
             after = _peak(device)
-            peaks[name] = None if before is None or after is None else after - before
+            if before is not None and after is not None:
+                peaks[name] = max(peaks.get(name, 0), after - before)
     timed = {name: s if repeats == 1 else s[1:] for name, s in seconds.items()}
-    return {name: Measured(results[name], statistics.median(timed[name]), peaks[name]) for name in computations}
+    return {name: Measured(results[name], statistics.median(timed[name]), peaks.get(name)) for name in computations}
 
 
 def bandwidth(device: torch.device, gigabytes: float = 0.8) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import pytest
 import torch
@@ -16,16 +17,16 @@ from bmdal.features.posterior import condition
 N = 7
 
 
-class FeaturesContract:
+class FeaturesContract(ABC):
     """Subclass it, say how to build features of given points and their kernel matrix, and inherit the tests."""
 
     sketchable = True
 
-    def build(self, X: Tensor) -> Features:
-        raise NotImplementedError
+    @abstractmethod
+    def build(self, X: Tensor) -> Features: ...
 
-    def dense_kernel(self, X: Tensor, Y: Tensor) -> Tensor:
-        raise NotImplementedError
+    @abstractmethod
+    def dense_kernel(self, X: Tensor, Y: Tensor) -> Tensor: ...
 
     def points(self) -> Tensor:
         return normal(N, 3)
