@@ -62,11 +62,11 @@ def register(component: type[Component]) -> type[Component]:
     taken = {t: c for c in _REGISTRY if c.kind == component.kind for t in c.tokens}
     for token in component.tokens:
         owner = taken.get(token, component)
-        if (owner.__module__, owner.__qualname__) != (component.__module__, component.__qualname__):
+        if _path(owner) != _path(component):
             raise BmdalError(f"{component.kind} token {token!r} is taken by {owner.__qualname__}; choose another")
         if "_" in re.sub(r"\[.*?\]", "", token.replace("{", "[").replace("}", "]")):
             raise BmdalError(f"token {token!r}: an underscore separates the tokens of a method name; use a hyphen")
-    _REGISTRY[:] = [c for c in _REGISTRY if c.__qualname__ != component.__qualname__ or c.kind != component.kind]
+    _REGISTRY[:] = [c for c in _REGISTRY if (c.kind, *_path(c)) != (component.kind, *_path(component))]
     _REGISTRY.append(component)
     return component
 
@@ -82,6 +82,10 @@ def parse(kind: str, token: str, method_name: str) -> Any:
         if component.kind == kind and (parsed := component.parse(token)) is not None:
             return parsed
     raise UnknownComponentError(f"method {method_name!r}: {unknown(kind, token, tokens(kind))}")
+
+
+def _path(component: type[Component]) -> tuple[str, str]:
+    return component.__module__, component.__qualname__
 
 
 def _fields(template: str) -> list[str]:

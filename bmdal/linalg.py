@@ -1,17 +1,27 @@
-"""Cholesky factors that report the jitter they needed."""
+"""Cholesky factors that report the jitter they needed, and passes over matrices in blocks of rows."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from bmdal.errors import BmdalError
 
+BLOCK_BYTES = 8 * 2**20
+"""Memory for what is computed on the way for one block of rows."""
+
 
 class JitterWarning(RuntimeWarning):
     """A matrix was not positive definite in floating point, and a multiple of the identity was added to it."""
+
+
+def blocks(n: int, row_bytes: int) -> Iterator[slice]:
+    """Slices of n rows that together take about BLOCK_BYTES."""
+    size = max(1, BLOCK_BYTES // max(1, row_bytes))
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
 def squared_norms(A: Tensor) -> Tensor:

@@ -35,7 +35,14 @@ class Method:
     def __post_init__(self) -> None:
         if not isinstance(self.selection, Selection):
             raise BmdalError(f"selection must be a Selection, got {self.selection!r}; a name is for Method.from_name")
+        if not isinstance(self.kernel, BaseKernel | None):
+            raise BmdalError(f"kernel must be a BaseKernel, got {self.kernel!r}; a name is for Method.from_name")
         object.__setattr__(self, "transformations", tuple(self.transformations))
+        for transformation in self.transformations:
+            if not isinstance(transformation, Transformation):
+                raise BmdalError(
+                    f"transformations must hold Transformations, got {transformation!r}; a name is for Method.from_name"
+                )
         if not self.sigma > 0:
             raise BmdalError(f"sigma must be greater than 0, got {self.sigma}")
         self._check_mode()

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 
+from bmdal.errors import BmdalError
 from bmdal.features import Features
 from bmdal.inputs import Inputs
 from bmdal.kernels import BaseKernel
@@ -16,8 +18,6 @@ from bmdal.transformations import Ensemble, Fitted, Transformation
 
 CHUNK_BYTES = {"cpu": 32 * 2**20, "cuda": 512 * 2**20}
 """Memory for what is computed on the way to the features of one chunk of points: on a CPU what its cache holds."""
-FIRST_CHUNK = 1024
-"""Points in a chunk while the size of their features is not known yet."""
 
 
 @dataclass(frozen=True)
@@ -59,40 +59,44 @@ def fit_feature_map(
     assert method.kernel is not None
     at = next((i for i, t in enumerate(method.transformations) if isinstance(t, Ensemble)), 0)
     own, common = method.transformations[:at], method.transformations[at:]
-    fit = _Fit(y_train, method.sigma, generator, largest_bytes=x_train.nbytes)
+    fit = _Fit(y_train, method.sigma, generator)
 
     chains: list[Callable[[Tensor], Features]] = []
     members: list[Features] = []
+    point_bytes = 0
     for model in models:
         base = _base(method.kernel, model, device)
-        train, fitted = fit(own, _in_chunks(base, x_train, FIRST_CHUNK))
+        member_bytes = _point_bytes(base, x_train)
+        features = _in_chunks(base, x_train, _chunk_size(member_bytes, device))
+        check_finite_features(method, "training points", features)
+        train, fitted = fit(own, features)
         chains.append(_chain(base, fitted))
         members.append(train)
+        point_bytes += member_bytes
 
     def combine(members: Sequence[Features]) -> Features:
         return members[0] if method.ensemble is None else method.ensemble.combine(members)
 
     train, fitted = fit(common, combine(members))
-    row_bytes = len(models) * fit.largest_bytes / len(x_train)
+    point_bytes = max(point_bytes, len(models) * fit.largest_bytes // len(x_train))
     return FeatureMap(
         train=train,
-        chunk_size=max(1, min(int(CHUNK_BYTES[device.type] / (3 * row_bytes)), 2**16)),
+        chunk_size=_chunk_size(point_bytes, device),
         _map=_chain(lambda X: combine([chain(X) for chain in chains]), fitted),
     )
 
 
 @dataclass
 class _Fit:
-    """Fits transformations one after the other, and remembers how large inputs and features got on the way."""
+    """Fits transformations one after the other, and remembers how large the features got on the way."""
 
     y_train: Tensor | None
     sigma: float
     generator: torch.Generator
-    largest_bytes: int
+    largest_bytes: int = 0
 
     def __call__(self, transformations: Sequence[Transformation], train: Features) -> tuple[Features, list[Fitted]]:
         fitted: list[Fitted] = []
-        self.largest_bytes = max(self.largest_bytes, train.nbytes)
         for transformation in transformations:
             fitted.append(transformation.fit(train, self.y_train, self.sigma, self.generator))
             train = fitted[-1](train)
@@ -108,6 +112,38 @@ def _base(kernel: BaseKernel, model: nn.Module, device: torch.device) -> Callabl
         return kernel.features(model, X.clone() if X.is_inference() else X).to(device=device)
 
     return features
+
+
+def _point_bytes(base: Callable[[Tensor], Features], X: Tensor) -> int:
+    """Memory for one point: its inputs, its features, or what the modules of a network return on the way to them."""
+    outputs: dict[nn.Module, int] = {}
+
+    def count(module: nn.Module, args: object, output: object) -> None:
+        if isinstance(output, Tensor) and not any(module.children()):
+            outputs[module] = max(outputs.get(module, 0), output.numel() * output.element_size())
+
+    few = X[:2]  # not one: a network may drop dimensions of length one
+    hook = register_module_forward_hook(count)
+    try:
+        features = base(few)
+    finally:
+        hook.remove()
+    return max(few.nbytes, features.nbytes, sum(outputs.values())) // len(few)
+
+
+def _chunk_size(point_bytes: int, device: torch.device) -> int:
+    return max(1, min(CHUNK_BYTES[device.type] // (3 * point_bytes), 2**16))
+
+
+def check_finite_features(method: Method, name: str, features: Features) -> None:
+    """Raise BmdalError, naming the row, if the kernel of a point with itself is NaN or infinite."""
+    bad = ~torch.isfinite(features.diag())
+    if bool(bad.any()):
+        rows = f"row {int(bad.nonzero()[0])} and {int(bad.sum()) - 1} others"
+        raise BmdalError(
+            f"method {method.name!r}: the kernel is NaN or infinite for {name} ({rows}); "
+            "do the network's parameters hold NaN, or are its outputs unbounded?"
+        )
 
 
 def _chain(base: Callable[[Tensor], Features], fitted: Sequence[Fitted]) -> Callable[[Tensor], Features]:

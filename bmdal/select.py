@@ -18,7 +18,7 @@ from bmdal.features import DenseFeatures, Features
 from bmdal.inputs import Inputs, Table, as_inputs, as_tensor, check_columns, check_finite
 from bmdal.method import Method
 from bmdal.network.modes import evaluation_mode, plain_arithmetic, unwrapped
-from bmdal.pipeline import CHUNK_BYTES, fit_feature_map
+from bmdal.pipeline import CHUNK_BYTES, check_finite_features, fit_feature_map
 from bmdal.randomness import permutation
 from bmdal.selection import SelectionProblem
 
@@ -63,18 +63,20 @@ def select_batch(
 
     Points are tensors, which are used as they are, or numpy arrays or pandas frames, which become tensors: arrays of
     floating-point numbers and frames get the networks' dtype, arrays of integers stay integers. A map-style
-    `torch.utils.data.Dataset` with items x or (x, ...) as pool is read once, in pieces; what stays in memory are its
-    features (`rp-512`: 2 KB a point), which for `linear` and `nngp` without a sketch are the inputs themselves.
+    `torch.utils.data.Dataset` with items x or (x, ...) as pool is read once, in pieces, after a look at its first
+    item; what stays in memory are its features (`rp-512`: 2 KB a point), which for `linear` and `nngp` without a
+    sketch are the inputs themselves.
 
     Args:
         method: what to do, e.g. `Method.from_name("lcmd-tp_grad_rp-512")`.
         models: the trained networks, `method.n_models` of them. Each maps inputs (n, ...) to outputs (n,) or
             (n, n_outputs).
-        x_train: inputs of the labelled points, shape (n_train, ...).
+        x_train: inputs of the labelled points, shape (n_train, ...), at least one.
         y_train: their labels, shape (n_train,) or (n_train, 1); only for methods that use them, None otherwise.
         x_pool: inputs to choose from, shape (n_pool, ...); may be on the CPU while the networks are on a GPU.
         batch_size: number of points to choose, 1 <= batch_size <= n_pool.
-        generator: source of all random draws; the same generator state gives the same batch.
+        generator: source of all random draws; the same generator state gives the same batch, on a GPU up to rounding:
+            some of its sums have no fixed order.
         device: where features are kept and the selection runs; by default the device of the first network.
         with_effective_dimension: also compute `Batch.effective_dimension`.
 
@@ -98,7 +100,7 @@ def select_batch(
         else:
             feature_map = fit_feature_map(method, networks, X_train, y, generator, device)
             train, pool = feature_map.train, feature_map(X_pool)
-            _check_finite_features(method, pool)
+            check_finite_features(method, "pool points", pool)
         if method.selection.needs_float64:
             train, pool = train.to(dtype=torch.float64), pool.to(dtype=torch.float64)
         kernel_seconds = _now(device) - start
@@ -131,10 +133,11 @@ def _effective_dimension(pool: Features) -> float | None:
     if pool.n_features is None or not 0 < pool.n_features <= MAX_EFFECTIVE_DIMENSION_COLUMNS:
         return None
     Phi = pool.matrix()
-    mean = Phi.mean(dim=0, dtype=torch.float64).to(Phi)
-    C = torch.zeros(Phi.shape[1], Phi.shape[1], dtype=torch.float64, device=Phi.device)
-    for start in range(0, len(Phi), 2**14):
-        centred = Phi[start : start + 2**14] - mean
+    parts = torch.split(Phi, 2**14)
+    mean = (torch.stack([part.sum(dim=0, dtype=torch.float64) for part in parts]).sum(dim=0) / len(Phi)).to(Phi)
+    C = Phi.new_zeros(Phi.shape[1], Phi.shape[1], dtype=torch.float64)
+    for part in parts:
+        centred = part - mean
         C += centred.T @ centred
     largest = float(torch.linalg.eigvalsh(C)[-1])
     return float(C.trace()) / largest if largest > 0 else 0.0
@@ -162,6 +165,8 @@ def _check(x_train: Tensor, x_pool: Inputs, batch_size: int, generator: torch.Ge
     for name, x in (("x_train", x_train), ("x_pool", x_pool)):
         if isinstance(x, Tensor) and x.ndim == 0:
             raise BmdalError(f"{name} must have shape (n, ...), it is a single number")
+        if isinstance(x, Tensor) and len(x) and x[0].numel() == 0:
+            raise BmdalError(f"{name} has shape {tuple(x.shape)}: its points have no inputs")
     if not isinstance(batch_size, int | np.integer) or not 1 <= batch_size <= len(x_pool):
         raise BmdalError(f"batch_size must be between 1 and the pool size {len(x_pool)}, got {batch_size}")
     if len(x_train) == 0:
@@ -184,16 +189,6 @@ def _labels(method: Method, y_train: Table | None, n_train: int) -> Tensor | Non
         raise BmdalError(f"y_train must have shape ({n_train},) or ({n_train}, 1), it has {tuple(y.shape)}")
     check_finite("y_train", y)
     return y.flatten()
-
-
-def _check_finite_features(method: Method, pool: Features) -> None:
-    bad = ~torch.isfinite(pool.diag())
-    if bool(bad.any()):
-        rows = f"row {int(bad.nonzero()[0])} and {int(bad.sum()) - 1} others"
-        raise BmdalError(
-            f"method {method.name!r}: the kernel is NaN or infinite for pool points ({rows}); "
-            "do the network's parameters hold NaN, or are its outputs unbounded?"
-        )
 
 
 def _device(given: torch.device | str | None, models: Sequence[nn.Module], x_pool: Inputs) -> torch.device:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bmdal.features.base import Features
 from bmdal.features.dense import DenseFeatures
-from bmdal.linalg import cholesky, inverse_root, squared_norms
+from bmdal.linalg import blocks, cholesky, inverse_root, squared_norms
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,9 @@ def _condition_kernel_space(observed: Features, sigma: float) -> Callable[[Featu
 
     def posterior(features: Features) -> Features:
         features = features.to(dtype=torch.float64)
-        explained = torch.linalg.solve_triangular(L, observed.kernel(features), upper=False).T
+        explained = L.new_empty(len(features), len(L))
+        for rows in blocks(len(features), 8 * len(L)):
+            explained[rows] = torch.linalg.solve_triangular(L, observed.kernel(features[rows]), upper=False).T
         return PosteriorFeatures(features, explained)
 
     return posterior

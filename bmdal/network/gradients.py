@@ -70,18 +70,22 @@ def factored_gradients(model: nn.Module, layers: dict[FactoredLayer, bool], X: T
         return []
     inputs: dict[nn.Module, Tensor] = {}
     z: dict[nn.Module, Tensor] = {}
-    handed_on: dict[nn.Module, Tensor] = {}
+    watched: dict[nn.Module, bool] = {}
 
     def record(module: FactoredLayer, args: tuple[Tensor], output: Tensor) -> Tensor:
         if not output.requires_grad:
             output.requires_grad_()
         inputs[module], z[module] = args[0].detach(), output
-        handed_on[module] = output.clone() if layers[module] else output
-        return handed_on[module]
+        watched[module] = torch.is_grad_enabled()
+        return output.clone() if layers[module] else output
 
     with torch.enable_grad(), _hooks(list(layers), record):
         outputs = _outputs(model, _detached(model), X)  # shape: (n, n_outputs)
-        is_output = {layer: handed_on[layer].data_ptr() == outputs.data_ptr() for layer in layers}
+        if not any(watched.values()):
+            raise BmdalError("the network computes its linear layers under torch.no_grad: nothing has a gradient")
+        if not outputs.requires_grad:
+            raise BmdalError("the network detaches its outputs from its linear layers: nothing has a gradient")
+        is_output = {layer: not layers[layer] and z[layer].data_ptr() == outputs.data_ptr() for layer in layers}
         inner = [layer for layer in layers if not is_output[layer]]
         g = dict(zip(inner, _output_gradients(outputs, [z[layer] for layer in inner]), strict=True))
 

@@ -111,8 +111,8 @@ class Epoch:
         elif self.n_done == 0:  # as it comes, so that libraries allocate what a graph may not
             self._train_and_validate()
         else:
-            self.graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.graph):
+            self.graph, device = torch.cuda.CUDAGraph(), self.X.device
+            with torch.cuda.device(device), torch.cuda.graph(self.graph, stream=_stream(device)):
                 self._train_and_validate()
             self.graph.replay()
         self.n_done += 1
@@ -188,3 +188,9 @@ class Epoch:
         parts = torch.split(flat, [rows * columns for rows, columns in sizes], dim=1)
         views = [part.view(-1, *size) for part, size in zip(parts, sizes, strict=True)]
         return list(zip(views[: len(views) // 2], views[len(views) // 2 :], strict=True))
+
+
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """A stream of this device: the usual one for captures belongs to the device that was current at the first."""
+    stream: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    return stream

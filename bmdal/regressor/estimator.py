@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -98,8 +99,9 @@ class NetworkRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type
         n_valid = int(self.validation_fraction * len(points))
         valid, rest = (order[:n_valid], order[n_valid:]) if n_valid else (order, order)
 
-        device = torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        scaling = InputScaling(*_mean_and_scale(points.astype(np.float64))).to(device)
+        device = self._device()
+        # In rows: the layout of a table decides how sums are rounded.
+        scaling = InputScaling(*_mean_and_scale(np.ascontiguousarray(points, dtype=np.float64))).to(device)
         inputs = scaling(torch.tensor(points, device=device))
         self.y_mean_, self.y_scale_ = _mean_and_scale(targets.astype(np.float64))
         outputs = torch.tensor((targets - self.y_mean_) / self.y_scale_, dtype=torch.float32, device=device)
@@ -134,10 +136,19 @@ class NetworkRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type
             raise BmdalError(unknown("activation", str(self.activation), PAPER))
         if not isinstance(self.n_models, int | np.integer) or self.n_models < 1:
             raise BmdalError(f"n_models must be an integer of at least 1, got {self.n_models!r}")
-        if not 0 <= self.validation_fraction < 1:
-            raise BmdalError(f"validation_fraction must be at least 0 and less than 1, got {self.validation_fraction}")
+        fraction = self.validation_fraction
+        if not (isinstance(fraction, Real) and 0 <= float(fraction) < 1):
+            raise BmdalError(f"validation_fraction must be at least 0 and less than 1, got {fraction!r}")
         given = {f.name: getattr(self, f.name) for f in fields(Training) if getattr(self, f.name) is not None}
         return replace(PAPER[self.activation], **given)
+
+    def _device(self) -> torch.device:
+        has_gpu = torch.cuda.is_available()
+        try:
+            return torch.device(self.device or ("cuda" if has_gpu else "cpu"))
+        except RuntimeError:
+            valid = "cpu, cuda, cuda:0, ..." if has_gpu else "cpu"
+            raise BmdalError(f"device={self.device!r} is unknown; valid here: {valid}") from None
 
 
 class InputScaling(nn.Module):
@@ -152,13 +163,13 @@ class InputScaling(nn.Module):
         super().__init__()
         self.mean: Tensor
         self.scale: Tensor
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
+        self.register_buffer("mean", torch.tensor(mean))
         self.register_buffer("scale", torch.tensor(scale, dtype=torch.float32))
 
     def forward(self, x: Tensor) -> Tensor:
-        # In float64: next to a large mean, float32 would leave little of what the points differ in.
+        # In float64, also the mean: where it is large, float32 would leave little of what the points differ in.
         z = (x.double() - self.mean) / self.scale
-        return (5 * torch.tanh(z / 5)).to(self.mean.dtype)
+        return (5 * torch.tanh(z / 5)).to(self.scale.dtype)
 
 
 def _mean_and_scale(values: NDArray[np.float64]) -> tuple[Any, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import torch
@@ -43,9 +44,11 @@ class NetworkStack(nn.Module):
         self.sigma_b = sigma_b
         sizes = (n_inputs, *WIDTHS, 1)
         shapes = list(zip(sizes[1:], sizes[:-1], strict=True))
-        networks = [[torch.randn(*shape, generator=g) for shape in shapes] for g in generators]
+        normal = partial(torch.randn, dtype=torch.float32)
+        networks = [[normal(*shape, generator=g, device=g.device) for shape in shapes] for g in generators]
         self.weights = nn.ParameterList(torch.stack(layer).to(device) for layer in zip(*networks, strict=True))
-        self.biases = nn.ParameterList(torch.zeros(len(networks), d_out, device=device) for d_out, _ in shapes)
+        zeros = partial(torch.zeros, dtype=torch.float32, device=device)
+        self.biases = nn.ParameterList(zeros(len(networks), d_out) for d_out, _ in shapes)
 
     def __len__(self) -> int:
         return int(self.weights[0].shape[0])

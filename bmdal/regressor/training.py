@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from numbers import Real
+from numbers import Integral, Real
 from typing import get_args
 
 import torch
@@ -35,9 +36,10 @@ class Training:
             valid = ", ".join(get_args(Activation))
             raise BmdalError(f"training.activation {self.activation!r} is unknown; valid: {valid}")
         for field in fields(self)[1:]:
-            value = getattr(self, field.name)
-            if not (isinstance(value, Real) and float(value) > 0):
-                raise BmdalError(f"training.{field.name} must be a number greater than 0, got {value!r}")
+            value, whole = getattr(self, field.name), field.name in ("n_epochs", "batch_size")
+            if not (isinstance(value, Integral if whole else Real) and 0 < float(value) < math.inf):
+                kind = "a whole number" if whole else "a number"
+                raise BmdalError(f"training.{field.name} must be {kind} greater than 0, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ def train(
     with torch.no_grad():
         epoch = Epoch(stack, X, y, X_valid, y_valid, batch_size, training.learning_rate, n_steps)
         for number in range(training.n_epochs):
-            epoch.run(torch.stack([torch.randperm(n, generator=g) for g in generators]).to(X.device, non_blocking=True))
+            orders = [torch.randperm(n, generator=g, device=g.device) for g in generators]
+            epoch.run(torch.stack(orders).to(X.device, non_blocking=True))
             on_epoch(number + 1)
         epoch.load_best()
     return epoch.best_rmse

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -10,9 +9,7 @@ from torch import Tensor
 
 from bmdal.features import DenseFeatures, Features
 from bmdal.features.base import squared_distances
-
-BLOCK_BYTES = 8 * 2**20
-"""Memory for what is computed on the way for one block of pool points."""
+from bmdal.linalg import blocks
 
 
 class NearestSelected:
@@ -69,7 +66,7 @@ class NearestSelected:
 
     def _add_many(self, selected: Features) -> None:
         diag = selected.diag()
-        for rows in _blocks(len(self.pool), len(selected) * self.diag.element_size()):
+        for rows in blocks(len(self.pool), len(selected) * self.diag.element_size()):
             closeness = self.pool[rows].kernel(selected).sub_(diag / 2)  # (k(x, x) - d^2) / 2
             largest, nearest = closeness.max(dim=1)
             self.d2[rows] = squared_distances(self.diag[rows], diag[nearest], largest + diag[nearest] / 2)
@@ -110,15 +107,16 @@ class PrincipalBound:
 
     N_COORDINATES = 40
     N_SAMPLE = 8192  # points that the axes are computed from; any axes give a valid bound
+    N_MOST_FEATURES = 1024  # with more, the axes cost more than they spare
 
     @classmethod
     def of(cls, pool: Features) -> PrincipalBound | None:
-        """The bound for a pool, or None where reading all features costs no more: few points or features, a GPU."""
+        """The bound for a pool, or None where it spares nothing: few points, few or very many features, a GPU."""
         if not isinstance(pool, DenseFeatures) or pool.device.type != "cpu":
             return None
         Phi = pool.Phi
         n, p = Phi.shape
-        if n < 4096 or p < 3 * cls.N_COORDINATES:
+        if n < 4096 or not 3 * cls.N_COORDINATES <= p <= cls.N_MOST_FEATURES:
             return None
         sample = Phi[:: -(-n // cls.N_SAMPLE)]
         mean = sample.mean(dim=0)
@@ -128,10 +126,8 @@ class PrincipalBound:
         except RuntimeError:  # LinAlgError: it need not converge; without axes every feature is read
             return None
         axes = eigenvectors[:, -cls.N_COORDINATES :].to(Phi.dtype)
-        coordinates = torch.empty(n, cls.N_COORDINATES + 1, dtype=Phi.dtype)
-        norms = torch.empty(n, dtype=Phi.dtype)
-        diag = torch.empty(n, dtype=Phi.dtype)
-        for rows in _blocks(n, p * Phi.element_size()):
+        coordinates, norms, diag = Phi.new_empty(n, cls.N_COORDINATES + 1), Phi.new_empty(n), Phi.new_empty(n)
+        for rows in blocks(n, p * Phi.element_size()):
             centred = Phi[rows] - mean
             z = centred @ axes
             norms[rows] = torch.linalg.vector_norm(centred, dim=1) ** 2
@@ -146,9 +142,3 @@ class PrincipalBound:
         gap = self.norms - self.margin - d2
         gap.addmv_(self.coordinates, self.coordinates[index], alpha=-2)
         return (gap < float(self.margin[index] - self.norms[index])).nonzero()[:, 0]
-
-
-def _blocks(n: int, row_bytes: int) -> Iterator[slice]:
-    """Slices of rows that together take about BLOCK_BYTES."""
-    size = max(1, BLOCK_BYTES // max(1, row_bytes))
-    return (slice(start, min(start + size, n)) for start in range(0, n, size))

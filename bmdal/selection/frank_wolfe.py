@@ -70,8 +70,8 @@ class _Shadow:
         norms = torch.where(c > 0, c, 1.0)[:, None]
         sample = slice(None, None, -(-n // cls.N_FEWEST))
         mean = (Phi[sample] / norms[sample]).mean(dim=0)
-        half = torch.empty(n, p, dtype=torch.float16)
-        error, size = torch.empty(2, n, dtype=Phi.dtype).unbind()
+        half = Phi.new_empty(n, p, dtype=torch.float16)
+        error, size = Phi.new_empty(n), Phi.new_empty(n)
         for start in range(0, n, 8192):
             rows = slice(start, start + 8192)
             centred = Phi[rows] / norms[rows] - mean

@@ -14,19 +14,26 @@ from bmdal.selection.distances import Moved, NearestSelected
 
 
 class _State(NearestSelected):
-    """Keeps the sum of squared distances of every cluster, in float64."""
+    """Keeps the sum of squared distances of every cluster, in float64.
+
+    Subtraction leaves rounding errors in the sums. Where one of an emptied cluster is all that seems to be left, the
+    sums are computed anew.
+    """
 
     def __init__(self, pool: Features, selected: Features | None, batch_size: int) -> None:
         super().__init__(pool, selected)
         self.sums = torch.zeros(self.n_selected + batch_size, dtype=torch.float64, device=pool.device)
         if self.n_selected:
-            self.sums.index_add_(0, self.nearest, self.d2.to(torch.float64))
+            self._compute_sums()
 
     def best(self) -> int | None:
         if self.n_selected == 0:
             return argmax_if_positive(self.diag)
-        in_largest = self.nearest == self.sums.argmax()
-        return argmax_if_positive(torch.where(in_largest, self.d2, 0.0))
+        best = self._farthest_in_largest()
+        if best is None and float(self.d2.max()) > 0:
+            self._compute_sums()
+            best = self._farthest_in_largest()
+        return best
 
     def add(self, index: int) -> Moved:
         first = self.n_selected == 0
@@ -35,6 +42,13 @@ class _State(NearestSelected):
             self.sums.index_add_(0, moved.nearest_before, moved.d2_before.to(torch.float64), alpha=-1)
         self.sums[self.n_selected - 1] = moved.d2.sum(dtype=torch.float64)
         return moved
+
+    def _farthest_in_largest(self) -> int | None:
+        in_largest = self.nearest == self.sums.argmax()
+        return argmax_if_positive(torch.where(in_largest, self.d2, 0.0))
+
+    def _compute_sums(self) -> None:
+        self.sums.zero_().index_add_(0, self.nearest, self.d2.to(torch.float64))
 
 
 @register

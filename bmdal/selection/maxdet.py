@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -17,27 +18,22 @@ CHUNK = 2048
 """How many points are brought up to date at a time after that."""
 
 
-class _State:
-    """Pivoted Cholesky decomposition of K + sigma^2 I, with rows computed when they are needed.
+class _State(ABC):
+    """Posterior variances k_S(x, x) given the selected points S, computed when they are needed.
 
     A posterior variance only ever falls, so the last known value is an upper bound: only points whose bound exceeds
     the largest variance that is known to be up to date have to be looked at.
 
     Attributes:
         variance: k_S(x, x) for the first `n_known` selected points S, shape (n_pool,); -inf for selected points.
-        L: rows of the Cholesky factor, of each the first `n_known` entries, shape (n_pool, batch_size).
-        factor: the Cholesky factor of K_S + sigma^2 I, in its first rows and columns, shape (batch_size, batch_size).
     """
 
-    def __init__(self, pool: Features, sigma: float, batch_size: int) -> None:
+    def __init__(self, pool: Features, sigma: float) -> None:
         self.pool = pool
         self.sigma2 = sigma**2
         self.diag = pool.diag()
         self.variance = self.diag.clone()
         self.n_known = torch.zeros(len(pool), dtype=torch.long, device=pool.device)
-        self.L = torch.empty(len(pool), batch_size, dtype=pool.dtype, device=pool.device)
-        self.factor = torch.zeros(batch_size, batch_size, dtype=pool.dtype, device=pool.device)
-        self.selected = torch.zeros(batch_size, dtype=torch.long, device=pool.device)
         self.n_selected = 0
 
     def best(self) -> int | None:
@@ -52,19 +48,47 @@ class _State:
             self._bring_up_to_date((self.variance > self.variance[first].max()).nonzero()[:, 0])
 
     def add(self, index: int) -> None:
-        s = self.n_selected
-        self.factor[s, :s] = self.L[index, :s]
-        self.factor[s, s] = torch.sqrt(self.variance[index] + self.sigma2)
-        self.selected[s] = index
+        self._observe(index)
         self.variance[index] = -torch.inf
         self.n_selected += 1
 
     def _bring_up_to_date(self, rows: Tensor) -> None:
         stale = rows[(self.n_known[rows] < self.n_selected) & (self.variance[rows] > 0)]
         for start in range(0, len(stale), CHUNK):
-            self._extend(stale[start : start + CHUNK])
+            part = stale[start : start + CHUNK]
+            self.variance[part] = self._variances(part)
+            self.n_known[part] = self.n_selected
 
-    def _extend(self, rows: Tensor) -> None:
+    @abstractmethod
+    def _observe(self, index: int) -> None:
+        """Count a pool point, whose variance is up to date, as selected."""
+
+    @abstractmethod
+    def _variances(self, rows: Tensor) -> Tensor:
+        """k_S(x, x) of some pool points, shape (n_rows,)."""
+
+
+class _KernelSpace(_State):
+    """Pivoted Cholesky decomposition of K + sigma^2 I.
+
+    Attributes:
+        L: rows of the Cholesky factor, of each the first `n_known` entries, shape (n_pool, batch_size).
+        factor: the Cholesky factor of K_S + sigma^2 I, in its first rows and columns, shape (batch_size, batch_size).
+    """
+
+    def __init__(self, pool: Features, sigma: float, batch_size: int) -> None:
+        super().__init__(pool, sigma)
+        self.L = self.diag.new_empty(len(pool), batch_size)
+        self.factor = self.diag.new_zeros(batch_size, batch_size)
+        self.selected = torch.zeros(batch_size, dtype=torch.long, device=pool.device)
+
+    def _observe(self, index: int) -> None:
+        s = self.n_selected
+        self.factor[s, :s] = self.L[index, :s]
+        self.factor[s, s] = torch.sqrt(self.variance[index] + self.sigma2)
+        self.selected[s] = index
+
+    def _variances(self, rows: Tensor) -> Tensor:
         """Forward substitution for the entries of L that are missing in these rows."""
         known, s = int(self.n_known[rows].min()), self.n_selected
         L = self.L.index_select(0, rows)[:, :s]
@@ -72,8 +96,25 @@ class _State:
         rest -= L[:, :known] @ self.factor[known:s, :known].T
         L[:, known:] = torch.linalg.solve_triangular(self.factor[known:s, known:s], rest.T, upper=False).T
         self.L[rows, :s] = L
-        self.variance[rows] = self.diag[rows] - L.square().sum(dim=1)
-        self.n_known[rows] = s
+        return self.diag[rows] - L.square().sum(dim=1)
+
+
+class _FeatureSpace(_State):
+    """k_S(x, x) = phi^T A phi, with A of shape (p, p): for batches of more points than features, where L is large."""
+
+    def __init__(self, pool: Features, sigma: float) -> None:
+        super().__init__(pool, sigma)
+        self.Phi = pool.matrix()
+        self.A = torch.eye(self.Phi.shape[1], dtype=self.Phi.dtype, device=self.Phi.device)
+
+    def _observe(self, index: int) -> None:
+        """A <- A - A phi phi^T A / (k_S(x, x) + sigma^2)."""
+        v = self.A @ self.Phi[index]
+        self.A -= torch.outer(v / (self.variance[index] + self.sigma2), v)
+
+    def _variances(self, rows: Tensor) -> Tensor:
+        Phi = self.Phi[rows]
+        return ((Phi @ self.A) * Phi).sum(dim=1)
 
 
 @register
@@ -92,4 +133,9 @@ class MaxDet(Selection):
         pool = problem.pool
         if problem.selected is not None:
             pool = condition(problem.selected, problem.sigma)(pool)
-        return greedy(_State(pool, problem.sigma, batch_size), batch_size, pool.device)
+        state: _State
+        if pool.n_features is not None and pool.n_features < batch_size:
+            state = _FeatureSpace(pool, problem.sigma)
+        else:
+            state = _KernelSpace(pool, problem.sigma, batch_size)
+        return greedy(state, batch_size, pool.device)

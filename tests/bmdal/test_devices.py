@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -43,8 +45,65 @@ def test_chunks_change_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> No
     """The pool in one piece and in pieces of a few points."""
     whole = batch(name, "cpu")
     monkeypatch.setattr(bmdal.pipeline, "CHUNK_BYTES", {"cpu": 100_000})
-    monkeypatch.setattr(bmdal.pipeline, "FIRST_CHUNK", 7)
     assert batch(name, "cpu") == whole
+
+
+def test_chunks_are_bounded_by_what_a_network_makes_of_a_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A convolution turns 16 numbers into 30 x 16; the last-layer features of a point are 2 numbers."""
+    sizes = []
+
+    class Watching(nn.Conv2d):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            sizes.append(len(x))
+            return super().forward(x)
+
+    head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(30, 1), nn.ReLU(), nn.Linear(1, 1))
+    network = nn.Sequential(Watching(1, 30, 3, padding=1), *head)
+    monkeypatch.setattr(bmdal.pipeline, "CHUNK_BYTES", {"cpu": 3 * 10 * 4 * (30 * 16 + 2 * 30 + 3)})
+    data = normal(100, 1, 4, 4).float()
+    select_batch(Method.from_name("maxdiag_ll"), [network], data, None, data, 5, generator())
+    assert max(sizes) == 10
+
+
+def test_a_user_of_tf32_keeps_it_and_a_user_of_cudnn_too() -> None:
+    """Settings of precision, also those of newer versions that the older function refuses to read."""
+    data, matmul = normal(20, 4).float(), torch.backends.cuda.matmul
+    recurrent = nn.Sequential(nn.Unflatten(1, (4, 1)), Recurrent(), nn.Linear(3, 1))
+    name = "fp32_precision" if hasattr(matmul, "fp32_precision") else "allow_tf32"
+    before = getattr(matmul, name)
+    try:
+        setattr(matmul, name, "tf32" if name == "fp32_precision" else True)
+        set_to = getattr(matmul, name)
+        select_batch(Method.from_name("maxdiag_grad"), [recurrent], data, None, data, 5, generator())
+        assert getattr(matmul, name) == set_to
+        assert torch.backends.cudnn.enabled
+        assert seen == {(False, "ieee" if name == "fp32_precision" else False)}
+    finally:
+        setattr(matmul, name, before)
+
+
+seen: set[tuple[bool, object]] = set()
+
+
+class Recurrent(nn.GRU):
+    def __init__(self) -> None:
+        super().__init__(1, 3, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        matmul = torch.backends.cuda.matmul
+        precision = matmul.fp32_precision if hasattr(matmul, "fp32_precision") else matmul.allow_tf32
+        seen.add((torch.backends.cudnn.enabled, precision))
+        return super().forward(x)[0][:, -1]
+
+
+@pytest.mark.gpu
+def test_recurrent_networks_on_the_gpu() -> None:
+    data = normal(20, 4).float()
+    network = nn.Sequential(nn.Unflatten(1, (4, 1)), Recurrent(), nn.Linear(3, 1))
+    method = Method.from_name("maxdiag_grad")
+    expected = select_batch(method, [network], data, None, data, 5, generator()).indices
+    chosen = select_batch(method, [network.cuda()], data.cuda(), None, data.cuda(), 5, generator()).indices
+    assert chosen.tolist() == expected.tolist()
 
 
 @pytest.mark.gpu
@@ -74,6 +133,18 @@ def test_input_is_checked() -> None:
             method, [net], x, None, x, 10, g
         ),
         "batch_size must be between 1": lambda: select_batch(method, [net], x, None, x, 0, g),
+        r"x_pool has shape \(9, 0\): its points have no inputs": lambda: select_batch(
+            method, [net], x, None, x[:, :0], 2, g
+        ),
+        "kernel is NaN or infinite for training points": lambda: select_batch(
+            Method.from_name("maxdet-p_grad_rp-64_train"), [Poison.of(net)], x[:5], None, x, 2, g
+        ),
+        "computes its linear layers under torch.no_grad": lambda: select_batch(
+            Method.from_name("lcmd-tp_grad"), [NoGrad(net)], x, None, x, 2, g
+        ),
+        "detaches its outputs": lambda: select_batch(
+            Method.from_name("lcmd-tp_grad"), [nn.Sequential(net, Detaching())], x, None, x, 2, g
+        ),
         "x_train is empty": lambda: select_batch(method, [net], x[:0], None, x, 2, g),
         "x_pool has a NaN or infinite value in row 4": lambda: select_batch(method, [net], x, None, bad, 2, g),
         "x_train has a NaN or infinite value in row 4": lambda: select_batch(method, [net], bad, None, x, 2, g),
@@ -106,7 +177,29 @@ def test_input_is_checked() -> None:
             call()
 
 
+class NoGrad(nn.Module):
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    @torch.no_grad()
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net(x)
+
+
+class Detaching(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.detach() * 2
+
+
 class Poison(nn.Module):
+    @staticmethod
+    def of(net: nn.Sequential) -> nn.Sequential:
+        """The same network with parameters that are no numbers."""
+        other = copy.deepcopy(net)
+        other[0].weight.data.fill_(torch.nan)
+        return other
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x / 0 * torch.sin(x)
 

@@ -47,6 +47,13 @@ def test_learns_at_any_scale() -> None:
     assert regressor.validation_rmse_[0] < 0.3
 
 
+def test_learns_beside_a_mean_that_float32_cannot_tell() -> None:
+    """Points in time, seconds since 1970."""
+    X = 1.7e9 + 50 + np.random.default_rng(0).normal(size=(300, 1))
+    y = np.sin(X[:, 0] - 1.7e9)
+    assert NetworkRegressor(n_epochs=40, random_state=0).fit(X, y).score(X, y) > 0.9
+
+
 def test_mean_of_an_ensemble_and_the_units_of_its_networks() -> None:
     X, y = points(100)
     regressor = NetworkRegressor(n_epochs=5, n_models=3, random_state=0).fit(X, y)
@@ -139,7 +146,10 @@ def test_the_benchmark_trains_with_the_same_numbers(activation: str) -> None:
     ("options", "message"),
     [
         ({"activation": "rely"}, r"unknown activation 'rely'. Did you mean 'relu'\? Valid: relu, silu"),
-        ({"n_epochs": 0}, "n_epochs must be a number greater than 0, got 0"),
+        ({"n_epochs": 0}, "n_epochs must be a whole number greater than 0, got 0"),
+        ({"n_epochs": 1.5}, r"n_epochs must be a whole number greater than 0, got 1\.5"),
+        ({"device": "gpu"}, "device='gpu' is unknown; valid here: cpu"),
+        ({"validation_fraction": "0.1"}, "validation_fraction must be at least 0 and less than 1, got '0.1'"),
         ({"n_models": 0}, "n_models must be an integer of at least 1, got 0"),
         ({"validation_fraction": 1.0}, "validation_fraction must be at least 0 and less than 1, got 1.0"),
         ({"learning_rate": 1e30, "n_epochs": 3}, r"training diverged.*use a learning_rate below 1e\+30"),

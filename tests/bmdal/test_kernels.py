@@ -104,6 +104,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[[int], Tensor]]] = {
     "recurrent": (Recurrent, real),
     "tied": (Tied, real),
     "activation at the end": (NotTheEnd, real),
+    "in place at the end": (lambda: nn.Sequential(*torch_network(n_outputs=3), nn.ELU(inplace=True)), real),
 }
 
 

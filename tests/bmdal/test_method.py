@@ -89,6 +89,10 @@ def test_an_unknown_part_has_an_exception_of_its_own() -> None:
             Method.from_name(name)
     with pytest.raises(BmdalError, match=r"selection must be a Selection, got 'lcmd'; a name is for Method.from_name"):
         Method("lcmd", "grad", mode="TP")
+    with pytest.raises(BmdalError, match=r"kernel must be a BaseKernel, got 'grad'; a name is for Method.from_name"):
+        Method(LCMD(), "grad", mode="TP")
+    with pytest.raises(BmdalError, match=r"transformations must hold Transformations, got 'rp-5'; a name is for"):
+        Method(LCMD(), Gradient(), ("rp-5",), mode="TP")
 
 
 def test_sigma_must_be_positive() -> None:
@@ -115,6 +119,9 @@ def test_own_component_is_used_by_name() -> None:
     assert batch.indices[:7].tolist() == [0, 3, 6, 9, 12, 15, 18]
     assert batch.n_filled == 1
     assert len(set(batch.indices.tolist())) == 8
+
+    register(dataclass(frozen=True)(type("LCMD", (EveryNth,), {"tokens": ("my-lcmd",)})))  # the class of the same name
+    assert [Method.from_name(name).selection.name for name in ("lcmd-p_ll", "my-lcmd_ll")] == ["lcmd", "my-lcmd"]
 
     with pytest.raises(BmdalError, match="'lcmd' is taken by LCMD"):
         register(dataclass(frozen=True)(type("Mine", (EveryNth,), {"tokens": ("lcmd",)})))

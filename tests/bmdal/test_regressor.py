@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -102,6 +103,22 @@ def test_batch_larger_than_the_training_set() -> None:
     assert torch.isfinite(train(stack, [data], Training(n_epochs=2, batch_size=256), [seeded(0)]))
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("activation", ["relu", "silu"])
+def test_trains_on_every_gpu_as_on_the_cpu(activation: str) -> None:
+    """From the third epoch on a GPU replays a graph; networks may live on another GPU than the current one."""
+    training, data = Training(activation=activation, n_epochs=8, batch_size=70, learning_rate=0.01), make_data(0)
+    on_cpu = make_stack(1, activation)
+    expected = train(on_cpu, [data], training, [seeded(5)])
+    for number in range(torch.cuda.device_count()):
+        device = torch.device("cuda", number)
+        stack = make_stack(1, activation).to(device)
+        there = TrainingData(*(getattr(data, f.name).to(device) for f in dataclasses.fields(data)))
+        best = train(stack, [there], training, [seeded(5)])
+        torch.testing.assert_close(best.cpu(), expected, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(stack(data.X[None].to(device)).cpu(), on_cpu(data.X[None]), rtol=1e-2, atol=1e-2)
+
+
 def test_divergence_shows_as_infinity() -> None:
     data = make_data(0)
     data.y[0] = torch.nan
@@ -113,7 +130,11 @@ def test_divergence_shows_as_infinity() -> None:
 def test_messages() -> None:
     with pytest.raises(BmdalError, match=r"activation 'tanh' is unknown; valid: relu, silu"):
         Training(activation="tanh")
-    with pytest.raises(BmdalError, match=r"training\.n_epochs must be a number greater than 0, got 0"):
+    with pytest.raises(BmdalError, match=r"training\.n_epochs must be a whole number greater than 0, got 0"):
         Training(n_epochs=0)
+    with pytest.raises(BmdalError, match=r"training\.batch_size must be a whole number greater than 0, got 0\.5"):
+        Training(batch_size=0.5)
+    with pytest.raises(BmdalError, match=r"training\.learning_rate must be a number greater than 0, got inf"):
+        Training(learning_rate=float("inf"))
     with pytest.raises(BmdalError, match=r"training\.learning_rate must be a number greater than 0, got 'high'"):
         Training(learning_rate="high")

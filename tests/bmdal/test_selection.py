@@ -241,13 +241,28 @@ def test_principal_bound_is_a_bound_and_worth_it(large: tuple[Tensor, Tensor]) -
 
 
 @pytest.mark.parametrize("mode", ["P", "TP"])
-def test_lazy_maxdet_equals_naive_version_on_many_points(mode: Mode) -> None:
-    """More points than are brought up to date at a time."""
-    pool, train = normal(300, 12), normal(10, 12, seed=1)
+@pytest.mark.parametrize("n_features", [12, 30])
+def test_lazy_maxdet_equals_naive_version_on_many_points(n_features: int, mode: Mode) -> None:
+    """More points than are brought up to date at a time; features that are fewer and more than the batch."""
+    pool, train = normal(300, n_features), normal(10, n_features, seed=1)
     X = torch.cat([pool, train])
     selected = list(range(300, 310)) if mode == "TP" else []
     expected = naive.maxdet(X @ X.T, 300, selected, 25, SIGMA)
     assert MaxDet().select(problem(pool, train, mode), 25).tolist() == expected
+
+
+def test_very_many_features_have_no_principal_axes() -> None:
+    """They would take longer than they spare."""
+    assert PrincipalBound.of(DenseFeatures(torch.ones(5000, 1024))) is not None
+    assert PrincipalBound.of(DenseFeatures(torch.ones(5000, 1025))) is None
+
+
+def test_lcmd_goes_on_while_points_have_a_distance() -> None:
+    """Large clusters are emptied to the last digit; beside what rounding leaves of them the others are tiny."""
+    large = torch.arange(1.0, 5.0, dtype=torch.float64).repeat(5000) * 1.1
+    close = torch.arange(1.0, 10.0, dtype=torch.float64) * 1e-8
+    pool = torch.cat([large, close])[:, None]
+    assert len(LCMD().select(problem(pool, pool[:0], "P"), 13)) == 13
 
 
 def test_features_that_vanish_beside_others(large: tuple[Tensor, Tensor]) -> None:
