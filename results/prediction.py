@@ -47,12 +47,30 @@ class QuotientFit:
         return np.stack([expected, expected - margin, expected + margin])
 
 
+@dataclass(frozen=True)
+class Predictions:
+    """A fit, the experiment and task whose records it goes through, and what it says of every data set.
+
+    Columns of `table`: `dataset`, `quotient`, `predicted`, `low`, `high` (95 % prediction interval), `measured` (NaN
+    where not run).
+    """
+
+    fit: QuotientFit
+    experiment: str
+    task: str
+    table: pd.DataFrame
+
+
 def initial_quotients(frame: pd.DataFrame) -> pd.Series:
     """log RMSE - log MAE after the first training of each data set, averaged over splits.
 
-    All methods start from the same network and points, so that any of them will do.
+    Of random selection where a data set has it; otherwise of any methods but ensembles, for all but these start from
+    the same network and points.
     """
-    first = frame[frame["round"] == 0]
+    first = frame[(frame["round"] == 0) & ~frame["method"].astype(str).str.contains("_ens-")]
+    is_random = first["method"] == RANDOM
+    has_random = first["dataset"].isin(first.loc[is_random, "dataset"])
+    first = first[is_random | ~has_random]
     logs = first[["dataset", "split"]].assign(quotient=np.log(first["rmse"]) - np.log(first["mae"]))
     per_split = logs.groupby(["dataset", "split"], observed=True)["quotient"].mean()
     return per_split.groupby(level="dataset", observed=True).mean()
@@ -110,20 +128,19 @@ def quotient_points(frame: pd.DataFrame, method: str = PAPER_METHOD) -> pd.DataF
     return points
 
 
-def predict_improvements(frame: pd.DataFrame) -> tuple[QuotientFit, pd.DataFrame]:
-    """The fit on the experiment and task that covers most data sets, and its prediction for every data set.
+def predict_improvements(frame: pd.DataFrame) -> Predictions:
+    """The fit on the experiment, task and training that cover most data sets, and its prediction for every data set.
 
-    A data set needs no more than the round before any selection, in any experiment with as many initial points.
-    Columns: `dataset`, `quotient`, `predicted`, `low`, `high` (95 % prediction interval), `measured` (NaN where not
-    run). A data set that is itself in the fit is predicted from the others, which takes a fit on four.
+    A data set needs no more than the round before any selection, in any experiment with the same training and as many
+    initial points. A data set that is itself in the fit is predicted from the others, which takes a fit on four.
 
     Raises ResultsError as `quotient_points` does.
     """
-    parts = [part for _, part in frame.groupby(GROUP, observed=True)]
-    fitted_on = max(parts, key=lambda part: len(relative_improvements(part)))
+    parts = frame.groupby([*GROUP, "training"], observed=True)
+    (experiment, task, training), fitted_on = max(parts, key=lambda item: len(relative_improvements(item[1])))
     points = quotient_points(fitted_on)
-    n_initial = fitted_on["n_train"].min()
-    like = frame[(frame["round"] == 0) & (frame["n_train"] == n_initial)]
+    is_like = (frame["training"] == training) & (frame["n_train"] == fitted_on["n_train"].min())
+    like = frame[is_like & (frame["round"] == 0)]
     rows = []
     for dataset, quotient in initial_quotients(like).items():
         others = points.drop(index=dataset, errors="ignore")
@@ -131,4 +148,5 @@ def predict_improvements(frame: pd.DataFrame) -> tuple[QuotientFit, pd.DataFrame
         predicted = fit_line(others).predict(quotient) if known else np.full(3, np.nan)
         rows.append((dataset, quotient, *predicted, points["improvement"].get(dataset, np.nan)))
     columns = ["dataset", "quotient", "predicted", "low", "high", "measured"]
-    return fit_line(points), pd.DataFrame(rows, columns=columns).sort_values("quotient", ascending=False)
+    table = pd.DataFrame(rows, columns=columns).sort_values("quotient", ascending=False)
+    return Predictions(fit_line(points), experiment, task, table)

@@ -103,7 +103,8 @@ def prediction_table(frame: pd.DataFrame) -> Table:
 
     Raises ResultsError if the records do not allow a fit.
     """
-    fit, predictions = predict_improvements(frame)
+    predictions = predict_improvements(frame)
+    fit = predictions.fit
     columns = (
         ("dataset", "Data set"),
         ("quotient", "log RMSE - log MAE"),
@@ -119,12 +120,12 @@ def prediction_table(frame: pd.DataFrame) -> Table:
             *(Cell(row[name]) for name, _ in columns[1:-1]),
             Cell(_pays(row["low"], row["high"])),
         )
-        for row in predictions.to_dict("records")
+        for row in predictions.table.to_dict("records")
     )
     published = ", ".join(f"{value} ({name})" for name, value in PUBLISHED_R2.items())
     notes = (
         "0.3 means that the logarithm of the RMSE falls 30 % further than with random selection",
-        f"fit on {fit.n_datasets} data sets: {fit.slope:.3f} x quotient {fit.intercept:+.3f}, "
+        f"fit on {fit.n_datasets} data sets of {predictions.experiment}, {predictions.task}: {fit.slope:.3f} x quotient {fit.intercept:+.3f}, "
         f"R^2 = {fit.r_squared:.3f}; published R^2: {published}",
         "a data set with a measured value is predicted from the others (a dash: too few others)",
     )

@@ -1,5 +1,6 @@
 """Paired differences, ranks, wins, predictions and the comparison with the published numbers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from results.prediction import (
 from results.published import PUBLISHED_DATASETS, load_published
 from results.record import METRICS, read_record, record_path, write_record
 from results.statistics import friedman_ranks, paired_differences, paired_values, wins_ties_losses
+from results.statistics_tables import prediction_table
 from tests.results.conftest import DATASETS, METHODS
 from tests.results.synthetic import known_log, make_record
 
@@ -148,14 +150,48 @@ def test_no_line_through_equal_quotients() -> None:
 def test_prediction_for_a_data_set_with_first_rounds_only(runs: Path) -> None:
     alone = make_record("own", "mine", "256x0", "random", 0)
     write_record(alone, record_path(runs, "own", "mine", "256x0", "random", 0))
-    fit, predictions = predict_improvements(load_records(runs))
-    assert fit.n_datasets == 4
-    mine = predictions.set_index("dataset").loc["mine"]
+    predictions = predict_improvements(load_records(runs))
+    fit, table = predictions.fit, predictions.table
+    assert (predictions.experiment, predictions.task, fit.n_datasets) == ("mini", "256x3", 4)
+    mine = table.set_index("dataset").loc["mine"]
     assert mine["predicted"] == pytest.approx(float(fit.predict(mine["quotient"])[0]))
     assert np.isnan(mine["measured"])
-    others = predictions.set_index("dataset").drop("mine")
+    others = table.set_index("dataset").drop("mine")
     assert others["measured"].notna().all()
     assert ((others["low"] < others["predicted"]) & (others["predicted"] < others["high"])).all()
+
+
+def test_prediction_is_not_changed_by_runs_of_other_training(runs: Path) -> None:
+    before = predict_improvements(load_records(runs)).table
+    for dataset in DATASETS[:3]:
+        for method in ("random", "lcmd-tp_grad_rp-512"):
+            write_first_rounds(runs, dataset, method, 1.5, experiment="silu", training="silu")
+    after = predict_improvements(load_records(runs))
+    pd.testing.assert_frame_equal(after.table, before)
+    (note,) = [note for note in prediction_table(load_records(runs)).notes if note.startswith("fit on")]
+    assert note.startswith("fit on 4 data sets of mini, 256x3: ")
+
+
+def write_first_rounds(
+    runs: Path, dataset: str, method: str, factor: float, experiment: str = "own", training: str = "relu"
+) -> None:
+    """A record of one round, whose RMSE is that of `make_record` times a factor."""
+    record = make_record(experiment, dataset, "256x0", method, 0)
+    rounds = tuple(replace(r, rmse=factor * r.rmse) for r in record.rounds)
+    config = {"training": {"activation": training}}
+    path = record_path(runs, experiment, dataset, "256x0", method, 0)
+    write_record(replace(record, rounds=rounds, config=config), path)
+
+
+def test_quotient_is_that_of_single_networks_and_of_random_where_it_has_run(tmp_path: Path) -> None:
+    for dataset in ("fried", "stock"):
+        write_first_rounds(tmp_path, dataset, "lcmd-tp_ll", 2.0)
+        write_first_rounds(tmp_path, dataset, "lcmd-tp_ens-3_ll", 3.0)
+    write_first_rounds(tmp_path, "fried", "random", 1.0)
+    quotients = initial_quotients(load_records(tmp_path))
+    for dataset, factor in (("fried", 1.0), ("stock", 2.0)):
+        gap = known_log(dataset, "random", "rmse", 256) - known_log(dataset, "random", "mae", 256)
+        assert quotients[dataset] == pytest.approx(gap + np.log(factor))
 
 
 def test_no_fit_without_three_data_sets_and_no_invented_coefficients(runs: Path) -> None:
