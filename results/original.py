@@ -1,6 +1,7 @@
 """Import of the result folders of the original software (DOI 10.18419/darus-3394) into run records.
 
-Their layout: `<experiment>/<data set>_<task>/NN_<method>/<split>/results.json`. What the original did not keep per
+Their layout: `<experiment>/<data set>_<task>/NN_<method>/<split>/results.json`. They become runs of the experiment
+`original-<experiment>`, so that they are never averaged together with one's own. What the original did not keep per
 round stands here as follows: training seconds are a run's total divided by its trainings, the number of randomly
 filled points is unknown unless none were needed, and selected indices, data hash and environment are unknown.
 """
@@ -21,8 +22,11 @@ from results.record import METRICS, Provenance, RoundRecord, RunRecord, record_p
 
 _TASK = re.compile(r"(?P<dataset>.+)_(?P<task>(?P<batch>\d+)x(?P<rounds>\d+))")
 _N_INITIAL = 256  # the training points of every task of the original before the first round
+_EXPERIMENT_PREFIX = "original-"
 _TIMED_SPLIT = 9  # the published runs timed this split alone on its device
-_UNKNOWN = "unknown (imported)"
+_UNKNOWN = "unknown"
+# What the original trains with where a result does not say otherwise.
+_TRAINING_DEFAULTS = {"n_epochs": 256, "batch_size": 256}
 
 
 def import_original(folder: Path, runs: Path) -> int:
@@ -73,7 +77,7 @@ def read_original(source: Path, names: dict[str, str]) -> RunRecord:
             f"{source}: not a readable result of the original ({type(error).__name__}: {error}); fetch it anew"
         ) from error
     return RunRecord(
-        experiment=experiment,
+        experiment=f"{_EXPERIMENT_PREFIX}{experiment}",
         dataset=names.get(task["dataset"], task["dataset"]),
         task=task["task"],
         method=method.removeprefix("NN_"),
@@ -92,9 +96,10 @@ def read_original(source: Path, names: dict[str, str]) -> RunRecord:
 
 
 def _config(original: dict[str, Any]) -> dict[str, Any]:
-    """The settings of the training under our names, and everything else as it was."""
+    """The settings of the training as our records have them, and everything else as it was."""
     names = {"activation": "act", "sigma_w": "weight_gain", "sigma_b": "bias_gain", "learning_rate": "lr"}
     training = {ours: original[theirs] for ours, theirs in names.items() if theirs in original}
+    training |= {name: original.get(name, default) for name, default in _TRAINING_DEFAULTS.items()}
     return {"training": training, "original": original}
 
 

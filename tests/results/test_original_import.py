@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 from results import ResultsError, load_records
+from results.command_line import CONF
 from results.original import import_original
+from results.overview import overview_table
 from results.record import METRICS, read_record, record_path
+from tests.results.synthetic import write_grid
 
 
 def original_result(n_rounds: int = 2, **changes: Any) -> dict[str, Any]:
@@ -45,7 +49,7 @@ def test_values_names_and_what_is_not_known(tmp_path: Path) -> None:
     write_original(tmp_path / "old", "silu/wecs_256x2/NN_lcmd-tp_grad_rp-512/7", result)
     write_original(tmp_path / "old", "silu/my_own_set_128x2/NN_random/0", original_result())
     assert import_original(tmp_path / "old", tmp_path / "runs") == 2
-    record = read_record(record_path(tmp_path / "runs", "silu", "wec_sydney", "256x2", "lcmd-tp_grad_rp-512", 7))
+    record = read_record(record_path(tmp_path / "runs", "original-silu", "wec_sydney", "256x2", "lcmd-tp_grad_rp-512", 7))
     assert [r.rmse for r in record.rounds] == result["errors"]["rmse"]
     assert [r.n_train for r in record.rounds] == [256, 512, 768]
     assert [r.n_filled for r in record.rounds] == [0, None, None]
@@ -54,13 +58,37 @@ def test_values_names_and_what_is_not_known(tmp_path: Path) -> None:
     assert record.rounds[0].effective_dimension == 3.5
     frame = load_records(tmp_path / "runs")
     assert set(frame["dataset"]) == {"wec_sydney", "my_own_set"}
-    assert frame["training"].iloc[0] == "activation=silu, sigma_w=0.5, sigma_b=1.0, learning_rate=0.15"
+    ours = OmegaConf.load(CONF / "training" / "silu.yaml")
+    assert frame["training"].iloc[0] == ", ".join(f"{key}={ours[key]}" for key in ours if key != "_target_")
+
+
+def test_imported_runs_stay_apart_from_ones_own(tmp_path: Path) -> None:
+    write_grid(tmp_path / "runs", "relu", ["fried"], "256x2", ["random"], range(2))
+    for split in (0, 2):
+        write_original(tmp_path / "old", f"relu/fried_256x2/NN_random/{split}", original_result())
+    assert import_original(tmp_path / "old", tmp_path / "runs") == 2
+    frame = load_records(tmp_path / "runs")
+    splits = {str(name): sorted(part.unique()) for name, part in frame.groupby("experiment", observed=True)["split"]}
+    assert splits == {"relu": [0, 1], "original-relu": [0, 2]}
+
+
+def test_overview_of_imported_runs_has_whole_words(tmp_path: Path) -> None:
+    write_original(tmp_path / "old", "relu/fried_256x2/NN_random/0", original_result())
+    import_original(tmp_path / "old", tmp_path / "runs")
+    overview = overview_table(load_records(tmp_path / "runs"))
+    shown = {name: cell.text for (name, _), cell in zip(overview.columns, overview.rows[0], strict=True)}
+    assert (shown["experiment"], shown["first"], shown["last"], shown["device"]) == (
+        "original-relu",
+        "unknown",
+        "–",
+        "unknown",
+    )
 
 
 def test_second_import_leaves_records_as_they_are(tmp_path: Path) -> None:
     write_original(tmp_path / "old", "relu/fried_256x2/NN_random/0", original_result())
     assert import_original(tmp_path / "old", tmp_path / "runs") == 1
-    path = record_path(tmp_path / "runs", "relu", "fried", "256x2", "random", 0)
+    path = record_path(tmp_path / "runs", "original-relu", "fried", "256x2", "random", 0)
     before = path.stat().st_mtime_ns
     assert import_original(tmp_path / "old", tmp_path / "runs") == 0
     assert path.stat().st_mtime_ns == before
