@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from results.aggregate import summarize
-from results.published import PUBLISHED_DATASETS, PUBLISHED_TASK, load_published, published_counterpart
+from results.published import differs_from_published, load_published, published_counterpart
 
 AGREES_WITHIN = 3.0  # standard errors: of 76 methods that are alike, one in five runs of the grid has one beyond
 MIN_SPLITS = 5
@@ -18,7 +18,7 @@ def compare_with_published(common: pd.DataFrame, metric: str) -> pd.DataFrame:
     """One row per method of one experiment and task that is among the published ones.
 
     Columns: `method`, `ours`, `ours_stderr`, `published`, `published_stderr`, `stderrs` (their difference in standard
-    errors, NaN where the grids differ) and `verdict`: agrees, differs, or too few runs and why.
+    errors, NaN where the grids differ) and `verdict`: agrees, differs, or not comparable and why.
     """
     published = load_published(published_counterpart(common)).set_index("method")
     summary = summarize(common)
@@ -38,7 +38,7 @@ def compare_with_published(common: pd.DataFrame, metric: str) -> pd.DataFrame:
     spread = np.sqrt(table["ours_stderr"] ** 2 + table["published_stderr"] ** 2 + _ROUNDING_SD**2)
     table["stderrs"] = np.nan if lack else (table["ours"] - table["published"]) / spread
     agrees = np.where(table["stderrs"].abs() <= AGREES_WITHIN, "agrees", "differs")
-    table["verdict"] = f"too few runs ({lack})" if lack else agrees
+    table["verdict"] = f"not comparable ({lack})" if lack else agrees
     return table.sort_values("published", ignore_index=True)
 
 
@@ -51,12 +51,7 @@ def rank_correlation(comparison: pd.DataFrame) -> float:
 
 def _what_lacks(common: pd.DataFrame) -> str:
     """Why a mean over these runs is not comparable to the published mean; empty if it is."""
-    task = common["task"].iloc[0]
-    if task != PUBLISHED_TASK:
-        return f"task {task}, published: {PUBLISHED_TASK}"
-    datasets = set(common["dataset"])
-    if datasets != set(PUBLISHED_DATASETS):
-        n_published = len(datasets & set(PUBLISHED_DATASETS))
-        return f"{n_published} of {len(PUBLISHED_DATASETS)} data sets"
+    if difference := differs_from_published(common):
+        return difference
     n_splits = common.groupby("dataset", observed=True)["split"].nunique().min()
     return f"{n_splits} splits, at least {MIN_SPLITS} needed" if n_splits < MIN_SPLITS else ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -15,13 +16,18 @@ from results.methods import LITERATURE, selected_methods
 from results.published import (
     PUBLISHED_DATASETS,
     PUBLISHED_R2,
-    is_published_grid,
+    differs_from_published,
     load_published,
+    only_published,
     published_counterpart,
 )
 from results.render import Table
 from results.statistics_tables import comparison_table, paired_table, prediction_table, ranks_table, wins_table
 from results.tables import METRIC_NAMES, literature_table, methods_table, per_dataset_table
+
+
+_NAMES_SHOWN = 5
+_HASH_TAIL = re.compile(r"(?<=\b[0-9a-f]{8})[0-9a-f]+")
 
 
 @dataclass(frozen=True)
@@ -113,11 +119,12 @@ def published_tables() -> list[Table]:
 
 
 def _methods(request: Request) -> list[Table]:
-    common = common_part(request.frame)
-    matches = is_published_grid(request.task, set(common.frame["dataset"]))
-    published = load_published(published_counterpart(request.frame)) if matches else None
+    common = _beside_published(request.frame)
+    reason = differs_from_published(common.frame)
+    published = None if reason else load_published(published_counterpart(request.frame))
     title = f"Mean log metrics over rounds, splits and data sets ({request.where})"
-    return [methods_table(summarize(common.frame), title, published=published, notes=coverage(common))]
+    unlike = (f"no published numbers beside these: {reason}",) if reason else ()
+    return [methods_table(summarize(common.frame), title, published=published, notes=(*coverage(common), *unlike))]
 
 
 def _literature(request: Request) -> list[Table]:
@@ -166,13 +173,22 @@ def _wins(request: Request) -> list[Table]:
 
 
 def _comparison(request: Request) -> list[Table]:
-    common = common_part(request.frame)
+    common = _beside_published(request.frame)
     title = f"Beside the published {published_counterpart(request.frame)} numbers ({request.where})"
     return [comparison_table(common.frame, request.metric, title, coverage(common))]
 
 
+def _beside_published(frame: pd.DataFrame) -> CommonPart:
+    """The common part, of the published data sets alone if all of them have run, and what was left out for that."""
+    comparable = only_published(frame)
+    common = common_part(comparable)
+    others = sorted(set(frame["dataset"]) - set(comparable["dataset"]))
+    note = f"left out, to be comparable with the published means: data sets {', '.join(others)}"
+    return replace(common, notes=(*common.notes, note)) if others else common
+
+
 def coverage(common: CommonPart) -> tuple[str, ...]:
-    """Which data sets and splits a table averages over, and what is missing."""
+    """Which data sets and splits a table averages over, what is missing, and what had better not be averaged."""
     datasets = sorted(common.frame["dataset"].unique())
     cells = common.frame[["dataset", "split"]].drop_duplicates()
     n_splits = cells.groupby("dataset", observed=True).size()
@@ -180,9 +196,27 @@ def coverage(common: CommonPart) -> tuple[str, ...]:
     n_published = len(set(datasets) & set(PUBLISHED_DATASETS))
     named = f"data sets: {', '.join(datasets)} ({n_published} of the 15 published); splits of each: {splits}"
     single = ["no standard errors: they need two splits of each data set, 'splits=[0,1]'"] if n_splits.min() < 2 else []
-    trainings = sorted(common.frame["training"].unique())
-    mixed = [f"runs of different training are averaged together: {'; '.join(trainings)}"] if len(trainings) > 1 else []
-    return (named, *single, *mixed, *common.notes)
+    return (named, *single, *_mixtures(common.frame), *common.notes)
+
+
+def _mixtures(frame: pd.DataFrame) -> Iterator[str]:
+    """What differs between runs that are averaged together although it should not."""
+    trainings = sorted(frame["training"].unique())
+    if len(trainings) > 1:
+        yield f"runs of different training are averaged together: {'; '.join(trainings)}"
+    versions = sorted(frame["code_version"].unique())
+    if len(versions) > 1:
+        yield f"runs of {len(versions)} versions of the code are averaged together: {_shortened(versions)}"
+    for dataset, hashes in frame.groupby("dataset", observed=True)["data_hash"].unique().items():
+        if len(hashes) > 1:
+            yield f"runs on different preparations of {dataset} are averaged together: hashes {_shortened(hashes)}"
+
+
+def _shortened(names: Sequence[str]) -> str:
+    """The first few names, with the first digits of the hashes in them."""
+    shown = [_HASH_TAIL.sub("", name) for name in names[:_NAMES_SHOWN]]
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return ", ".join(shown) + more
 
 
 TABLES: dict[str, Callable[[Request], list[Table]]] = {

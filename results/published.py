@@ -57,6 +57,18 @@ def published_counterpart(frame: pd.DataFrame) -> str:
     return "silu" if frame["training"].astype(str).str.contains("activation=silu").any() else "relu"
 
 
-def is_published_grid(task: str, datasets: set[str]) -> bool:
-    """Whether a mean over these data sets is of the same quantity as the published mean."""
-    return task == PUBLISHED_TASK and datasets == set(PUBLISHED_DATASETS)
+def only_published(frame: pd.DataFrame) -> pd.DataFrame:
+    """The records of the published data sets, if all of them are there on the published task; otherwise all records."""
+    published = frame[frame["dataset"].isin(PUBLISHED_DATASETS)]
+    return frame if differs_from_published(published) else published
+
+
+def differs_from_published(frame: pd.DataFrame) -> str:
+    """Why a mean over these records is of another quantity than the published mean; empty if it is of the same."""
+    tasks, datasets = sorted(frame["task"].unique()), set(frame["dataset"])
+    if tasks != [PUBLISHED_TASK]:
+        return f"task {', '.join(tasks)}, published: {PUBLISHED_TASK}"
+    missing, others = set(PUBLISHED_DATASETS) - datasets, datasets - set(PUBLISHED_DATASETS)
+    if missing:
+        return f"{len(PUBLISHED_DATASETS) - len(missing)} of {len(PUBLISHED_DATASETS)} data sets"
+    return f"data sets that were not published: {', '.join(sorted(others))}" if others else ""

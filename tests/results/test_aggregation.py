@@ -148,4 +148,16 @@ def test_runs_of_different_training_are_named(runs: Path) -> None:
     path = record_path(runs, "mini", "fried", "256x3", "random", 0)
     write_record(dataclasses.replace(read_record(path), config={"training": {"n_epochs": 8}}), path)
     notes = coverage(common_part(load_records(runs)))
-    assert notes[1] == "runs of different training are averaged together: activation=relu; n_epochs=8"
+    assert notes[1:] == ("runs of different training are averaged together: activation=relu; n_epochs=8",)
+
+
+def test_runs_of_different_code_and_data_are_named(runs: Path) -> None:
+    for split, changes in enumerate(({"code_version": "0.1.0+3a991df4f9c9.dirty"}, {"data_hash": "3a991df4" + 56 * "f"})):
+        path = record_path(runs, "mini", "fried", "256x3", "random", split)
+        record = read_record(path)
+        write_record(dataclasses.replace(record, provenance=dataclasses.replace(record.provenance, **changes)), path)
+    notes = coverage(common_part(load_records(runs)))
+    assert notes[1:] == (
+        "runs of 2 versions of the code are averaged together: 0.1.0+3a991df4.dirty, synthetic",
+        "runs on different preparations of fried are averaged together: hashes 00000000, 3a991df4",
+    )

@@ -10,6 +10,7 @@ from scipy import stats
 
 from results import ResultsError, load_records
 from results.comparison import compare_with_published, rank_correlation
+from results.compose import compose_tables
 from results.effective_dimension import compare_dimensions, paired_dimensions
 from results.prediction import (
     fit_line,
@@ -229,10 +230,42 @@ def test_verdicts() -> None:
     expected = 0.02 / np.sqrt(0.002**2 + 0.002**2 + 1e-6 / 12)
     assert worse["stderrs"].to_numpy() == pytest.approx(expected, rel=0.02)
     few = compare_with_published(published_like(0.0, n_splits=2), "rmse")
-    assert set(few["verdict"]) == {"too few runs (2 splits, at least 5 needed)"}
+    assert set(few["verdict"]) == {"not comparable (2 splits, at least 5 needed)"}
     part = published_like(0.0)
     part = part[part["dataset"] != "methane"]
-    assert set(compare_with_published(part, "rmse")["verdict"]) == {"too few runs (14 of 15 data sets)"}
+    assert set(compare_with_published(part, "rmse")["verdict"]) == {"not comparable (14 of 15 data sets)"}
+
+
+def with_own_data_set(frame: pd.DataFrame) -> pd.DataFrame:
+    """The records, and those of a data set that is none of the published."""
+    own = frame[frame["dataset"] == "fried"].assign(dataset="mine")
+    frame = pd.concat([frame, own], ignore_index=True).assign(code_version="1", data_hash="0")
+    return frame.astype(dict.fromkeys(("task", "method", "dataset"), "category"))
+
+
+@pytest.mark.parametrize("wanted", ["methods", "comparison"])
+def test_own_data_sets_do_not_hide_the_published_numbers(wanted: str) -> None:
+    published = published_like(0.0)
+    same = published.assign(code_version="1", data_hash="0")
+    (expected,) = compose_tables(same, wanted, "rmse", "random", all_methods=False)
+    (table,) = compose_tables(with_own_data_set(published), wanted, "rmse", "random", all_methods=False)
+    assert table.columns == expected.columns
+    assert table.rows == expected.rows
+    assert set(table.notes) - set(expected.notes) == {
+        "left out, to be comparable with the published means: data sets mine"
+    }
+
+
+def test_why_there_are_no_published_numbers(runs: Path) -> None:
+    (table,) = compose_tables(load_records(runs), "methods", "rmse", "random", all_methods=False)
+    assert table.notes[-1] == "no published numbers beside these: task 256x3, published: 256x16"
+    part = published_like(0.0)
+    part = with_own_data_set(part[part["dataset"] != "methane"])
+    (table,) = compose_tables(part, "methods", "rmse", "random", all_methods=False)
+    assert table.notes[-1] == "no published numbers beside these: 14 of 15 data sets"
+    assert compare_with_published(with_own_data_set(published_like(0.0)), "rmse")["verdict"].unique() == [
+        "not comparable (data sets that were not published: mine)"
+    ]
 
 
 def test_effective_dimensions_are_paired_by_round(runs: Path) -> None:
