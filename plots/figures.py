@@ -20,7 +20,7 @@ from plots import (
     pairwise,
 )
 from plots.errors import PlotError
-from results.aggregate import GROUP, CommonPart, common_part
+from results.aggregate import GROUP, CommonPart, common_part, common_part_by_dataset
 from results.effective_dimension import paired_dimensions
 from results.errors import ResultsError
 from results.methods import LITERATURE, group_rank, labels_of, selected_methods
@@ -55,9 +55,9 @@ class Slice:
         return f"{self.experiment}/{self.task}"
 
     @property
-    def shown(self) -> CommonPart:
-        """What the figures of selected methods average over."""
-        return common_part(_shown_methods(self.frame, self.all_methods))
+    def shown(self) -> pd.DataFrame:
+        """The records of the methods that figures of selected methods show."""
+        return _shown_methods(self.frame, self.all_methods)
 
     def title(self, common: CommonPart) -> str:
         """What was averaged."""
@@ -86,7 +86,7 @@ def draw_figures(frame: pd.DataFrame, name: str, *, all_methods: bool) -> Iterat
 
 
 def _learning_curves(part: Slice) -> Iterator[Drawn]:
-    common = part.shown
+    common = common_part(part.shown)
     title = f"{part.title(common)}\nbands: one standard error; dotted: final error of random selection"
     yield Drawn(
         f"{part.place}/learning_curves", learning_curves.draw_averaged(common, _labels(common), title), common.notes
@@ -104,7 +104,7 @@ def _learning_curves_literature(part: Slice) -> Iterator[Drawn]:
 
 
 def _learning_curves_datasets(part: Slice) -> Iterator[Drawn]:
-    common = part.shown
+    common = common_part_by_dataset(part.shown)
     for metric in METRICS:
         title = f"{METRIC_NAMES[metric]} on each data set ({part.title(common)})\nbands: one standard error"
         drawn = learning_curves.draw_per_dataset(common, metric, _labels(common), title)
@@ -118,7 +118,7 @@ def _error_quotient(part: Slice) -> Iterator[Drawn]:
 
 
 def _pairwise(part: Slice) -> Iterator[Drawn]:
-    common = part.shown
+    common = common_part(part.shown)
     for metric in METRICS:
         drawn = pairwise.draw(common, metric, _labels(common), part.title(common))
         yield Drawn(f"{part.place}/pairwise_{metric}", drawn, common.notes)
@@ -131,7 +131,7 @@ def _effective_dimension(part: Slice) -> Iterator[Drawn]:
 
 
 def _critical_difference(part: Slice) -> Iterator[Drawn]:
-    common = part.shown
+    common = common_part(part.shown)
     drawn = critical_difference.draw(friedman_ranks(common.frame, "rmse"), _labels(common), part.title(common))
     yield Drawn(f"{part.place}/critical_difference", drawn, common.notes)
 

@@ -29,8 +29,10 @@ def draw_per_dataset(common: CommonPart, metric: str, labels: Mapping[str, str],
 
 def _draw_curves(labels: Mapping[str, str], axes: Axes, frame: pd.DataFrame, metric: str) -> None:
     curves = learning_curves(frame, metric)
-    methods = [method for method in labels if method in set(curves["method"])]
-    for method, style in line_styles(methods).items():
+    present = set(curves["method"])
+    for method, style in line_styles(list(labels)).items():
+        if method not in present:
+            continue
         curve = curves[curves["method"] == method]
         low, high = curve["log"] - curve["log_stderr"], curve["log"] + curve["log_stderr"]
         axes.fill_between(curve["n_train"], low, high, color=style["color"], alpha=0.2, linewidth=0)

@@ -40,7 +40,7 @@ def dataset_panels(draw: Draw, frame: pd.DataFrame, metric: str, x_label: str, y
         draw(axes, frame[frame["dataset"] == dataset], metric)
         axes.set_title(dataset)
     _label_grid(panels, x_label, f"{y_label} {METRIC_NAMES[metric]}")
-    _legend_below(figure, panels[0])
+    _legend_below(figure, panels)
     figure.suptitle(title)
     return figure
 
@@ -56,13 +56,13 @@ def _panel_grid(n_panels: int) -> tuple[Figure, list[Axes]]:
     return figure, list(panels[:n_panels])
 
 
-def _legend_below(figure: Figure, source: Axes) -> None:
-    """The legend of one panel below all of them, in as many columns as fit."""
-    handles, labels = source.get_legend_handles_labels()
-    column_inches = 0.7 + 0.075 * max(map(len, labels))
+def _legend_below(figure: Figure, panels: Sequence[Axes]) -> None:
+    """The legend of all panels below them, in as many columns as fit; a line need not be in every panel."""
+    lines = {label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    column_inches = 0.7 + 0.075 * max(map(len, lines))
     n_columns = min(4, max(1, int(figure.get_figwidth() / column_inches)))
-    figure.set_figheight(figure.get_figheight() + 0.2 * math.ceil(len(labels) / n_columns))
-    figure.legend(handles, labels, loc="outside lower center", ncols=n_columns)
+    figure.set_figheight(figure.get_figheight() + 0.2 * math.ceil(len(lines) / n_columns))
+    figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=n_columns)
 
 
 def _label_grid(panels: Sequence[Axes], x_label: str, y_label: str) -> None:

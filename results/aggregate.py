@@ -11,7 +11,7 @@ A single split does not tell how much splits differ: there is no standard error 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,24 +95,58 @@ def common_part(frame: pd.DataFrame, columns: Sequence[str] = ("method",)) -> Co
     Methods that share nothing with the others, fewest runs first, are left out; the notes name all that is missing.
     Raises ResultsError if runs under the same task have different numbers of rounds.
     """
-    _check_rounds(frame)
     series = frame[list(columns)].astype(str).agg(" ".join, axis=1) if len(columns) > 1 else frame[columns[0]]
+    there = _presence(frame, series)
+    shared, notes = _shared(there)
+    return _chosen_part(frame.assign(series=series), there, [shared], notes)
+
+
+def common_part_by_dataset(frame: pd.DataFrame) -> CommonPart:
+    """On each data set by itself the runs whose split every method has that has run on it at all.
+
+    For tables and figures that show data sets one by one, in which a method may be missing on some. Otherwise as
+    `common_part`.
+    """
+    there = _presence(frame, frame["method"])
+    parts, notes = [], []
+    for dataset, part in there.groupby(level="dataset", observed=True):
+        shared, left_out = _shared(part.loc[:, part.any()])
+        parts.append(shared)
+        notes += [f"{dataset}: {note}" for note in left_out]
+    return _chosen_part(frame.assign(series=frame["method"]), there, parts, notes)
+
+
+def _presence(frame: pd.DataFrame, series: pd.Series) -> pd.DataFrame:
+    """Whether there is a run: (data set, split) x series.
+
+    Raises ResultsError if runs under the same task have different numbers of rounds.
+    """
+    _check_rounds(frame)
     runs = frame[["dataset", "split"]].assign(series=series, there=True).drop_duplicates()
-    there = runs.pivot_table(index=["dataset", "split"], columns="series", values="there", observed=True).notna()
-    notes = [_missing_note(str(name), there[name]) for name in there if not there[name].all()]
-    if notes:
-        notes.append(_command_note(frame, there))
+    return runs.pivot_table(index=["dataset", "split"], columns="series", values="there", observed=True).notna()
+
+
+def _shared(there: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The rows that all series have, without the series that had to be left out for there to be any; and their notes."""
+    notes = []
     while not there.all(axis=1).any():
         fewest = there.sum().idxmin()
         notes.append(f"{fewest} is left out: too few of its runs are shared with the others")
         there = there.drop(columns=fewest)
-    cells = there.index[there.all(axis=1)]
-    if notes:
-        kept = pd.Series(1, index=cells).groupby(level="dataset", observed=True).size()
-        over = ", ".join(f"{dataset} ({n} splits)" for dataset, n in kept.items())
-        notes.append(f"averaged over the common part only: {over}")
-    is_common = pd.MultiIndex.from_frame(frame[["dataset", "split"]]).isin(cells)
-    return CommonPart(frame[is_common & series.isin(list(there.columns))], tuple(notes))
+    return there[there.all(axis=1)], notes
+
+
+def _chosen_part(frame: pd.DataFrame, there: pd.DataFrame, parts: list[pd.DataFrame], notes: list[str]) -> CommonPart:
+    """The rows of some parts of the grid `there`; `frame` has a column `series`."""
+    chosen = pd.concat([part.stack() for part in parts]).index
+    kept = frame[pd.MultiIndex.from_frame(frame[["dataset", "split", "series"]]).isin(chosen)]
+    missing = [_missing_note(str(name), there[name]) for name in there if not there[name].all()]
+    if not missing:
+        return CommonPart(kept.drop(columns="series"), ())
+    n_splits = chosen.droplevel("series").unique().to_frame().groupby(level="dataset", observed=True).size()
+    over = ", ".join(f"{dataset} ({n} splits)" for dataset, n in n_splits.items())
+    notes = [*missing, *_command_notes(frame, there), *notes, f"averaged over the common part only: {over}"]
+    return CommonPart(kept.drop(columns="series"), tuple(notes))
 
 
 def _check_rounds(frame: pd.DataFrame) -> None:
@@ -134,18 +168,20 @@ def _missing_note(series: str, there: pd.Series) -> str:
     return f"{series} lacks {(~there).sum()} of {len(there)} runs: {places}"
 
 
-def _command_note(frame: pd.DataFrame, there: pd.DataFrame) -> str:
-    """The sweep that runs what is missing in a grid of (data set, split) x series; what is there it does not repeat."""
-    missing = there.loc[~there.all(axis=1), ~there.all()]
-    methods = dict.fromkeys(str(series).partition(" ")[0] for series in missing)
-    datasets, splits = (sorted(missing.index.unique(level)) for level in ("dataset", "split"))
-    tasks = {f"task.batch_size={b} task.n_rounds={n}" for b, n in (task.split("x") for task in frame["task"].unique())}
-    task = tasks.pop() if len(tasks) == 1 else "task=" + ",".join(sorted(frame["task"].unique()))
-    return (
-        f"to run what is missing: python -m benchmark -m experiment.name={frame['experiment'].iloc[0]} {task} "
-        f"dataset={','.join(datasets)} method={','.join(methods)} 'splits=[{','.join(map(str, splits))}]', "
-        "with whatever else the other runs were given"
-    )
+def _command_notes(frame: pd.DataFrame, there: pd.DataFrame) -> Iterator[str]:
+    """The sweeps that run what is missing, one for each experiment and task; what is there they do not repeat."""
+    incomplete = frame[frame["series"].isin(there.columns[~there.all()])]
+    for (experiment, task), part in incomplete.groupby(GROUP, observed=True):
+        lacking = there[part["series"].unique()]
+        missing = lacking[~lacking.all(axis=1)]
+        datasets, splits = (sorted(missing.index.unique(level)) for level in ("dataset", "split"))
+        batch_size, n_rounds = task.split("x")
+        yield (
+            f"to run what is missing: python -m benchmark -m experiment.name={experiment} "
+            f"task.batch_size={batch_size} task.n_rounds={n_rounds} "
+            f"dataset={','.join(datasets)} method={','.join(sorted(part['method'].unique()))} "
+            f"'splits=[{','.join(map(str, splits))}]', with whatever else the other runs were given"
+        )
 
 
 def _ranges(numbers: Sequence[int]) -> str:

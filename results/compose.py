@@ -9,7 +9,7 @@ from functools import partial
 
 import pandas as pd
 
-from results.aggregate import GROUP, CommonPart, common_part, summarize
+from results.aggregate import GROUP, CommonPart, common_part, common_part_by_dataset, summarize
 from results.datasets import datasets_table
 from results.errors import ResultsError
 from results.methods import LITERATURE, selected_methods
@@ -40,12 +40,12 @@ class Request:
     all_methods: bool
 
     @property
-    def selected(self) -> CommonPart:
-        """The common part of the methods that the paper selects, or of all if the user chose them."""
-        methods = list(self.frame["method"].unique())
-        if not self.all_methods:
-            methods = selected_methods(published_counterpart(self.frame), methods)
-        return common_part(self.frame[self.frame["method"].isin(methods)])
+    def selected(self) -> pd.DataFrame:
+        """The records of the methods that the paper selects, or of all if the user chose them."""
+        if self.all_methods:
+            return self.frame
+        methods = selected_methods(published_counterpart(self.frame), list(self.frame["method"].unique()))
+        return self.frame[self.frame["method"].isin(methods)]
 
     @property
     def experiment(self) -> str:
@@ -140,7 +140,7 @@ def _literature(request: Request) -> list[Table]:
 
 
 def _per_dataset(request: Request) -> list[Table]:
-    common = request.selected
+    common = common_part_by_dataset(request.selected)
     tables = []
     for log in (True, False):
         for final in (False, True):
@@ -161,13 +161,13 @@ def _paired(request: Request) -> list[Table]:
 
 
 def _ranks(request: Request) -> list[Table]:
-    common = request.selected
+    common = common_part(request.selected)
     title = f"Ranks by mean log {METRIC_NAMES[request.metric]} over data sets ({request.where})"
     return [ranks_table(common.frame, request.metric, title, coverage(common))]
 
 
 def _wins(request: Request) -> list[Table]:
-    common = request.selected
+    common = common_part(request.selected)
     title = f"Wins, ties and losses by mean log {METRIC_NAMES[request.metric]} ({request.where})"
     return [wins_table(common.frame, request.metric, title, coverage(common))]
 

@@ -52,7 +52,10 @@ def literature_table(summary: pd.DataFrame, title: str, *, notes: tuple[str, ...
 def per_dataset_table(
     frame: pd.DataFrame, metric: str, *, final: bool, log: bool, title: str, notes: tuple[str, ...] = ()
 ) -> Table:
-    """One metric of each method on each data set: averaged over rounds or in the last, with or without logarithm."""
+    """One metric of each method on each data set: averaged over rounds or in the last, with or without logarithm.
+
+    A dash stands where a method has not run.
+    """
     values = run_values(frame, metrics=[metric], final=final, log=log)
     means = values.pivot_table(index="dataset", columns="method", values=metric, observed=True)
     methods = sorted(means.columns, key=lambda method: (group_rank(method), method))

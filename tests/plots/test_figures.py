@@ -103,6 +103,23 @@ def test_one_panel_for_each_data_set(frame: pd.DataFrame) -> None:
     assert [axes.get_title() for axes in figure.axes] == sorted(DATASETS)
 
 
+def test_method_that_is_missing_on_one_data_set_is_drawn_on_the_others(frame: pd.DataFrame) -> None:
+    lacks = (frame["dataset"] == min(DATASETS)) & (frame["method"] == "maxdist-tp_grad_rp-512")
+    whole = drawn(frame[frame["task"] == "256x4"], "learning_curves_datasets")
+    parted = drawn(frame[(frame["task"] == "256x4") & ~lacks], "learning_curves_datasets")
+    name = "mini/256x4/learning_curves_datasets_rmse"
+    assert [axes.get_title() for axes in parted[name].axes] == sorted(DATASETS)
+    assert set(labels(parted[name])) == set(labels(whole[name]))
+    for place, (axes, before) in enumerate(zip(parted[name].axes, whole[name].axes, strict=True)):
+        styles, expected = (
+            {line.get_label(): line.get_linestyle() for line in panel.get_lines() if line.get_label()[0] != "_"}
+            for panel in (axes, before)
+        )
+        if place == 0:
+            del expected["MaxDist-TP (grad > rp-512)"]
+        assert styles == expected
+
+
 def test_literature_figure_uses_the_names_of_the_literature(frame: pd.DataFrame) -> None:
     figure = drawn(frame, "learning_curves_literature")["mini/256x4/learning_curves_literature"]
     assert labels(figure) == ["No BMAL (random)", "Core-Set / FF-Active", "BADGE", "LCMD-TP (the paper's)"]

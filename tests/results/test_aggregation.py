@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from results import ResultsError, load_records, write_record
-from results.aggregate import common_part, learning_curves, run_values, selection_seconds, summarize
+from results.aggregate import common_part, common_part_by_dataset, learning_curves, run_values, selection_seconds, summarize
 from results.compose import compose_tables, coverage
 from results.published import PUBLISHED_DATASETS, load_published
 from results.record import METRICS, read_record, record_path
@@ -117,6 +117,52 @@ def test_incomplete_grid_is_averaged_over_the_common_part_and_says_what_is_missi
         "averaged over the common part only: diamonds (3 splits), fried (3 splits), sgemm (2 splits)",
     )
     assert set(summarize(common.frame)["n_datasets"]) == {3}
+
+
+def test_each_data_set_by_itself_has_all_that_its_methods_share(runs: Path) -> None:
+    record_path(runs, "mini", "sgemm", "256x3", "random", 1).unlink()
+    for split in range(3):
+        record_path(runs, "mini", "stock", "256x3", "lcmd-tp_ll", split).unlink()
+    frame = load_records(runs)
+    common = common_part_by_dataset(frame)
+    without = {("sgemm", m, 1) for m in METHODS} | {("stock", "lcmd-tp_ll", s) for s in range(3)}
+    kept = set(map(tuple, common.frame[["dataset", "method", "split"]].drop_duplicates().to_numpy().tolist()))
+    assert kept == {(d, m, s) for d in DATASETS for m in METHODS for s in range(3)} - without
+    assert common.notes[:3] == common_part(frame).notes[:3]
+    assert common.notes[3:] == (
+        "averaged over the common part only: diamonds (3 splits), fried (3 splits), sgemm (2 splits), stock (3 splits)",
+    )
+    table = compose_tables(frame, "per_dataset", "rmse", "random", all_methods=False)[0]
+    assert [row[0].text for row in table.rows] == sorted(DATASETS)
+    place = [name for name, _ in table.columns].index("lcmd-tp_ll")
+    assert [row[place].text == "–" for row in table.rows] == [False, False, False, True]
+
+
+def test_method_that_shares_no_split_is_left_out_on_that_data_set_only(runs: Path) -> None:
+    for split in (0, 1):
+        record_path(runs, "mini", "sgemm", "256x3", "random", split).unlink()
+    for split in (1, 2):
+        record_path(runs, "mini", "sgemm", "256x3", "lcmd-tp_ll", split).unlink()
+    common = common_part_by_dataset(load_records(runs))
+    assert "sgemm: lcmd-tp_ll is left out: too few of its runs are shared with the others" in common.notes
+    there = common.frame[["dataset", "method"]].drop_duplicates()
+    assert set(there.loc[there["dataset"] == "sgemm", "method"]) == {*METHODS} - {"lcmd-tp_ll"}
+    assert (there["method"] == "lcmd-tp_ll").sum() == len(DATASETS) - 1
+
+
+def test_one_command_for_each_experiment_and_task_that_lacks_runs(tmp_path: Path) -> None:
+    write_grid(tmp_path, "relu", ["fried", "stock"], "256x2", ["lcmd-tp_ll", "fw-p_ll_train"], range(2))
+    write_grid(tmp_path, "batch_sizes", ["fried", "stock"], "512x1", ["lcmd-tp_ll"], range(2))
+    write_grid(tmp_path, "batch_sizes", ["fried"], "128x4", ["lcmd-tp_ll"], range(2))
+    write_grid(tmp_path, "batch_sizes", ["stock"], "128x4", ["lcmd-tp_ll"], [0])
+    record_path(tmp_path, "relu", "fried", "256x2", "fw-p_ll_train", 0).unlink()
+    notes = common_part(load_records(tmp_path), columns=["method", "task"]).notes
+    assert [note.partition(" -m ")[2].rpartition(",")[0] for note in notes if note.startswith("to run")] == [
+        "benchmark -m experiment.name=batch_sizes task.batch_size=128 task.n_rounds=4 "
+        "dataset=stock method=lcmd-tp_ll 'splits=[1]'",
+        "benchmark -m experiment.name=relu task.batch_size=256 task.n_rounds=2 "
+        "dataset=fried method=fw-p_ll_train 'splits=[0]'",
+    ]
 
 
 def test_method_without_anything_in_common_is_left_out(runs: Path) -> None:
