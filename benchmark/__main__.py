@@ -11,7 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from benchmark.app import run_config
-from benchmark.choices import check_choices, check_keys, check_sweep
+from benchmark.choices import check_choices, check_flags, check_keys, check_sweep
 from benchmark.errors import EXPECTED
 from benchmark.sweep import refuse_job, show_estimate
 
@@ -23,11 +23,12 @@ def main(config: DictConfig) -> None:
     """Run one configuration; in a sweep an error leaves the other jobs alone."""
     overrides = list(HydraConfig.get().overrides.task)
     try:
+        check_flags(config)
         if config.dry_run:
             show_estimate(config, overrides)
             return
         outcome = run_config(config, overrides)
-    except EXPECTED as error:
+    except (*EXPECTED, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             refuse_job(config, overrides, error)
@@ -45,4 +46,8 @@ if __name__ == "__main__":
     except EXPECTED as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from the last round that was finished", file=sys.stderr)
+        sys.exit(130)

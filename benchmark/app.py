@@ -10,9 +10,12 @@ from omegaconf import DictConfig
 
 from benchmark.attempt import Outcome, attempt_splits
 from benchmark.device import find_device
+from benchmark.errors import BenchmarkError
 from benchmark.job import job_from_config
+from benchmark.loop import check_data
 from benchmark.progress import Progress
 from benchmark.run import Run
+from benchmark.states import discard_runs
 from data_prep import prepare
 
 
@@ -27,8 +30,7 @@ def run_config(config: DictConfig, overrides: Sequence[str]) -> Outcome:
     """
     job = job_from_config(config, overrides)
     device = find_device(config.device)
-    if config.n_threads is not None:
-        torch.set_num_threads(config.n_threads)
+    _set_threads(config.n_threads)
     run = Run(
         experiment=job.experiment,
         data=prepare(job.dataset, Path(config.paths.data)),
@@ -38,11 +40,22 @@ def run_config(config: DictConfig, overrides: Sequence[str]) -> Outcome:
         device=device,
         runs=job.runs,
     )
-    n_before = 0 if config.overwrite else sum(job.path(split).exists() for split in job.splits)
+    check_data(run)
+    if config.overwrite:
+        discard_runs(job)
+    n_before = sum(job.path(split).exists() for split in job.splits)
     with Progress(job.title) as progress:
-        outcome = attempt_splits(run, job.splits, progress, n_timed=job.n_timed, overwrite=config.overwrite)
+        outcome = attempt_splits(run, job.splits, progress, n_timed=job.n_timed)
     elsewhere = f", {len(outcome.elsewhere)} run(s) in another process" if outcome.elsewhere else ""
     failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
     where = job.path(0).parent
     print(f"{len(outcome.complete)} run(s) complete, {n_before} of them before{elsewhere}{failed}: {where}", flush=True)
     return outcome
+
+
+def _set_threads(n_threads: int | None) -> None:
+    if n_threads is None:
+        return
+    if not isinstance(n_threads, int) or n_threads < 1:
+        raise BenchmarkError(f"n_threads must be null or at least 1, got {n_threads!r}")
+    torch.set_num_threads(n_threads)

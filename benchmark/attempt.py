@@ -31,9 +31,7 @@ class Outcome:
     elsewhere: list[int] = field(default_factory=list)
 
 
-def attempt_splits(
-    run: Run, splits: Sequence[int], progress: Progress, *, n_timed: int = 0, overwrite: bool = False
-) -> Outcome:
+def attempt_splits(run: Run, splits: Sequence[int], progress: Progress, *, n_timed: int = 0) -> Outcome:
     """Run all splits that are neither complete nor worked on by another process; a failure stops no other split.
 
     Args:
@@ -41,15 +39,14 @@ def attempt_splits(
         splits: numbers of the splits, in the order in which to run them.
         progress: is told what happens.
         n_timed: the first so many splits run alone on their device, so that their times can be compared.
-        overwrite: run anew, whatever records exist.
 
     Raises BenchmarkError or RecordError before anything is trained, as `run_splits` does.
     """
-    for work in check_splits(run, splits, overwrite).values():
-        progress.expect(work)
-    attempt = _Attempt(run, progress, overwrite)
+    work = check_splits(run, splits)
+    progress.expect(sum(work.values()))
+    attempt = _Attempt(run, progress)
     for number in splits[:n_timed]:
-        attempt([number], alone=True)
+        attempt([number], alone=work[number] > 0)  # a complete one need not wait for the device
     at_once = SPLITS_AT_ONCE[run.device.type]
     for start in range(n_timed, len(splits), at_once):
         attempt(splits[start : start + at_once], alone=False)
@@ -60,7 +57,6 @@ def attempt_splits(
 class _Attempt:
     run: Run
     progress: Progress
-    overwrite: bool
     outcome: Outcome = field(default_factory=Outcome)
 
     def __call__(self, splits: Sequence[int], *, alone: bool) -> None:
@@ -75,7 +71,7 @@ class _Attempt:
         for number in splits:
             failed_path(run.path(number)).unlink(missing_ok=True)
         try:
-            records = run_splits(run, splits, self.progress, self.overwrite, chunks)
+            records = run_splits(run, splits, self.progress, chunks)
         except Exception as error:  # whatever a method or a driver may raise: the other runs go on
             if len(splits) == 1 and not (is_out_of_memory(error) and chunks is USUAL):
                 record_failure(run.path(splits[0]), run.config, error)

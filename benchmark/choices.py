@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import OverrideParseException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from benchmark.errors import BenchmarkError
 from data_prep.catalog import check_name
@@ -25,6 +25,13 @@ def check_sweep(arguments: Sequence[str]) -> None:
         raise BenchmarkError(f"an experiment is a sweep over many runs: python -m benchmark -m {experiments[0]}")
     if len(experiments) > 1 or any("," in argument for argument in experiments):
         raise BenchmarkError(f"one experiment at a time, got {' '.join(experiments)}")
+
+
+def check_flags(config: DictConfig) -> None:
+    """Raise BenchmarkError if what must be true or false is neither."""
+    for key in ("overwrite", "dry_run"):
+        if not isinstance(config[key], bool):
+            raise BenchmarkError(f"{key} must be true or false, got {config[key]!r}")
 
 
 def check_choices(arguments: Sequence[str], conf: Path) -> None:
@@ -68,6 +75,8 @@ def check_keys(arguments: Sequence[str], conf: Path) -> None:
     for argument in arguments:
         key, equals, _ = argument.partition("=")
         root, *inner = re.split(r"[.@/]", key)
+        if not equals and argument[:1].isalpha():
+            raise BenchmarkError(f"{argument!r} is not of the form key=value; --help lists the keys")
         if not equals or root in ("hydra", "") or not root[0].isalpha():
             continue
         _check("key", root, sorted({*config, *groups} - {"defaults", "hydra"}))

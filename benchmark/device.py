@@ -26,7 +26,7 @@ def find_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         device = torch.device("meta")
     if device.type not in ("cpu", "cuda"):
         raise BenchmarkError(f"device={name} is unknown; valid: auto, cpu, cuda, cuda:0, cuda:1, ...")
@@ -51,16 +51,22 @@ def on_device(device: torch.device, *, alone: bool) -> Iterator[None]:
     Waits until that is possible. A run that waits to be alone lets no further ones in.
     """
     kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
-    with _flock(f"{device}-entrance", kind) as entrance, _flock(str(device), kind):
+    name = _physical_name(device)
+    with _flock(f"{name}-entrance", kind) as entrance, _flock(name, kind):
         if not alone:
             fcntl.flock(entrance, fcntl.LOCK_UN)
         yield
 
 
+def _physical_name(device: torch.device) -> str:
+    """The same for all processes: where each sees one GPU of many, as on a cluster, all of them call it cuda:0."""
+    return str(torch.cuda.get_device_properties(device).uuid) if device.type == "cuda" else str(device)
+
+
 @contextmanager
 def _flock(name: str, kind: int) -> Iterator[int]:
     """A lock within this machine, which the system releases when its owner dies."""
-    path = Path(tempfile.gettempdir(), f"bmdal-{os.getuid()}-{name.replace(':', '')}.lock")
+    path = Path(tempfile.gettempdir(), f"bmdal-{os.getuid()}-{name}.lock")
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(file, kind)

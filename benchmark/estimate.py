@@ -18,6 +18,7 @@ from benchmark.run import device_name
 from benchmark.states import State, count_states, in_words, run_states
 from bmdal import BmdalError, Method
 from bmdal.regressor.stack import WIDTHS
+from bmdal.selection import MaxDet
 from data_prep import DataError, Expected, load_prepared
 from results import ResultsError, load_records
 
@@ -87,13 +88,28 @@ def job_bytes(job: Job, size: Expected, device: torch.device) -> float:
     """Memory that a job is expected to take on its device, in bytes: process, data of each split, features of a pool.
 
     Rows of data are held twice, as prepared and as scaled for the split; features in float64 where there is a
-    posterior.
+    posterior. Posteriors in kernel space keep a number for each training point, MaxDet one for each chosen point.
     """
     side_by_side = min(SPLITS_AT_ONCE[device.type], len(job.splits))
     rows = (size.pool + size.test) * (size.features + 1) * 4 * (1 + side_by_side)
-    item = 8 if any(t.name == "train" or t.name.startswith("acs") for t in job.method.transformations) else 4
-    features = size.pool * _columns(job.method, size.features) * item * FEATURE_COPIES
-    return PROCESS_BYTES + rows + features
+    method, columns = job.method, _columns(job.method, size.features)
+    posterior = any(t.name == "train" or t.name.startswith("acs") for t in method.transformations)
+    item = 8 if posterior or method.selection.needs_float64 else 4
+    beside = 0
+    if isinstance(method.selection, MaxDet):
+        posterior = posterior or method.mode == "TP"
+        beside += min(job.task.batch_size, columns)
+    if posterior and _in_kernel_space(method):
+        beside += job.task.n_initial + job.task.n_rounds * job.task.batch_size
+    return PROCESS_BYTES + rows + size.pool * item * (FEATURE_COPIES * columns + beside)
+
+
+def _in_kernel_space(method: Method) -> bool:
+    return (
+        method.kernel is not None
+        and method.kernel.name in ("grad", "nngp")
+        and not any(getattr(t, "n_features", None) for t in method.transformations)
+    )
 
 
 def _columns(method: Method, n_inputs: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -94,13 +95,15 @@ def job_part(part: JobPart, config: DictConfig, overrides: Sequence[str]) -> dic
 
 
 def _conditions(config: DictConfig) -> dict[str, Any]:
-    splits, n_timed = _splits(config.splits), config.experiment.n_timed_splits
+    name, splits, n_timed = config.experiment.name, _splits(config.splits), config.experiment.n_timed_splits
+    if not re.fullmatch(r"\w[\w.-]*", str(name)):
+        raise BenchmarkError(f"experiment.name must be made of letters, digits, '-', '_' and '.', got {name!r}")
     if not isinstance(n_timed, int) or not 0 <= n_timed <= len(splits):
         raise BenchmarkError(f"experiment.n_timed_splits must be 0 to {len(splits)} (the splits), got {n_timed}")
     # The published runs timed split 9, so that one comes first.
     timed = sorted(splits, key=lambda split: (split < 9, split))[:n_timed]
     return {
-        "experiment": config.experiment.name,
+        "experiment": str(name),
         "splits": (*timed, *(split for split in splits if split not in timed)),
         "n_timed": n_timed,
         "runs": Path(config.paths.runs),
@@ -134,9 +137,9 @@ def _method(config: DictConfig, overrides: Sequence[str]) -> Method:
     return Method(selection, _built(config.kernel), transformations, mode, config.sigma)
 
 
-def _import_components(modules: Sequence[str]) -> None:
+def _import_components(modules: Sequence[str] | str) -> None:
     """Import the modules that register components of one's own; they may lie in the current folder."""
-    for module in modules:
+    for module in [modules] if isinstance(modules, str) else modules:
         try:
             importlib.import_module(module)
         except ModuleNotFoundError as error:
@@ -160,8 +163,8 @@ def _built(node: DictConfig) -> Any:
         raise
 
 
-def _splits(splits: Sequence[int] | int) -> list[int]:
-    numbers = [splits] if isinstance(splits, int) else list(splits)
-    if not numbers or any(not isinstance(s, int) or s < 0 for s in numbers) or len(set(numbers)) < len(numbers):
-        raise BenchmarkError(f"splits must be distinct numbers 0, 1, 2, ..., e.g. 'splits=[0,1]', got {numbers}")
+def _splits(splits: Any) -> list[int]:
+    numbers = list(splits) if isinstance(splits, Sequence) and not isinstance(splits, str) else [splits]
+    if not numbers or any(type(s) is not int or s < 0 for s in numbers) or len(set(numbers)) < len(numbers):
+        raise BenchmarkError(f"splits must be distinct numbers 0, 1, 2, ..., e.g. 'splits=[0,1]', got {splits}")
     return numbers

@@ -59,22 +59,19 @@ USUAL = Chunks()
 SMALL = Chunks(test_points=512, features_on="cpu")
 
 
-def run_splits(
-    run: Run, splits: Sequence[int], progress: Progress, overwrite: bool = False, chunks: Chunks = USUAL
-) -> list[RunRecord]:
+def run_splits(run: Run, splits: Sequence[int], progress: Progress, chunks: Chunks = USUAL) -> list[RunRecord]:
     """Run the splits that are not complete yet, each from the round in which it was interrupted.
 
     Args:
         run: what to run.
         splits: numbers of the splits.
         progress: is told what happens.
-        overwrite: run anew, whatever records exist.
     Returns: the complete records, in the order of `splits`.
 
     Raises BenchmarkError if the data set is too small, an existing record has another configuration, or a number
     is NaN; nothing is trained before all splits have been checked.
     """
-    records = _open(run, splits, overwrite)
+    records = _open(run, splits)
     todo = [number for number in splits if not records[number].complete]
     at_once = SPLITS_AT_ONCE[run.device.type]
     for start in range(0, len(todo), at_once):
@@ -94,16 +91,16 @@ def run_splits(
     return [records[number] for number in splits]
 
 
-def check_splits(run: Run, splits: Sequence[int], overwrite: bool = False) -> dict[int, float]:
+def check_splits(run: Run, splits: Sequence[int]) -> dict[int, float]:
     """How much work is left for each split, in the units that `run_splits` tells its progress; 0: complete.
 
     Raises what `run_splits` raises before anything is trained.
     """
-    return {number: _work_left(run, record) for number, record in _open(run, splits, overwrite).items()}
+    return {number: _work_left(run, record) for number, record in _open(run, splits).items()}
 
 
-def _open(run: Run, splits: Sequence[int], overwrite: bool) -> dict[int, RunRecord]:
-    records = {number: run.open(number, overwrite) for number in splits}
+def check_data(run: Run) -> None:
+    """Raise BenchmarkError if the data set is too small for the task or a target is no number."""
     check_size(len(run.data.y), run.data.n_test, run.task)
     if not np.isfinite(run.data.y).all():
         row = int(np.argmin(np.isfinite(run.data.y)))
@@ -111,7 +108,11 @@ def _open(run: Run, splits: Sequence[int], overwrite: bool) -> dict[int, RunReco
             f"data set {run.data.name}: the target of row {row} is NaN or infinite; prepare it anew with "
             f"`python -m data_prep dataset={run.data.name} overwrite=true`"
         )
-    return records
+
+
+def _open(run: Run, splits: Sequence[int]) -> dict[int, RunRecord]:
+    check_data(run)
+    return {number: run.open(number) for number in splits}
 
 
 def _work_left(run: Run, record: RunRecord) -> float:

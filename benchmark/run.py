@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from platform import node, python_version
@@ -105,20 +105,21 @@ class Run:
             provenance=provenance,
         )
 
-    def open(self, split: int, overwrite: bool) -> RunRecord:
+    def open(self, split: int) -> RunRecord:
         """The record of a split as far as it got: complete, partial or new.
 
-        Raises BenchmarkError, saying what differs, if a record with another configuration lies in its place; with
-        `overwrite` such a record is not looked at. Raises RecordError if it cannot be read.
+        A partial one goes on under the present conditions, which its provenance then says.
+
+        Raises BenchmarkError, saying what differs, if a record with another configuration lies in its place, and
+        RecordError if it cannot be read.
         """
-        path = self.path(split)
+        path, new = self.path(split), self.new_record(split)
         for candidate in (path, partial_path(path)):
-            if candidate.exists() and not overwrite:
+            if candidate.exists():
                 record = read_record(candidate)
-                old = {**record.config, "data_hash": record.provenance.data_hash}
-                check_same(candidate, old, {**self.config, "data_hash": self.data.data_hash})
-                return record
-        return self.new_record(split)
+                check_same(candidate, _identity(record), _identity(new))
+                return record if record.complete else replace(record, provenance=_resumed(record, new.provenance))
+        return new
 
     def save(self, record: RunRecord, finished_round: RoundRecord) -> RunRecord:
         """Add a round to a record and write it: as a partial record, or after the last round as a complete one."""
@@ -131,6 +132,24 @@ class Run:
         if complete:
             partial_path(path).unlink(missing_ok=True)
         return record
+
+
+def _identity(record: RunRecord) -> dict[str, Any]:
+    return {**record.config, "data_hash": record.provenance.data_hash}
+
+
+def _resumed(record: RunRecord, now: Provenance) -> Provenance:
+    """The provenance of a record that goes on now: with what its rounds up to here were made under, if that differs."""
+    before = record.provenance
+    own = {"started", "finished", "timed_alone", "earlier"}
+    conditions = [f.name for f in fields(Provenance) if f.name not in own]
+    changed = {name: getattr(before, name) for name in conditions if getattr(before, name) != getattr(now, name)}
+    return replace(
+        now,
+        started=before.started,
+        timed_alone=before.timed_alone and now.timed_alone,
+        earlier=(*before.earlier, {"n_rounds": len(record.rounds), **changed}) if changed else before.earlier,
+    )
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -146,4 +165,4 @@ def _now() -> str:
 
 def device_name(device: torch.device) -> str:
     """What a record says of the device, e.g. "NVIDIA H200" or "cpu (linux)"."""
-    return torch.cuda.getdevice_name(device) if device.type == "cuda" else f"{device.type} ({sys.platform})"
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} ({sys.platform})"

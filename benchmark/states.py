@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 from benchmark.job import Job
-from benchmark.lock import is_locked, locked_run
+from benchmark.lock import is_locked, locked, locked_run
 from results.record import failed_path, partial_path
 
 
@@ -43,6 +43,16 @@ def run_states(job: Job) -> dict[int, State]:
         else:
             states[split] = State.INTERRUPTED if partial_path(path) in files else State.MISSING
     return states
+
+
+def discard_runs(job: Job) -> None:
+    """Remove the records of a job's runs, also partial ones and failures, unless another process works on them."""
+    for split in job.splits:
+        path = job.path(split)
+        with locked(path) as mine:
+            if mine:
+                for file in (path, partial_path(path), failed_path(path)):
+                    file.unlink(missing_ok=True)
 
 
 def count_states(jobs: Iterable[Job]) -> Counter[State]:

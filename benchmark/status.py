@@ -132,6 +132,8 @@ def _show_failures(
         if failed:
             own = [override for override in item.overrides if override.partition("=")[0] != "splits"]
             again = [*dict.fromkeys([*shared, *own]), f"splits={failed}".replace(" ", "")]
+            if item.job.n_timed and not set(failed) & set(item.job.splits[: item.job.n_timed]):
+                again.append("experiment.n_timed_splits=0")
             console.print(f"    python -m benchmark -m {shlex.join(again)}", markup=False)
         n_failed += len(failed)
     hint = " The tracebacks stand in split-*.failed.json beside the records." if n_failed else ""

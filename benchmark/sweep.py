@@ -12,6 +12,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from benchmark.choices import check_flags
 from benchmark.device import find_device
 from benchmark.errors import EXPECTED, BenchmarkError
 from benchmark.estimate import estimate
@@ -20,7 +21,9 @@ from benchmark.grid import Grid, GridJob, make_grid
 from benchmark.job import Job, job_from_config
 from benchmark.progress import duration
 from benchmark.run import check_same
-from benchmark.states import UNFINISHED, State, count_states, in_words, run_states
+from benchmark.states import UNFINISHED, State, count_states, discard_runs, in_words, run_states
+from data_prep import DataError, load_prepared
+from data_prep.prepare import is_current
 from results.record import failed_path, read_failure, read_record
 
 MOST_SHOWN = 10
@@ -42,12 +45,17 @@ def run_sweep(
         launch: runs jobs, given as overrides, and returns when they have ended.
     """
     try:
+        check_flags(config)
         grid = make_grid(arguments, compose)
         _report_impossible(grid)
         if config.dry_run:
             print(estimate([item.job for item in grid.jobs], Path(config.paths.data), find_device(config.device)))
             return 0
-        todo = [item for item in grid.jobs if config.overwrite or not _is_done(item.job)]
+        if config.overwrite:
+            for item in grid.jobs:
+                discard_runs(item.job)
+        data = Path(config.paths.data)
+        todo = [item for item in grid.jobs if not _is_done(item.job, data)]
     except EXPECTED as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -57,7 +65,8 @@ def run_sweep(
     if todo:
         try:
             with _progress_lines([item.job for item in todo]):
-                launch([list(item.overrides) for item in todo])
+                # What is to be overwritten is gone; a job that is queued again goes on from where it was.
+                launch([[o for o in item.overrides if not o.startswith("overwrite=")] for item in todo])
         except (Exception, KeyboardInterrupt) as error:  # what has been done is done, and is summed up
             crash = error
     return _sum_up(grid.jobs, arguments, crash)
@@ -72,12 +81,36 @@ def _report_impossible(grid: Grid) -> None:
         raise BenchmarkError("none of the combinations can work; the reasons are above")
 
 
-def _is_done(job: Job) -> bool:
-    """Whether all runs of a job are done, with the settings of now."""
+def _data_hash(job: Job, data: Path) -> str | None:
+    """Hash of the job's data set; None if it is not prepared, which is then for the run to do and to compare.
+
+    Raises BenchmarkError if it was prepared from another description than that of now.
+    """
+    try:
+        prepared = load_prepared(data, job.dataset.name)
+    except DataError:
+        return None
+    if not is_current(job.dataset, prepared):
+        raise BenchmarkError(
+            f"data set {job.dataset.name}: its description has changed since {prepared.folder} was prepared and "
+            f"{job.path(0).parent} was computed from it; choose another experiment.name, or overwrite=true to run anew"
+        )
+    return prepared.data_hash
+
+
+def _is_done(job: Job, data: Path) -> bool:
+    """Whether all runs of a job are done, with the settings and data of now.
+
+    Raises BenchmarkError, saying what differs, if a record was made with others.
+    """
     if any(state is not State.DONE for state in run_states(job).values()):
         return False
-    path = job.path(job.splits[0])
-    check_same(path, read_record(path, with_indices=False).config, job.config)
+    data_hash = _data_hash(job, data)
+    for split in job.splits:
+        record = read_record(job.path(split), with_indices=False)
+        made_with = record.provenance.data_hash
+        now = {**job.config, "data_hash": data_hash or made_with}
+        check_same(job.path(split), {**record.config, "data_hash": made_with}, now)
     return True
 
 
@@ -107,7 +140,9 @@ def _sum_up(items: Sequence[GridJob], arguments: Sequence[str], crash: BaseExcep
     counts = count_states(item.job for item in items)
     runs = items[0].job.runs
     print(f"\n{in_words(counts)}. Records: {runs.resolve() / items[0].job.experiment}")
-    if crash is not None:
+    if isinstance(crash, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)
+    elif crash is not None:
         print(f"error: the launcher stopped: {type(crash).__name__}: {crash}", file=sys.stderr)
     shown = 0
     for item in items:

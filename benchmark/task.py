@@ -11,7 +11,7 @@ from benchmark.errors import BenchmarkError
 class Task:
     """Train on `n_initial` points, then `n_rounds` times label `batch_size` more (arXiv 2203.09410, Section 5.1).
 
-    `n_valid` points choose the best epoch of a training. Raises BenchmarkError if a number is not positive.
+    `n_valid` points choose the best epoch of a training. Raises BenchmarkError for other than positive numbers.
     """
 
     batch_size: int = 256
@@ -21,8 +21,9 @@ class Task:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            if getattr(self, field.name) < 1:
-                raise BenchmarkError(f"task.{field.name} must be at least 1, got {getattr(self, field.name)}")
+            value = getattr(self, field.name)
+            if not isinstance(value, int) or value < 1:
+                raise BenchmarkError(f"task.{field.name} must be a whole number of at least 1, got {value!r}")
 
     @property
     def name(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from numbers import Real
 
 from bmdal import component
 from bmdal.errors import BmdalError, IncompatibleError
@@ -43,8 +44,8 @@ class Method:
                 raise BmdalError(
                     f"transformations must hold Transformations, got {transformation!r}; a name is for Method.from_name"
                 )
-        if not self.sigma > 0:
-            raise BmdalError(f"sigma must be greater than 0, got {self.sigma}")
+        if not (isinstance(self.sigma, Real) and float(self.sigma) > 0):
+            raise BmdalError(f"sigma must be a number greater than 0, got {self.sigma!r}")
         self._check_mode()
         if not self.selection.needs_kernel:
             if self.kernel is not None or self.transformations:

@@ -51,7 +51,11 @@ class RoundRecord:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Everything beside the configuration that a number depends on."""
+    """Everything beside the configuration that a number depends on.
+
+    A run that was interrupted and went on under other conditions, such as another device, says in `earlier` what
+    differed in its first `n_rounds`; it counts as timed alone if it was so all the time.
+    """
 
     data_hash: str
     seed: int
@@ -65,6 +69,7 @@ class Provenance:
     started: str
     finished: str | None = None
     timed_alone: bool = False
+    earlier: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -156,7 +161,8 @@ def read_record(path: Path, *, with_indices: bool = True) -> RunRecord:
             RoundRecord(**{**r, "indices": None if r["indices"] is None else tuple(r["indices"])})
             for r in raw.pop("rounds")
         )
-        return RunRecord(**{**raw, "provenance": Provenance(**raw["provenance"]), "rounds": rounds})
+        provenance = Provenance(**{**raw["provenance"], "earlier": tuple(raw["provenance"].get("earlier", ()))})
+        return RunRecord(**{**raw, "provenance": provenance, "rounds": rounds})
     except RecordError:
         raise
     except (OSError, ValueError, KeyError, TypeError) as error:

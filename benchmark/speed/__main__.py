@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,7 +47,8 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("parts", nargs="*", help=f"what to measure, out of {', '.join(PARTS)}; none: the first four")
     parser.add_argument("--dataset", default="sgemm", help="a file name of conf/dataset; friedman needs no download")
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of raw/ and prepared/ data")
+    data, runs = (Path(os.environ.get(f"BMDAL_{name.upper()}", name)) for name in ("data", "runs"))
+    parser.add_argument("--data", type=Path, default=data, help="folder of raw/ and prepared/ data")
     parser.add_argument("--methods", nargs="+", help="methods for selection and features")
     parser.add_argument("--n-train", type=int, default=2304, help="training points")
     parser.add_argument("--n-pool", type=int, default=100_000, help="pool points")
@@ -59,7 +61,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, help="CPU threads; default: what torch takes")
     parser.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
     parser.add_argument("--alone", action="store_true", help="leave the original out")
-    parser.add_argument("--output", type=Path, default=Path("runs/speed.csv"), help="where the table goes")
+    parser.add_argument("--output", type=Path, default=runs / "speed.csv", help="where the table goes")
     options = parser.parse_args()
     options.parts = options.parts or list(PARTS[:4])
     if unknown := set(options.parts) - set(PARTS):

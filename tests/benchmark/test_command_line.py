@@ -91,11 +91,7 @@ def test_killed_in_the_middle_and_started_again(environment: dict[str, str], tmp
     with subprocess.Popen(
         command(*arguments, f"paths.runs={tmp_path / 'broken'}"), env=environment, cwd=ROOT, stderr=subprocess.DEVNULL
     ) as process:
-        deadline = time.monotonic() + 240
-        while not (partial.exists() and len(json.loads(partial.read_text())["rounds"]) == 3):
-            assert process.poll() is None, "the run ended before it could be killed"
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+        partial_with(3, partial, process)
         process.send_signal(signal.SIGKILL)
     assert partial.exists()
     assert not partial.with_name("split-0.json").exists()
@@ -103,6 +99,61 @@ def test_killed_in_the_middle_and_started_again(environment: dict[str, str], tmp
     assert resumed.returncode == 0
     assert "round 2/4" not in resumed.stderr
     assert measured(tmp_path / "broken") == measured(tmp_path / "unbroken")
+
+
+def partial_with(rounds: int, path: Path, process: subprocess.Popen[str]) -> None:
+    """Wait until a partial record has that many rounds."""
+    deadline = time.monotonic() + 240
+    while not (path.exists() and len(json.loads(path.read_text())["rounds"]) >= rounds):
+        assert process.poll() is None, "the run ended before it could be stopped"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("sweep", [[], ["-m"]], ids=["single", "sweep"])
+def test_overwriting_that_is_interrupted(environment: dict[str, str], tmp_path: Path, sweep: list[str]) -> None:
+    """The old record is gone at once; the same command without overwrite goes on with the new run."""
+    arguments = [*sweep, "task.n_rounds=4", *SHORT]
+    assert run(environment, tmp_path, *arguments).returncode == 0
+    record = tmp_path / "default/friedman/256x4/lcmd-tp_grad_rp-16/split-0.json"
+    new = [*arguments, "training.n_epochs=12"]
+    refused = run(environment, tmp_path, *new)
+    assert refused.returncode == 2
+    assert "training.n_epochs was 2 and is now 12" in refused.stderr
+    with subprocess.Popen(
+        command(*new, "overwrite=true", f"paths.runs={tmp_path}"),
+        env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        partial_with(2, record.with_name("split-0.partial.json"), process)
+        assert not record.exists()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate()
+    assert process.returncode == (1 if sweep else 130)
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+    resumed = run(environment, tmp_path, *new)
+    assert resumed.returncode == 0
+    assert "round 1/4" not in resumed.stderr
+    assert json.loads(record.read_text())["config"]["training"]["n_epochs"] == 12
+
+
+def test_a_sweep_looks_at_every_split_and_at_the_data(environment: dict[str, str], tmp_path: Path) -> None:
+    own = {**environment, "BMDAL_DATA": str(tmp_path / "data")}
+    arguments = ["-m", "dataset=friedman", "task.n_rounds=1", "method=random", *SHORT[:2], SHORT[3]]
+    assert run(own, tmp_path / "runs", *arguments, "splits=[0]").returncode == 0
+    assert run(own, tmp_path / "runs", *arguments, "splits=[1]", "training.n_epochs=3").returncode == 0
+    other_training = run(own, tmp_path / "runs", *arguments, "splits=[0,1]")
+    assert other_training.returncode == 2
+    assert "split-1.json was made with another configuration: training.n_epochs was 3" in other_training.stderr
+    assert run(own, tmp_path / "runs", *arguments, "splits=[0]").returncode == 0
+    moved = run(own, tmp_path / "runs", *arguments, "splits=[0]", "dataset.source.seed=1")
+    assert moved.returncode == 2
+    assert "data set friedman: its description has changed since" in moved.stderr
+    record = tmp_path / "runs/default/friedman/256x1/random/split-0.json"
+    record.write_text(re.sub('"data_hash": ".', '"data_hash": "x', record.read_text()))
+    other_data = run(own, tmp_path / "runs", *arguments, "splits=[0]")
+    assert other_data.returncode == 2
+    assert "data_hash was x" in other_data.stderr
 
 
 @pytest.mark.parametrize(
@@ -120,8 +171,22 @@ def test_killed_in_the_middle_and_started_again(environment: dict[str, str], tmp
         (["splits=[0,0]"], "splits must be distinct numbers"),
         (["imports=[my_metod]"], "imports=[my_metod]: No module named 'my_metod'"),
         (["method=farmean_ll"], "needs 'imports=[its_module]'"),
-        (["task.n_rounds=0"], "task.n_rounds must be at least 1, got 0"),
+        (["task.n_rounds=0"], "task.n_rounds must be a whole number of at least 1, got 0"),
+        (["task.n_rounds=1.5"], "task.n_rounds must be a whole number of at least 1, got 1.5"),
+        (["training.n_epochs=1.5"], "training.n_epochs must be a whole number greater than 0, got 1.5"),
         (["device=gpu"], "device=gpu is unknown; valid: auto, cpu, cuda"),
+        (["device=null"], "device=None is unknown; valid: auto, cpu, cuda"),
+        (["n_threads=0"], "n_threads must be null or at least 1, got 0"),
+        (["splits=null"], "splits must be distinct numbers 0, 1, 2, ..., e.g. 'splits=[0,1]', got None"),
+        (["splits=[true]"], "splits must be distinct numbers"),
+        (["sigma=abc"], "sigma must be a number greater than 0, got 'abc'"),
+        (["imports=mine"], "imports=[mine]: No module named 'mine'"),
+        (["overwrite=yess"], "overwrite must be true or false, got 'yess'"),
+        (["dry_run=maybe"], "dry_run must be true or false, got 'maybe'"),
+        (["-m", "overwrite=yess"], "overwrite must be true or false, got 'yess'"),
+        (["experiment.name=../x"], "experiment.name must be made of letters, digits, '-', '_' and '.', got '../x'"),
+        (["experiment.name=''"], "experiment.name must be made of letters"),
+        (["dataset"], "'dataset' is not of the form key=value; --help lists the keys"),
     ],
 )
 def test_refused_before_training(
@@ -145,8 +210,6 @@ def test_refused_before_training(
     ],
 )
 def test_misspelt_choices(argument: str, message: str) -> None:
-    if not (ROOT / "conf" / argument.split("=")[0].lstrip("+")).is_dir():
-        pytest.skip("no such group yet")
     with pytest.raises(BenchmarkError, match=message):
         check_choices(["-m", argument], ROOT / "conf")
 

@@ -100,6 +100,9 @@ def test_memory_grows_with_what_is_kept() -> None:
         for method in ("random", "lcmd-tp_linear", "lcmd-tp_ll", "maxdet-p_ll_train", "lcmd-tp_grad")
     ]
     assert bytes_of == sorted(bytes_of)
-    assert bytes_of[3] - bytes_of[0] == pytest.approx(200_000 * 513 * 8 * 2)
+    assert bytes_of[3] - bytes_of[0] == pytest.approx(200_000 * 8 * (513 * 2 + 256))
+    in_kernel_space = job_bytes(job := make_job(Path(), "maxdet-tp_grad_scale"), size, CPU)
+    n_train = job.task.n_initial + job.task.n_rounds * job.task.batch_size
+    assert in_kernel_space - bytes_of[0] == pytest.approx(200_000 * 8 * ((10 + 2048) * 2 + 256 + n_train))
     twice = replace(size, pool=400_000, test=80_000)
     assert job_bytes(make_job(Path(), "random"), twice, CPU) - bytes_of[0] == pytest.approx(bytes_of[0] - 0.75 * 2**30)

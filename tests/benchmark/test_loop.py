@@ -14,16 +14,16 @@ from benchmark import loop
 from benchmark.errors import BenchmarkError
 from benchmark.loop import run_splits
 from benchmark.progress import Progress
-from benchmark.run import Run
+from benchmark.run import Run, device_name
 from benchmark.split import make_split
 from results.record import RecordError, RunRecord, partial_path, read_record
 
 MakeRun = Callable[..., Run]
 
 
-def run_all(run: Run, splits: Sequence[int] = (0,), overwrite: bool = False) -> list[RunRecord]:
+def run_all(run: Run, splits: Sequence[int] = (0,)) -> list[RunRecord]:
     with Progress("test") as progress:
-        return run_splits(run, splits, progress, overwrite)
+        return run_splits(run, splits, progress)
 
 
 def measured(record: RunRecord) -> list[dict[str, object]]:
@@ -101,9 +101,6 @@ def test_other_configuration_in_the_same_place_is_an_error(make_run: MakeRun) ->
     with pytest.raises(BenchmarkError, match=r"training\.learning_rate was 0\.375 and is now 0\.1; training\.n_epochs"):
         run_all(other)
     assert read_record(other.path(0)) == before[0]
-    after = run_all(other, overwrite=True)
-    assert after[0].config["training"]["n_epochs"] == 4
-    assert read_record(other.path(0)) == after[0]
 
 
 def test_damaged_record_is_named_and_left_alone(make_run: MakeRun) -> None:
@@ -135,6 +132,50 @@ def test_nan_target_is_named(make_run: MakeRun) -> None:
     y[7] = np.nan
     with pytest.raises(BenchmarkError, match="target of row 7"):
         run_all(dataclasses.replace(run, data=dataclasses.replace(run.data, y=y)))
+
+
+def interrupted(run: Run, round_: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run split 0 up to a round, which is begun and not finished."""
+    train_round = loop._train
+
+    def interrupt(run_: Run, now: int, *args: object) -> object:
+        if now == round_:
+            raise KeyboardInterrupt
+        return train_round(run_, now, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_train", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run_all(run)
+
+
+def test_a_run_that_goes_on_elsewhere_says_so(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run()
+    first = dataclasses.replace(run, timed_alone=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("benchmark.run.device_name", lambda device: "another device")
+        interrupted(first, 2, monkeypatch)
+    assert read_record(partial_path(run.path(0))).provenance.device == "another device"
+    interrupted(run, 3, monkeypatch)
+    (record,) = run_all(run)
+    assert record.provenance.device == device_name(torch.device("cpu"))
+    assert record.provenance.earlier == ({"n_rounds": 2, "device": "another device"},)
+    assert not record.provenance.timed_alone
+    assert read_record(run.path(0)) == record
+
+
+def test_a_run_that_goes_on_here_is_one_run(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = dataclasses.replace(make_run(), timed_alone=True)
+    interrupted(run, 2, monkeypatch)
+    (record,) = run_all(run)
+    assert record.provenance.earlier == ()
+    assert record.provenance.timed_alone
+
+
+def test_name_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What PyTorch is asked for must exist, also where there is no GPU to answer."""
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"the GPU {device}")
+    assert device_name(torch.device("cuda:1")) == "the GPU cuda:1"
 
 
 @pytest.mark.gpu
