@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from data_prep.catalog import load_dataset, names
 from data_prep.dataset import DataSet
@@ -77,6 +78,8 @@ def _run(arguments: list[str]) -> int:
     options = _parsed(arguments)
     data = Path(options.paths.data)
     chosen = _chosen(options.dataset)
+    if options.overwrite and (options.verify or not chosen):
+        raise DataError("overwrite=true prepares anew: it needs dataset=<names> or dataset=all, and no verify=true")
     datasets: list[DataSet] = []
     failures: dict[str, str] = {}
     for name in chosen or names():
@@ -117,7 +120,7 @@ def _parsed(arguments: list[str]) -> Options:
     try:
         merged = OmegaConf.merge(schema, OmegaConf.from_dotlist(arguments))
         return OmegaConf.to_object(merged)  # type: ignore[return-value]
-    except OmegaConfBaseException as error:
+    except (OmegaConfBaseException, YAMLError) as error:
         raise DataError(f"{str(error).splitlines()[0]}; see python -m data_prep --help") from error
 
 

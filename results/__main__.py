@@ -47,10 +47,13 @@ def _work(options: DictConfig) -> None:
 
 
 def _format(options: DictConfig) -> str:
-    if options.format is not None:
-        return check_choice("format", options.format, FORMATS)
-    suffixes = {suffix: form for form, suffix in SUFFIXES.items()}
     suffix = Path(options.output or "").suffix
+    if options.format is not None:
+        form = check_choice("format", options.format, FORMATS)
+        if suffix not in ("", SUFFIXES[form]):
+            raise ResultsError(f"format={form} needs output=<file>{SUFFIXES[form]}, got output={options.output}")
+        return form
+    suffixes = {suffix: form for form, suffix in SUFFIXES.items()}
     return suffixes[check_choice("suffix of output", suffix, suffixes)] if suffix else "text"
 
 

@@ -95,7 +95,8 @@ def common_part(frame: pd.DataFrame, columns: Sequence[str] = ("method",)) -> Co
     Methods that share nothing with the others, fewest runs first, are left out; the notes name all that is missing.
     Raises ResultsError if runs under the same task have different numbers of rounds.
     """
-    series = frame[list(columns)].astype(str).agg(" ".join, axis=1) if len(columns) > 1 else frame[columns[0]]
+    first, *others = (frame[column].astype(str) for column in columns)
+    series = first.str.cat(others, sep=" ") if others else first
     there = _presence(frame, series)
     shared, notes = _shared(there)
     return _chosen_part(frame.assign(series=series), there, [shared], notes)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from results.errors import ResultsError
 from results.load import load_records
@@ -23,7 +24,7 @@ def run_command(name: str, purpose: str, arguments: Sequence[str], work: Callabl
     """Read the options of `conf/<name>.yaml` with overrides and do the work; gives the exit status.
 
     `--help` prints the purpose and the option file itself, in which each option is explained. What the user got wrong
-    is one line on stderr and status 2.
+    is one line on stderr and status 2; Ctrl-C is status 130.
     """
     source = CONF / f"{name}.yaml"
     if {"-h", "--help"} & set(arguments):
@@ -31,14 +32,17 @@ def run_command(name: str, purpose: str, arguments: Sequence[str], work: Callabl
         return 0
     try:
         work(_read_options(source, arguments))
-    except (ResultsError, RecordError) as error:
+    except (ResultsError, RecordError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     return 0
 
 
 def _read_options(source: Path, arguments: Sequence[str]) -> DictConfig:
-    options = OmegaConf.load(source)
+    defaults, options = OmegaConf.load(source), OmegaConf.load(source)
     assert isinstance(options, DictConfig)
     known = [key for key in options if key != "paths"] + ["paths." + key for key in options.paths]
     for argument in arguments:
@@ -46,12 +50,22 @@ def _read_options(source: Path, arguments: Sequence[str]) -> DictConfig:
         if not equals:
             raise ResultsError(f"{argument!r} is not of the form key=value; `--help` lists the options")
         check_choice("option", key, known)
-    try:
-        options.merge_with_dotlist(list(arguments))
-        OmegaConf.resolve(options)
-    except (OmegaConfBaseException, ValueError) as error:
-        raise ResultsError(f"cannot read the options {' '.join(arguments)}: {error}") from error
+        try:
+            options.merge_with_dotlist([argument])
+            value = OmegaConf.select(options, key)
+        except (OmegaConfBaseException, YAMLError) as error:
+            raise ResultsError(f"cannot read {argument!r}: {str(error).splitlines()[0]}") from error
+        _check_type(key, value, OmegaConf.select(defaults, key))
     return options
+
+
+def _check_type(key: str, value: object, default: object) -> None:
+    """Raise ResultsError for a value that is not of its default's type; names may also be lists or numbers."""
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise ResultsError(f"{key} must be true or false, got {value!r}")
+    elif key not in FILTERS and not isinstance(value, str) and (value is not None or default is not None):
+        raise ResultsError(f"{key} must be one text, got {value!r}; quotes make a text of it, '{key}=\"...\"'")
 
 
 def check_choice(kind: str, value: str, valid: Iterable[str]) -> str:

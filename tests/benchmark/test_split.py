@@ -52,5 +52,5 @@ def test_nan_input_is_named() -> None:
 
 def test_task() -> None:
     assert Task(batch_size=64, n_rounds=4).name == "64x4"
-    with pytest.raises(BenchmarkError, match=r"task\.n_rounds must be at least 1, got 0"):
+    with pytest.raises(BenchmarkError, match=r"task\.n_rounds must be a whole number of at least 1, got 0"):
         Task(n_rounds=0)
