@@ -121,7 +121,8 @@ def _parsed(arguments: list[str]) -> Options:
         merged = OmegaConf.merge(schema, OmegaConf.from_dotlist(arguments))
         return OmegaConf.to_object(merged)  # type: ignore[return-value]
     except (OmegaConfBaseException, YAMLError) as error:
-        raise DataError(f"{str(error).splitlines()[0]}; see python -m data_prep --help") from error
+        reason = str(error).splitlines()[0]
+        raise DataError(f"cannot read {' '.join(arguments)}: {reason}; see python -m data_prep --help") from error
 
 
 def _chosen(dataset: Any) -> list[str]:

@@ -65,7 +65,7 @@ def _check_type(key: str, value: object, default: object) -> None:
         if not isinstance(value, bool):
             raise ResultsError(f"{key} must be true or false, got {value!r}")
     elif key not in FILTERS and not isinstance(value, str) and (value is not None or default is not None):
-        raise ResultsError(f"{key} must be one text, got {value!r}; quotes make a text of it, '{key}=\"...\"'")
+        raise ResultsError(f"{key} must be one text (a number: in double quotes), got {value!r}")
 
 
 def check_choice(kind: str, value: str, valid: Iterable[str]) -> str:

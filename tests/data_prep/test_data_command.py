@@ -108,6 +108,9 @@ def test_a_mismatch_marks_the_set(data: Path, capsys: pytest.CaptureFixture[str]
         (["datset=fried"], ["Did you mean dataset=...?", "paths.data=..."]),
         (["fried"], ["'fried' is no setting"]),
         (["verify=perhaps"], ["perhaps", "--help"]),
+        (["dataset=[a"], ["cannot read dataset=[a", "--help"]),
+        (["overwrite=true"], ["it needs dataset=<names> or dataset=all"]),
+        (["overwrite=true", "verify=true", "dataset=all"], ["no verify=true"]),
     ],
 )
 def test_bad_input(

@@ -40,7 +40,9 @@ def test_figure_of_the_published_numbers_needs_no_records(tmp_path: Path) -> Non
 def test_what_cannot_be_drawn_is_named_and_the_rest_drawn(runs: Path, tmp_path: Path, capsys: Capture) -> None:
     only = [f"paths.runs={runs}", f"paths.figures={tmp_path}", "dataset=fried", "task=256x4"]
     assert main([*only, "figure=error_quotient"]) == 2
-    assert "error: mini/256x4" not in capsys.readouterr().out
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: a fit needs records of lcmd-tp_grad_rp-512 and random on at least 3 data sets")
+    assert captured.out == ""
     assert main([*only, "figure=all", "method=random,lcmd-tp_grad_rp-512,maxdist-p_grad_rp-512_train"]) == 0
     captured = capsys.readouterr()
     assert "left out: error_quotient: a fit needs records" in captured.err
@@ -54,6 +56,9 @@ def test_what_cannot_be_drawn_is_named_and_the_rest_drawn(runs: Path, tmp_path: 
         ("figure=learning_curve", "unknown figure 'learning_curve' (did you mean 'learning_curves'?); valid: "),
         ("experiment=minni", "unknown experiment 'minni' (did you mean 'mini'?); valid: mini"),
         ("dpi=300", "unknown option 'dpi'"),
+        ("report=nein", "report must be true or false, got 'nein'"),
+        ("usetex=maybe", "usetex must be true or false, got 'maybe'"),
+        ("dataset=[fried", "cannot read 'dataset=[fried'"),
     ],
 )
 def test_one_clear_error(runs: Path, capsys: Capture, argument: str, message: str) -> None:
@@ -62,6 +67,24 @@ def test_one_clear_error(runs: Path, capsys: Capture, argument: str, message: st
     assert error.startswith("error: ")
     assert message in error
     assert len(error.splitlines()) == 1
+
+
+def test_folder_that_cannot_be_written(runs: Path, tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "file").touch()
+    assert main([f"paths.runs={runs}", f"paths.figures={tmp_path / 'file'}", "figure=literature_ranking"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert str(tmp_path / "file") in error
+    assert len(error.splitlines()) == 1
+
+
+def test_interrupted(monkeypatch: pytest.MonkeyPatch, runs: Path, capsys: Capture) -> None:
+    def interrupt(options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("plots.__main__.load_chosen", interrupt)
+    assert main([f"paths.runs={runs}"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
 
 
 def test_usetex_without_latex_is_refused(runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:

@@ -77,6 +77,15 @@ def test_tables_without_records(tmp_path: Path, capsys: Capture) -> None:
         (["dataset=fried", "table=ranks"], "ranks need three methods and two data sets"),
         (["dataset=fried", "table=prediction"], "Of the published fit only R^2 is known"),
         (["import=nowhere"], "import=nowhere: no <experiment>/<data set>_<task>"),
+        (["skip_damaged=flase"], "skip_damaged must be true or false, got 'flase'"),
+        (["skip_damaged=1"], "skip_damaged must be true or false, got 1"),
+        (["metric=[mae]"], "metric must be one text (a number: in double quotes), got ['mae']"),
+        (["output=5"], "output must be one text (a number: in double quotes), got 5"),
+        (["paths.runs=null"], "paths.runs must be one text"),
+        (["method=[a"], "cannot read 'method=[a': while parsing"),
+        (["paths.runs=${oc.env:NO_SUCH_FOLDER}"], "cannot read 'paths.runs=${oc.env:NO_SUCH_FOLDER}': KeyError"),
+        (["format=latex", "output=x.csv"], "format=latex needs output=<file>.tex, got output=x.csv"),
+        (["format=csv", "output=x.docx"], "format=csv needs output=<file>.csv, got output=x.docx"),
     ],
 )
 def test_one_clear_error(runs: Path, capsys: Capture, arguments: list[str], message: str) -> None:
@@ -85,6 +94,29 @@ def test_one_clear_error(runs: Path, capsys: Capture, arguments: list[str], mess
     assert captured.err.startswith("error: ")
     assert message in captured.err
     assert len(captured.err.splitlines()) == 1
+
+
+def test_folder_that_cannot_be_written(runs: Path, tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "file").touch()
+    assert main([f"paths.runs={runs}", f"output={tmp_path / 'file' / 'table.csv'}"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.endswith(f"'{tmp_path / 'file'}'\n")
+    assert len(error.splitlines()) == 1
+
+
+def test_experiment_may_be_called_by_a_number(runs: Path, capsys: Capture) -> None:
+    assert main([f"paths.runs={runs}", "experiment=5"]) == 2
+    assert "unknown experiment '5'; valid: mini" in capsys.readouterr().err
+
+
+def test_interrupted(monkeypatch: pytest.MonkeyPatch, runs: Path, capsys: Capture) -> None:
+    def interrupt(options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("results.__main__.load_chosen", interrupt)
+    assert main([f"paths.runs={runs}"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
 
 
 def test_damaged_record_is_an_error_unless_skipped(runs: Path, capsys: Capture) -> None:
