@@ -128,7 +128,7 @@ def _presence(frame: pd.DataFrame, series: pd.Series) -> pd.DataFrame:
 
 
 def _shared(there: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """The rows that all series have, without the series that had to be left out for there to be any; and their notes."""
+    """The rows that all series have, without those series that had to be left out for it, and notes that name these."""
     notes = []
     while not there.all(axis=1).any():
         fewest = there.sum().idxmin()

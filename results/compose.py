@@ -25,7 +25,6 @@ from results.render import Table
 from results.statistics_tables import comparison_table, paired_table, prediction_table, ranks_table, wins_table
 from results.tables import METRIC_NAMES, literature_table, methods_table, per_dataset_table
 
-
 _NAMES_SHOWN = 5
 _HASH_TAIL = re.compile(r"(?<=\b[0-9a-f]{8})[0-9a-f]+")
 

@@ -125,7 +125,8 @@ def prediction_table(frame: pd.DataFrame) -> Table:
     published = ", ".join(f"{value} ({name})" for name, value in PUBLISHED_R2.items())
     notes = (
         "0.3 means that the logarithm of the RMSE falls 30 % further than with random selection",
-        f"fit on {fit.n_datasets} data sets of {predictions.experiment}, {predictions.task}: {fit.slope:.3f} x quotient {fit.intercept:+.3f}, "
+        f"fit on {fit.n_datasets} data sets of {predictions.experiment}, {predictions.task}: "
+        f"{fit.slope:.3f} x quotient {fit.intercept:+.3f}, "
         f"R^2 = {fit.r_squared:.3f}; published R^2: {published}",
         "a data set with a measured value is predicted from the others (a dash: too few others)",
     )

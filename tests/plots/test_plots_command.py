@@ -41,7 +41,9 @@ def test_what_cannot_be_drawn_is_named_and_the_rest_drawn(runs: Path, tmp_path: 
     only = [f"paths.runs={runs}", f"paths.figures={tmp_path}", "dataset=fried", "task=256x4"]
     assert main([*only, "figure=error_quotient"]) == 2
     captured = capsys.readouterr()
-    assert captured.err.startswith("error: a fit needs records of lcmd-tp_grad_rp-512 and random on at least 3 data sets")
+    assert captured.err.startswith(
+        "error: a fit needs records of lcmd-tp_grad_rp-512 and random on at least 3 data sets"
+    )
     assert captured.out == ""
     assert main([*only, "figure=all", "method=random,lcmd-tp_grad_rp-512,maxdist-p_grad_rp-512_train"]) == 0
     captured = capsys.readouterr()

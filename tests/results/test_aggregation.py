@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from results import ResultsError, load_records, write_record
-from results.aggregate import common_part, common_part_by_dataset, learning_curves, run_values, selection_seconds, summarize
+from results.aggregate import (
+    common_part,
+    common_part_by_dataset,
+    learning_curves,
+    run_values,
+    selection_seconds,
+    summarize,
+)
 from results.compose import compose_tables, coverage
 from results.published import PUBLISHED_DATASETS, load_published
 from results.record import METRICS, read_record, record_path
@@ -198,7 +205,9 @@ def test_runs_of_different_training_are_named(runs: Path) -> None:
 
 
 def test_runs_of_different_code_and_data_are_named(runs: Path) -> None:
-    for split, changes in enumerate(({"code_version": "0.1.0+3a991df4f9c9.dirty"}, {"data_hash": "3a991df4" + 56 * "f"})):
+    for split, changes in enumerate(
+        ({"code_version": "0.1.0+3a991df4f9c9.dirty"}, {"data_hash": "3a991df4" + 56 * "f"})
+    ):
         path = record_path(runs, "mini", "fried", "256x3", "random", split)
         record = read_record(path)
         write_record(dataclasses.replace(record, provenance=dataclasses.replace(record.provenance, **changes)), path)

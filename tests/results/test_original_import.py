@@ -49,7 +49,9 @@ def test_values_names_and_what_is_not_known(tmp_path: Path) -> None:
     write_original(tmp_path / "old", "silu/wecs_256x2/NN_lcmd-tp_grad_rp-512/7", result)
     write_original(tmp_path / "old", "silu/my_own_set_128x2/NN_random/0", original_result())
     assert import_original(tmp_path / "old", tmp_path / "runs") == 2
-    record = read_record(record_path(tmp_path / "runs", "original-silu", "wec_sydney", "256x2", "lcmd-tp_grad_rp-512", 7))
+    record = read_record(
+        record_path(tmp_path / "runs", "original-silu", "wec_sydney", "256x2", "lcmd-tp_grad_rp-512", 7)
+    )
     assert [r.rmse for r in record.rounds] == result["errors"]["rmse"]
     assert [r.n_train for r in record.rounds] == [256, 512, 768]
     assert [r.n_filled for r in record.rounds] == [0, None, None]
