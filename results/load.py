@@ -19,12 +19,12 @@ from results.record import METRICS, RecordError, RunRecord, read_record, record_
 
 RUN_KEYS = ("experiment", "dataset", "task", "method", "split")
 CACHE_NAME = ".records.parquet"
-_RECORD_NAME = re.compile(r"split-\d+(\.partial)?\.json")
+_RECORD_NAME = re.compile(r"split-\d+\.json")
 _MANY = 500  # records; reading fewer takes less than a second, which needs no progress bar
 _TEXT, _NUMBER, _WHOLE = pa.string(), pa.float64(), pa.int64()
 _SCHEMA = pa.schema(
     [(key, _TEXT) for key in RUN_KEYS[:-1]]
-    + [("split", _WHOLE), ("complete", pa.bool_()), ("round", _WHOLE), ("n_train", _WHOLE)]
+    + [("split", _WHOLE), ("round", _WHOLE), ("n_train", _WHOLE)]
     + [(name, _NUMBER) for name in ("mae", "rmse", "q95", "q99", "maxe")]
     + [(name, _NUMBER) for name in ("train_seconds", "kernel_seconds", "selection_seconds")]
     + [("n_filled", _NUMBER), ("effective_dimension", _NUMBER)]
@@ -44,18 +44,16 @@ _SCHEMA = pa.schema(
 def load_records(
     runs: str | Path,
     *,
-    partial: bool = False,
     skipped: list[RecordError] | None = None,
     progress: bool = False,
 ) -> pd.DataFrame:
     """One row per (experiment, dataset, task, method, split, round) of the run records in a folder.
 
     Further columns: `n_train`, the five metrics, seconds of training, kernel and selection, `n_filled`,
-    `effective_dimension`, `complete`, `training` (its settings as text), and the provenance of the run. What a record
-    does not say is NaN. Names are categoricals. With `partial`, the finished rounds of runs that still work are there
-    too.
+    `effective_dimension`, `training` (its settings as text), and the provenance of the run. What a record does not say
+    is NaN. Names are categoricals. Runs that still work are not there.
 
-    The rows of complete records are kept in `<runs>/.records.parquet`; only files that are new or changed since
+    The rows are kept in `<runs>/.records.parquet`; only files that are new or changed since
     are read, and a folder that cannot be written is read without a cache.
 
     Raises ResultsError if the folder or any record is missing, and one RecordError that names all damaged files;
@@ -63,19 +61,15 @@ def load_records(
     """
     folder = Path(runs)
     files = dict(_find_records(folder))
-    complete = {mark: path for mark, path in files.items() if not path.name.endswith(".partial.json")}
     cache = folder / CACHE_NAME
     cached = _read_cache(cache)
     known = set(pc.unique(cached["fingerprint"]).to_pylist())
-    kept = cached.filter(pc.is_in(cached["fingerprint"], pa.array(complete, _TEXT))) if known else cached
+    kept = cached.filter(pc.is_in(cached["fingerprint"], pa.array(files, _TEXT))) if known else cached
     damaged: list[RecordError] = []
-    fresh = _read_records(folder, {m: p for m, p in complete.items() if m not in known}, damaged, progress)
+    fresh = _read_records(folder, {m: p for m, p in files.items() if m not in known}, damaged, progress)
     table = pa.concat_tables([kept, fresh])
     if fresh.num_rows or kept.num_rows < cached.num_rows:
         _write_cache(table, cache)
-    if partial:
-        working = {m: p for m, p in files.items() if m not in complete}
-        table = pa.concat_tables([table, _read_records(folder, working, damaged, progress)])
     if damaged and skipped is None:
         raise _joint_error(damaged)
     if skipped is not None:
@@ -86,7 +80,7 @@ def load_records(
 
 
 def _find_records(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Fingerprint (path, time of change, size) and path of each record file."""
+    """Fingerprint (path, time of change, size) and path of each complete record."""
     if not folder.is_dir():
         raise ResultsError(
             f"no folder {folder.resolve()}; `python -m benchmark` writes run records, `paths.runs=...` "
@@ -118,7 +112,7 @@ def _read_records(folder: Path, files: dict[str, Path], damaged: list[RecordErro
 
 def _check_place(record: RunRecord, path: Path, folder: Path) -> None:
     place = record_path(folder, *(getattr(record, key) for key in RUN_KEYS))
-    if path.with_name(path.name.replace(".partial", "")) != place:
+    if path != place:
         raise RecordError(f"{path}: holds the record that belongs to {place}; move the file there or away")
 
 
@@ -133,7 +127,7 @@ def _check_values(record: RunRecord, path: Path) -> None:
 
 
 def _append_rows(rows: dict[str, list[object]], record: RunRecord, mark: str) -> None:
-    run = {**vars(record.provenance), "fingerprint": mark, "complete": record.complete}
+    run = {**vars(record.provenance), "fingerprint": mark}
     run |= {key: getattr(record, key) for key in RUN_KEYS}
     training = record.config.get("training", {})
     run["training"] = ", ".join(f"{key}={value}" for key, value in training.items() if key != "_target_")
