@@ -1,7 +1,8 @@
 """The description of one data set, as conf/dataset/<name>.yaml gives it.
 
 A description is plain data: where the raw table comes from, which column is the target, what to leave out, and what
-the prepared set is expected to look like. How a raw table becomes arrays stands in `preprocess.py`.
+the prepared set is expected to look like. How a raw table becomes arrays stands in `rows.py` and
+`features.py`.
 """
 
 from __future__ import annotations

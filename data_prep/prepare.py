@@ -145,7 +145,7 @@ def _make(dataset: DataSet, data: Path, progress: Progress, patience: Patience) 
     rows = kept_rows(dataset.name, table, columns, progress)
     if raw is not None and not isinstance(dataset.source, OwnFile):
         record_hash(raw_folder(data, dataset.name) / raw.name, raw.sha256)
-    aside = folder.with_name(f".{dataset.name}.{os.getpid()}.tmp")
+    aside = folder.with_name(f".{dataset.name}.{platform.node()}-{os.getpid()}.tmp")
     aside.mkdir()
     try:
         try:

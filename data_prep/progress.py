@@ -26,18 +26,6 @@ class Progress(Protocol):
     def task(self, text: str, total: float | None, unit: Unit) -> AbstractContextManager[Advance]: ...
 
 
-class Silent:
-    """Reports nothing."""
-
-    def note(self, text: str) -> None:
-        """Drop the remark."""
-
-    @contextmanager
-    def task(self, text: str, total: float | None, unit: Unit) -> Iterator[Advance]:
-        """Drop the amounts."""
-        yield lambda done: None
-
-
 class ConsoleProgress:
     """Reports on standard error: live bars if that is a terminal, else a line every ten seconds."""
 

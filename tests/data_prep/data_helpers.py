@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from data_prep.progress import Silent
+from data_prep.progress import Advance, Unit
+
+
+class Silent:
+    """Reports nothing."""
+
+    def note(self, text: str) -> None:
+        """Drop the remark."""
+
+    @contextmanager
+    def task(self, text: str, total: float | None, unit: Unit) -> Iterator[Advance]:
+        """Drop the amounts."""
+        yield lambda done: None
 
 
 class Notes(Silent):

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_helpers import Notes
+from data_helpers import Notes, Silent
 from local_server import Answer, LocalServer, ok, redirect, stalled, status, truncated
 from published import N, uci
 
 from data_prep import DataError, DataSet, Download, prepare
 from data_prep.fetch import Patience
 from data_prep.hashing import sha256_of_files
-from data_prep.progress import Silent
 
 GOOD = uci("road").zip()
 OTHER = uci("query").zip()

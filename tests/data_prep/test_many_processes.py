@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from data_helpers import Silent
 from local_server import LocalServer, ok
 from workers import context, prepare_once, prepare_with_others, table_set
 
 from data_prep import PreparedData, prepare
-from data_prep.progress import Silent
 
 REPEATS = int(os.environ.get("BMDAL_TEST_REPEATS", "3"))
 KILLS = int(os.environ.get("BMDAL_TEST_KILLS", "12"))

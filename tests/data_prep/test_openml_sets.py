@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from data_helpers import copy_tree
+from data_helpers import Silent, copy_tree
 from local_server import LocalServer, dripping, ok, stalled, status, truncated
 from openml_files import as_arff, as_parquet, description, table
 from plain import plain_preparation
@@ -19,7 +19,6 @@ from plain import plain_preparation
 from data_prep import DataError, DataSet, OpenML, prepare
 from data_prep.catalog import load_dataset
 from data_prep.fetch import Patience
-from data_prep.progress import Silent
 
 UNKNOWN = b"""<oml:error xmlns:oml="http://openml.org/openml">
   <oml:code>111</oml:code><oml:message>Unknown dataset</oml:message></oml:error>"""

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from data_helpers import Silent
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from plain import plain_preparation
 
 from data_prep import DataError, DataSet, prepare
 from data_prep.catalog import CONF, load_dataset, names
-from data_prep.progress import Silent
 from data_prep.status import status_of
 from results.published import PUBLISHED_DATASETS
 

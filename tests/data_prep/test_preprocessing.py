@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from data_helpers import Silent
 from plain import plain_preparation
 
 from data_prep import DataError, DataSet, PreparedData, prepare, rows
-from data_prep.progress import Silent
 from data_prep.tables import base
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from data_helpers import Silent
 from local_server import LocalServer, ok, status
 from plain import plain_preparation
 from published import N, sarcos, uci
@@ -14,7 +15,6 @@ from published import N, sarcos, uci
 from data_prep import DataError, DataSet, Download, prepare
 from data_prep.catalog import load_dataset
 from data_prep.fetch import Patience
-from data_prep.progress import Silent
 
 UCI = ["sgemm", "wec_sydney", "ct_slices", "kegg_undir", "online_video", "query", "poker", "road"]
 

@@ -9,11 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from data_helpers import Silent
 from workers import context, hold_lock
 
 from data_prep import DataError, DataSet, Friedman, prepare
 from data_prep import progress as reports
-from data_prep.progress import ConsoleProgress, Silent
+from data_prep.progress import ConsoleProgress
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = DataSet(name="small", target=("Y",), source=Friedman(n_rows=200, seed=1))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import platform
 import shutil
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +13,11 @@ from threading import Thread
 
 import numpy as np
 import pytest
-from data_helpers import Notes
+from data_helpers import Notes, Silent
 
 from data_prep import DataError, DataSet, Friedman, load_prepared, prepare
 from data_prep.dataset import Expected
 from data_prep.hashing import sha256_of_files
-from data_prep.progress import Silent
 from data_prep.store import set_aside
 
 SMALL = DataSet(name="small", target="Y", source=Friedman(n_rows=200, seed=1))
@@ -125,6 +126,22 @@ def test_a_half_finished_swap_is_mended(data: Path) -> None:
     prepare(SMALL, data, progress=Silent())
     assert sha256_of_files(folder / "meta.json") == before
     assert sorted(p.name for p in folder.parent.iterdir() if p.suffix != ".lock") == ["small"]
+
+
+def test_folder_written_aside_is_told_apart_on_other_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Process numbers alone are not unique on a file system that several machines share."""
+    written: list[str] = []
+
+    def give_up(folder: Path, *arguments: object) -> str:
+        written.append(folder.name)
+        raise DataError("enough seen")
+
+    monkeypatch.setattr(sys.modules[prepare.__module__], "write_arrays", give_up)
+    for machine in ("one", "two"):
+        monkeypatch.setattr(platform, "node", lambda machine=machine: machine)
+        with pytest.raises(DataError, match="enough seen"):
+            prepare(SMALL, tmp_path, progress=Silent())
+    assert len(set(written)) == 2
 
 
 def test_failure_keeps_the_set_that_is_there(data: Path) -> None:

@@ -9,11 +9,11 @@ from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Barrier, Event
 from pathlib import Path
 
+from data_helpers import Silent
 from filelock import FileLock
 
 from data_prep import DataSet, Download, prepare, rows
 from data_prep.memory import peak_bytes, reset_peak
-from data_prep.progress import Silent
 
 
 def context() -> ForkServerContext:
