@@ -21,8 +21,10 @@ def draw(ranks: Ranks, labels: Mapping[str, str], title: str) -> Figure:
         ranks.p_values.rename(index=labels, columns=labels),
         ax=axes,
         color_palette={labels[method]: colour_of(str(method)) for method in ranks.mean_ranks.index},
+        text_h_margin=0.06,
     )
     axes.grid(False)
+    axes.spines["top"].set_visible(True)  # the axis of ranks
     axes.set_title(
         f"{title}\nmean rank over {ranks.n_datasets} data sets, 1 is best; Friedman p = {ranks.p_value:.2g}, "
         f"critical difference {ranks.critical_difference:.2f}"
