@@ -16,20 +16,26 @@ aten = torch.ops.aten
 
 @dataclass(frozen=True)
 class _InPlace:
-    """An activation function that fills given memory, and its backward pass, which overwrites the gradient."""
+    """An activation function that fills given memory, and its backward pass, which overwrites the gradient.
+
+    The backward pass looks at what came in; or at what came out, which may then lie in its place (`overwrites`).
+    """
 
     forward: Callable[[Tensor, Tensor], object]
     backward: Callable[[Tensor, Tensor], object]
+    overwrites: bool
 
 
 _ACTIVATIONS: dict[type[nn.Module], _InPlace] = {
     nn.ReLU: _InPlace(
         forward=lambda z, a: torch.clamp_min(z, 0, out=a),
         backward=lambda g, z: aten.threshold_backward.grad_input(g, z, 0, grad_input=g),
+        overwrites=True,
     ),
     nn.SiLU: _InPlace(
         forward=lambda z, a: aten.silu.out(z, out=a),
         backward=lambda g, z: aten.silu_backward.grad_input(g, z, grad_input=g),
+        overwrites=False,
     ),
 }
 
@@ -74,10 +80,11 @@ class Epoch:
     ) -> None:
         m, n, d = X.shape
         self.stack, self.X, self.y, self.X_valid, self.y_valid = stack, X, y, X_valid, y_valid
-        self.batch_size = batch_size
         self.n_used = n // batch_size * batch_size
         self.activation = _ACTIVATIONS[type(stack.activation)]
         self.X_shuffled, self.y_shuffled = X.new_empty(m, self.n_used, d), y.new_empty(m, self.n_used)
+        X_batches, y_batches = (torch.split(t, batch_size, dim=1) for t in (self.X_shuffled, self.y_shuffled))
+        self.batches = list(zip(X_batches, y_batches, strict=True))
         self.first_rows = torch.arange(m, device=X.device)[:, None] * n
 
         weights = [W.detach().mT for W in stack.weights]
@@ -88,6 +95,7 @@ class Epoch:
             _Layer(W, b, W_grad, b_grad, stack.sigma_w / W.shape[1] ** 0.5)
             for (W, b), (W_grad, b_grad) in zip(self._views(self.parameters), self._views(self.gradient), strict=True)
         ]
+        self.bias_gradients = self.gradient[:, -sum(b.shape[1] for b in stack.biases) :]
         self.first_moment, self.second_moment = torch.zeros_like(self.gradient), torch.zeros_like(self.gradient)
         self.n_steps_done, self.learning_rate = X.new_zeros(()), X.new_zeros(())
         self.n_steps, self.rate_per_step = n_steps, learning_rate / n_steps
@@ -124,9 +132,8 @@ class Epoch:
             b.data.copy_(best_b[:, 0])
 
     def _train_and_validate(self) -> None:
-        for start in range(0, self.n_used, self.batch_size):
-            batch = slice(start, start + self.batch_size)
-            self._compute_gradients(self.X_shuffled[:, batch], self.y_shuffled[:, batch])
+        for X, y in self.batches:
+            self._compute_gradients(X, y)
             self._adam_step()
         rmse = (self._forward(self.X_valid, self.valid_outputs) - self.y_valid).square_().mean(dim=1).sqrt_()
         better = rmse < self.best_rmse
@@ -150,10 +157,11 @@ class Epoch:
             layer, g = self.layers[k], self.gradients[k]
             x = self.train_outputs[k - 1][1] if k else X
             layer.W_grad.baddbmm_(x.mT, g, beta=0, alpha=layer.weight_factor)
-            torch.sum(g, dim=1, keepdim=True, out=layer.b_grad).mul_(self.stack.sigma_b)
+            torch.sum(g, dim=1, keepdim=True, out=layer.b_grad)
             if k:
                 dx = self.gradients[k - 1].baddbmm_(g, layer.W.mT, beta=0, alpha=layer.weight_factor)
                 self.activation.backward(dx, self.train_outputs[k - 1][0])
+        self.bias_gradients.mul_(self.stack.sigma_b)
 
     def _adam_step(self) -> None:
         torch.sub(self.n_steps, self.n_steps_done, out=self.learning_rate).mul_(self.rate_per_step)
@@ -179,7 +187,7 @@ class Epoch:
         """Memory for the outputs of n points at each layer, before and after its activation."""
         widths = [layer.b.shape[2] for layer in self.layers]
         z = [self.parameters.new_empty(len(self.stack), n, width) for width in widths]
-        return [(out, torch.empty_like(out)) for out in z]
+        return [(out, out if self.activation.overwrites else torch.empty_like(out)) for out in z]
 
     def _views(self, flat: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Weights (m, d, d') and biases (m, 1, d') of each layer in a matrix (m, P) of all parameters."""

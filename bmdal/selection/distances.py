@@ -11,6 +11,9 @@ from bmdal.features import DenseFeatures, Features
 from bmdal.features.base import squared_distances
 from bmdal.linalg import blocks
 
+MOST_AT_ONCE = 4096
+"""Selected points in one matrix product: with more of them its blocks would have too few rows to be fast."""
+
 
 class NearestSelected:
     """Distances of the pool to the selected points.
@@ -65,12 +68,16 @@ class NearestSelected:
         return rows if 8 * len(rows) < len(self.pool) else None
 
     def _add_many(self, selected: Features) -> None:
-        diag = selected.diag()
-        for rows in blocks(len(self.pool), len(selected) * self.diag.element_size()):
-            closeness = self.pool[rows].kernel(selected).sub_(diag / 2)  # (k(x, x) - d^2) / 2
-            largest, nearest = closeness.max(dim=1)
-            self.d2[rows] = squared_distances(self.diag[rows], diag[nearest], largest + diag[nearest] / 2)
-            self.nearest[rows] = nearest
+        for start in range(0, len(selected), MOST_AT_ONCE):
+            part = selected[start : start + MOST_AT_ONCE]
+            diag = part.diag()
+            for rows in blocks(len(self.pool), len(part) * self.diag.element_size()):
+                closeness = self.pool[rows].kernel(part).sub_(diag / 2)  # (k(x, x) - d^2) / 2
+                largest, nearest = closeness.max(dim=1)
+                d2 = squared_distances(self.diag[rows], diag[nearest], largest + diag[nearest] / 2)
+                closer = d2 < self.d2[rows]
+                self.d2[rows] = torch.where(closer, d2, self.d2[rows])
+                self.nearest[rows] = torch.where(closer, start + nearest, self.nearest[rows])
         self.n_selected = len(selected)
 
 

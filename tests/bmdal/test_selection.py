@@ -26,6 +26,7 @@ from bmdal.selection import (
     Random,
     Selection,
     SelectionProblem,
+    distances,
     frank_wolfe,
 )
 from bmdal.selection.distances import PrincipalBound
@@ -263,6 +264,15 @@ def test_lcmd_goes_on_while_points_have_a_distance() -> None:
     close = torch.arange(1.0, 10.0, dtype=torch.float64) * 1e-8
     pool = torch.cat([large, close])[:, None]
     assert len(LCMD().select(problem(pool, pool[:0], "P"), 13)) == 13
+
+
+@pytest.mark.parametrize("selection", [MaxDist(), LCMD(), KMeansPP()], ids=str)
+def test_many_training_points_in_parts(
+    selection: Selection, data: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = selection.select(problem(*data, "TP"), 12).tolist()
+    monkeypatch.setattr(distances, "MOST_AT_ONCE", 4)
+    assert selection.select(problem(*data, "TP"), 12).tolist() == whole
 
 
 def test_features_that_vanish_beside_others(large: tuple[Tensor, Tensor]) -> None:

@@ -17,6 +17,7 @@ def test_records_are_whole_and_show_that_active_learning_pays(tmp_path: Path) ->
         n_records = len(archive.namelist())
     frame = load_records(tmp_path)
     assert (frame[["experiment", "task"]].drop_duplicates().to_numpy() == [["mini", "256x8"]]).all()
+    assert n_records == 72  # 3 data sets, 8 methods, 3 splits
     assert len(frame) == n_records * 9  # rounds 0 to 8
     assert frame.groupby("dataset", observed=True)["data_hash"].nunique().eq(1).all()
     values = run_values(frame, metrics=["rmse"], final=True)
