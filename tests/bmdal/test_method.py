@@ -96,7 +96,7 @@ def test_an_unknown_part_has_an_exception_of_its_own() -> None:
 
 
 def test_sigma_must_be_positive() -> None:
-    with pytest.raises(BmdalError, match="sigma must be greater than 0, got 0"):
+    with pytest.raises(BmdalError, match="sigma must be a number greater than 0, got 0"):
         Method.from_name("random", sigma=0)
 
 
