@@ -31,6 +31,21 @@ def measured(record: RunRecord) -> list[dict[str, object]]:
     return [{k: v for k, v in dataclasses.asdict(r).items() if not k.endswith("seconds")} for r in record.rounds]
 
 
+def interrupted(run: Run, round_: int, monkeypatch: pytest.MonkeyPatch, splits: Sequence[int] = (0,)) -> None:
+    """Run up to a round, which is begun and not finished."""
+    train_round = loop._train
+
+    def interrupt(run_: Run, now: int, *args: object) -> object:
+        if now == round_:
+            raise KeyboardInterrupt
+        return train_round(run_, now, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_train", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run_all(run, splits)
+
+
 @pytest.mark.parametrize("method", ["random", "lcmd-tp_grad_rp-64", "bait-f-p_ll_ens-2_rp-64_train"])
 def test_protocol(make_run: MakeRun, method: str) -> None:
     run = make_run(method)
@@ -71,19 +86,9 @@ def test_repeatable_and_equal_start_for_all_methods(make_run: MakeRun, tmp_path)
 def test_resumed_run_equals_unbroken_one(make_run: MakeRun, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupted in any round, before its record is written."""
     unbroken = run_all(make_run(runs=tmp_path / "unbroken"), [3, 4])
-    train_round = loop._train
     for broken_round in range(4):
         run = make_run(runs=tmp_path / f"broken-{broken_round}")
-
-        def interrupt(run_: Run, round_: int, *args: object, at: int = broken_round) -> object:
-            if round_ == at:
-                raise KeyboardInterrupt
-            return train_round(run_, round_, *args)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(loop, "_train", interrupt)
-            with pytest.raises(KeyboardInterrupt):
-                run_all(run, [3, 4])
+        interrupted(run, broken_round, monkeypatch, [3, 4])
         assert partial_path(run.path(3)).exists() == (broken_round > 0)
         assert [measured(r) for r in run_all(run, [3, 4])] == [measured(r) for r in unbroken]
 
@@ -132,21 +137,6 @@ def test_nan_target_is_named(make_run: MakeRun) -> None:
     y[7] = np.nan
     with pytest.raises(BenchmarkError, match="target of row 7"):
         run_all(dataclasses.replace(run, data=dataclasses.replace(run.data, y=y)))
-
-
-def interrupted(run: Run, round_: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run split 0 up to a round, which is begun and not finished."""
-    train_round = loop._train
-
-    def interrupt(run_: Run, now: int, *args: object) -> object:
-        if now == round_:
-            raise KeyboardInterrupt
-        return train_round(run_, now, *args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "_train", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            run_all(run)
 
 
 def test_a_run_that_goes_on_elsewhere_says_so(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
