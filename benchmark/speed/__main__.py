@@ -103,7 +103,7 @@ def _rows(options: argparse.Namespace, conditions: Conditions, speed: float, pea
     if "features" in options.parts:
         yield from parts.features(problem, options.methods or parts.FEATURES, conditions, peak)
     if "training" in options.parts:
-        yield from parts.training(problem, options.networks, conditions)
+        yield from parts.training(problem, options.networks, conditions, peak)
     if "run" in options.parts:
         yield from parts.run(data, conditions)
     if "scaling" in options.parts:
@@ -129,6 +129,9 @@ def _line(row: Row) -> str:
         line += f"   original {row.original_seconds:9.4f} s   {row.ratio:6.2f} times as fast"
     if row.same_indices is not None:
         line += "   same indices" if row.same_indices else "   OTHER INDICES"
+    for share, of in ((row.bandwidth_share, "bandwidth"), (row.matmul_share, "matrix-product peak")):
+        if share is not None:
+            line += f"   {share:.2f} of the {of}"
     if row.peak_bytes is not None:
         line += f"   peak {row.peak_bytes / 2**20:6.0f} MiB"
     if row.original_peak_bytes is not None:

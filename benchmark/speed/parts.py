@@ -26,7 +26,7 @@ from bmdal import Method
 from bmdal.features import DenseFeatures
 from bmdal.pipeline import fit_feature_map
 from bmdal.regressor.stack import NetworkStack
-from bmdal.regressor.training import Training, train
+from bmdal.regressor.training import Training, TrainingData, train
 from bmdal.selection import MaxDiag, SelectionProblem
 from data_prep import PreparedData
 
@@ -131,25 +131,45 @@ def features(
         )
 
 
-def training(problem: SpeedProblem, n_networks: Sequence[int], conditions: Conditions) -> Iterator[Row]:
-    """One epoch of training (and validation), for several networks side by side."""
-    points, n_epochs = problem.points, 30
-    setting = Training(n_epochs=n_epochs)
+def training(
+    problem: SpeedProblem, n_networks: Sequence[int], conditions: Conditions, matmul_peak: float
+) -> Iterator[Row]:
+    """Training of several networks side by side: one step, and one epoch with its validation.
+
+    Steps are those of epochs that validate on a single point, which takes next to nothing.
+    """
+    points, setting = problem.points, Training(n_epochs=30)
+    batch_size = min(setting.batch_size, len(points.X))
+    n_steps = len(points.X) // batch_size
+    unvalidated = dataclasses.replace(points, X_valid=points.X_valid[:1], y_valid=points.y_valid[:1])
+    n_flop_forward = 2 * sum(W.numel() for W in problem.network.parameters() if W.ndim == 2)
+    n_flop_step = batch_size * (3 * n_flop_forward - 2 * 512 * points.X.shape[1])  # no gradient of the inputs
+    n_flop_epoch = n_steps * n_flop_step + len(points.X_valid) * n_flop_forward
     for m in n_networks:
+        for what, data, n_done, n_flop in (
+            ("step", unvalidated, setting.n_epochs * n_steps, n_flop_step),
+            ("epoch", points, setting.n_epochs, n_flop_epoch),
+        ):
 
-        def ours(m: int = m) -> None:
-            generators = [generator(k, 0, "initialization") for k in range(m)]
-            stack = NetworkStack(points.X.shape[1], "relu", 0.2, 0.2, generators, points.X.device)
-            train(stack, [points] * m, setting, [generator(k, 0, "shuffling") for k in range(m)])
+            def ours(m: int = m, data: TrainingData = data) -> None:
+                generators = [generator(k, 0, "initialization") for k in range(m)]
+                stack = NetworkStack(data.X.shape[1], "relu", 0.2, 0.2, generators, data.X.device)
+                train(stack, [data] * m, setting, [generator(k, 0, "shuffling") for k in range(m)])
 
-        def original(m: int = m) -> None:
-            stack = peer_stack(m, points.X.shape[1], setting, points.X.device)
-            peer_train(stack, points, m, setting)
+            def original(m: int = m, data: TrainingData = data) -> None:
+                peer_train(peer_stack(m, data.X.shape[1], setting, data.X.device), data, m, setting)
 
-        measured = _measure(ours, original, conditions)
-        per_epoch = {k: dataclasses.replace(v, seconds=v.seconds / n_epochs) for k, v in measured.items()}
-        size = (len(points.X), 0, setting.batch_size)
-        yield _row("training", f"epoch of {m} network(s)", size, per_epoch)
+            measured = {
+                name: dataclasses.replace(whole, seconds=whole.seconds / n_done)
+                for name, whole in _measure(ours, original, conditions).items()
+            }
+            yield _row(
+                "training",
+                f"{what} of {m} network(s)",
+                (len(points.X), 0, batch_size),
+                measured,
+                matmul_share=m * n_flop / measured["ours"].seconds / matmul_peak,
+            )
 
 
 def run(data: PreparedData, conditions: Conditions) -> Iterator[Row]:

@@ -48,9 +48,13 @@ def test_other_parts_and_several_networks(tmp_path: Path) -> None:
     done = measure(tmp_path, "selection", "features", "training", "--networks", "1", "2", "--methods", *methods)
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(tmp_path / "speed.csv")
-    epochs = [f"epoch of {m} network(s)" for m in (1, 2)]
-    assert table["what"].tolist() == [*methods, *methods, *epochs]
+    trainings = [f"{what} of {m} network(s)" for m in (1, 2) for what in ("step", "epoch")]
+    assert table["what"].tolist() == [*methods, *methods, *trainings]
     assert table["original_seconds"].isna().all()
+    assert (table["bandwidth_share"].notna() == (table["part"] == "selection")).all()
+    assert (table["matmul_share"].dropna() > 0).all()
+    assert len(table["matmul_share"].dropna()) == 6
+    assert "of the matrix-product peak" in done.stdout
 
 
 def test_unknown_part(tmp_path: Path) -> None:
