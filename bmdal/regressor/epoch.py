@@ -59,7 +59,8 @@ class Epoch:
     them best. On a CUDA device the second epoch becomes a graph that all later ones replay.
 
     Args:
-        stack: the networks; they stay as they are until `load_best`.
+        stack: where the networks are; they stay as they are until `load_best`.
+        networks: which m of them.
         X, y: training points of each network, shapes (m, n, d) and (m, n).
         X_valid, y_valid: validation points of each network, likewise.
         batch_size: points in a batch; what is left over at the end of an epoch is dropped.
@@ -70,6 +71,7 @@ class Epoch:
     def __init__(
         self,
         stack: NetworkStack,
+        networks: slice,
         X: Tensor,
         y: Tensor,
         X_valid: Tensor,
@@ -79,7 +81,8 @@ class Epoch:
         n_steps: int,
     ) -> None:
         m, n, d = X.shape
-        self.stack, self.X, self.y, self.X_valid, self.y_valid = stack, X, y, X_valid, y_valid
+        self.stack, self.networks = stack, networks
+        self.X, self.y, self.X_valid, self.y_valid = X, y, X_valid, y_valid
         self.n_used = n // batch_size * batch_size
         self.activation = _ACTIVATIONS[type(stack.activation)]
         self.X_shuffled, self.y_shuffled = X.new_empty(m, self.n_used, d), y.new_empty(m, self.n_used)
@@ -87,8 +90,8 @@ class Epoch:
         self.batches = list(zip(X_batches, y_batches, strict=True))
         self.first_rows = torch.arange(m, device=X.device)[:, None] * n
 
-        weights = [W.detach().mT for W in stack.weights]
-        biases = [b.detach()[:, None] for b in stack.biases]
+        weights = [W.detach()[networks].mT for W in stack.weights]
+        biases = [b.detach()[networks, None] for b in stack.biases]
         self.parameters = torch.cat([p.flatten(1) for p in (*weights, *biases)], dim=1)
         self.gradient = torch.zeros_like(self.parameters)
         self.layers = [
@@ -126,10 +129,10 @@ class Epoch:
         self.n_done += 1
 
     def load_best(self) -> None:
-        """Give every network of the stack the parameters of its best epoch."""
+        """Give every one of the networks the parameters of its best epoch."""
         for W, b, (best_W, best_b) in zip(self.stack.weights, self.stack.biases, self._views(self.best), strict=True):
-            W.data.copy_(best_W.mT)
-            b.data.copy_(best_b[:, 0])
+            W.data[self.networks] = best_W.mT
+            b.data[self.networks] = best_b[:, 0]
 
     def _train_and_validate(self) -> None:
         for X, y in self.batches:
@@ -186,7 +189,7 @@ class Epoch:
     def _outputs(self, n: int) -> list[tuple[Tensor, Tensor]]:
         """Memory for the outputs of n points at each layer, before and after its activation."""
         widths = [layer.b.shape[2] for layer in self.layers]
-        z = [self.parameters.new_empty(len(self.stack), n, width) for width in widths]
+        z = [self.parameters.new_empty(len(self.X), n, width) for width in widths]
         return [(out, out if self.activation.overwrites else torch.empty_like(out)) for out in z]
 
     def _views(self, flat: Tensor) -> list[tuple[Tensor, Tensor]]:

@@ -62,7 +62,8 @@ def train(
     """Train every network of the stack on its own data and leave it with the parameters of its best epoch.
 
     Each epoch has a fresh shuffle and drops an incomplete last batch; after it the RMSE on the validation points
-    counts. Nothing waits for the device within an epoch.
+    counts. On a GPU all networks take a step together, and nothing waits for the device within an epoch; on a CPU each
+    goes through an epoch by itself, so that its parameters stay in the cache.
 
     Args:
         stack: m networks, changed in place.
@@ -71,16 +72,23 @@ def train(
         on_epoch: told the number of epochs that are done.
     Returns: best validation RMSE of each network, shape (m,); infinite where it never was a number.
     """
-    n = len(data[0].X)
+    m, n = len(data), len(data[0].X)
     batch_size = min(training.batch_size, n)
     n_steps = training.n_epochs * (n // batch_size)
     X, y = torch.stack([d.X for d in data]), torch.stack([d.y for d in data])
     X_valid, y_valid = torch.stack([d.X_valid for d in data]), torch.stack([d.y_valid for d in data])
     with torch.no_grad():
-        epoch = Epoch(stack, X, y, X_valid, y_valid, batch_size, training.learning_rate, n_steps)
+        together = [slice(0, m)] if X.is_cuda else [slice(k, k + 1) for k in range(m)]
+        epochs = [
+            Epoch(stack, k, X[k], y[k], X_valid[k], y_valid[k], batch_size, training.learning_rate, n_steps)
+            for k in together
+        ]
         for number in range(training.n_epochs):
-            orders = [torch.randperm(n, generator=g, device=g.device) for g in generators]
-            epoch.run(torch.stack(orders).to(X.device, non_blocking=True))
+            orders = torch.stack([torch.randperm(n, generator=g, device=g.device) for g in generators])
+            orders = orders.to(X.device, non_blocking=True)
+            for epoch in epochs:
+                epoch.run(orders[epoch.networks])
             on_epoch(number + 1)
-        epoch.load_best()
-    return epoch.best_rmse
+        for epoch in epochs:
+            epoch.load_best()
+    return torch.cat([epoch.best_rmse for epoch in epochs])

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bmdal import BmdalError
+from bmdal.regressor.epoch import Epoch
 from bmdal.regressor.stack import NetworkStack
 from bmdal.regressor.training import Training, TrainingData, train
 
@@ -88,6 +89,24 @@ def test_stack_trains_like_single_networks(activation: str) -> None:
             torch.testing.assert_close(p[k], q[0], rtol=1e-2, atol=1e-3)
 
 
+@pytest.mark.parametrize("activation", ["relu", "silu"])
+def test_steps_of_all_networks_together(activation: str) -> None:
+    """What `train` does on a GPU, networks that take each step together, done on the CPU."""
+    training = Training(activation=activation, learning_rate=0.05, n_epochs=6, batch_size=32)
+    alone, together, data = make_stack(3, activation), make_stack(3, activation), [make_data(seed) for seed in range(3)]
+    best = train(alone, data, training, [seeded(70 + k) for k in range(3)])
+    points = [torch.stack([getattr(d, field.name) for d in data]) for field in dataclasses.fields(TrainingData)]
+    with torch.no_grad():
+        epoch = Epoch(together, slice(0, 3), *points, training.batch_size, training.learning_rate, n_steps=12)
+        generators = [seeded(70 + k) for k in range(3)]
+        for _ in range(training.n_epochs):
+            epoch.run(torch.stack([torch.randperm(70, generator=g) for g in generators]))
+        epoch.load_best()
+    torch.testing.assert_close(epoch.best_rmse, best, rtol=1e-3, atol=1e-4)
+    for p, q in zip(together.parameters(), alone.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-2, atol=1e-3)
+
+
 def test_learns() -> None:
     stack, data = make_stack(1), make_data(0)
     before = (stack(data.X_valid[None])[0] - data.y_valid).square().mean().sqrt()
@@ -108,15 +127,16 @@ def test_batch_larger_than_the_training_set() -> None:
 def test_trains_on_every_gpu_as_on_the_cpu(activation: str) -> None:
     """From the third epoch on a GPU replays a graph; networks may live on another GPU than the current one."""
     training, data = Training(activation=activation, n_epochs=8, batch_size=70, learning_rate=0.01), make_data(0)
-    on_cpu = make_stack(1, activation)
-    expected = train(on_cpu, [data], training, [seeded(5)])
+    on_cpu = make_stack(2, activation)
+    expected = train(on_cpu, [data] * 2, training, [seeded(5), seeded(6)])
+    X = torch.stack([data.X] * 2)
     for number in range(torch.cuda.device_count()):
         device = torch.device("cuda", number)
-        stack = make_stack(1, activation).to(device)
+        stack = make_stack(2, activation).to(device)
         there = TrainingData(*(getattr(data, f.name).to(device) for f in dataclasses.fields(data)))
-        best = train(stack, [there], training, [seeded(5)])
+        best = train(stack, [there] * 2, training, [seeded(5), seeded(6)])
         torch.testing.assert_close(best.cpu(), expected, rtol=1e-3, atol=1e-4)
-        torch.testing.assert_close(stack(data.X[None].to(device)).cpu(), on_cpu(data.X[None]), rtol=1e-2, atol=1e-2)
+        torch.testing.assert_close(stack(X.to(device)).cpu(), on_cpu(X), rtol=1e-2, atol=1e-2)
 
 
 def test_divergence_shows_as_infinity() -> None:
