@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from plots.errors import PlotError
 from plots.panels import dataset_panels, metric_panels
 from plots.style import line_styles, log2_axis
-from results.aggregate import CommonPart, common_part, mean_and_stderr, run_values
+from results.aggregate import CommonPart, mean_and_stderr, run_values
 from results.methods import RANDOM
 
 _BATCH = "acquisition batch size"
@@ -25,8 +25,8 @@ def sources_of(experiment: str) -> list[str]:
     return [experiment, *filter(None, [_COMPLETED_BY.get(experiment)])]
 
 
-def batch_size_runs(frame: pd.DataFrame, experiment: str) -> CommonPart:
-    """The common part of an experiment's runs over methods and batch sizes, with a column `batch_size`.
+def batch_size_runs(frame: pd.DataFrame, experiment: str) -> pd.DataFrame:
+    """The runs of an experiment that show how errors depend on the batch size.
 
     Methods that have run with one batch size only are left out; random, whose errors do not depend on it, stays. Of
     tasks with different totals of acquired labels the most frequent total counts.
@@ -43,8 +43,7 @@ def batch_size_runs(frame: pd.DataFrame, experiment: str) -> CommonPart:
     varied = [method for method in n_sizes.index[n_sizes > 1] if method != RANDOM]
     if not varied:
         raise PlotError(f"{experiment}: records of one batch size only; the experiment batch_sizes has more")
-    runs = runs[runs["method"].isin([*varied, RANDOM])]
-    return common_part(runs, columns=["method", "task"])
+    return runs[runs["method"].isin([*varied, RANDOM])]
 
 
 def draw_averaged(common: CommonPart, labels: Mapping[str, str], title: str) -> Figure:
@@ -63,6 +62,8 @@ def _draw_sizes(labels: Mapping[str, str], axes: Axes, frame: pd.DataFrame, metr
     means = mean_and_stderr(values, [metric], ["method", "batch_size"])
     for method, style in line_styles(list(labels)).items():
         curve = means[means["method"] == method]
+        if curve.empty:
+            continue
         mean, error = curve[metric], curve[f"{metric}_stderr"]
         if method == RANDOM:
             axes.axhspan(mean.mean() - error.mean(), mean.mean() + error.mean(), color=style["color"], alpha=0.2, lw=0)

@@ -137,21 +137,21 @@ def _critical_difference(part: Slice) -> Iterator[Drawn]:
 
 
 def _batch_sizes(frame: pd.DataFrame, experiment: str, all_methods: bool) -> Iterator[Drawn]:
-    common = _batch_size_part(frame, experiment, all_methods)
+    common = common_part(_batch_size_runs(frame, experiment, all_methods), ["method", "task"])
     title = f"{experiment}: {_extent(common)}\nbands: one standard error"
     drawn = batch_sizes.draw_averaged(common, _labels(common), title)
     yield Drawn(f"{experiment}/batch_sizes", drawn, common.notes)
 
 
 def _batch_sizes_datasets(frame: pd.DataFrame, experiment: str, all_methods: bool) -> Iterator[Drawn]:
-    common = _batch_size_part(frame, experiment, all_methods)
+    common = common_part_by_dataset(_batch_size_runs(frame, experiment, all_methods), ["method", "task"])
     for metric in METRICS:
         title = f"{METRIC_NAMES[metric]} after the last round\n{experiment}: {_extent(common)}"
         drawn = batch_sizes.draw_per_dataset(common, metric, _labels(common), title)
         yield Drawn(f"{experiment}/batch_sizes_datasets_{metric}", drawn, common.notes)
 
 
-def _batch_size_part(frame: pd.DataFrame, experiment: str, all_methods: bool) -> CommonPart:
+def _batch_size_runs(frame: pd.DataFrame, experiment: str, all_methods: bool) -> pd.DataFrame:
     runs = frame[frame["experiment"].isin(batch_sizes.sources_of(experiment))]
     return batch_sizes.batch_size_runs(_shown_methods(runs, all_methods), experiment)
 

@@ -95,36 +95,37 @@ def common_part(frame: pd.DataFrame, columns: Sequence[str] = ("method",)) -> Co
     Methods that share nothing with the others, fewest runs first, are left out; the notes name all that is missing.
     Raises ResultsError if runs under the same task have different numbers of rounds.
     """
-    first, *others = (frame[column].astype(str) for column in columns)
-    series = first.str.cat(others, sep=" ") if others else first
-    there = _presence(frame, series)
+    frame, there = _presence(frame, columns)
     shared, notes = _shared(there)
-    return _chosen_part(frame.assign(series=series), there, [shared], notes)
+    return _chosen_part(frame, there, [shared], notes)
 
 
-def common_part_by_dataset(frame: pd.DataFrame) -> CommonPart:
+def common_part_by_dataset(frame: pd.DataFrame, columns: Sequence[str] = ("method",)) -> CommonPart:
     """On each data set by itself the runs whose split every method has that has run on it at all.
 
     For tables and figures that show data sets one by one, in which a method may be missing on some. Otherwise as
     `common_part`.
     """
-    there = _presence(frame, frame["method"])
+    frame, there = _presence(frame, columns)
     parts, notes = [], []
     for dataset, part in there.groupby(level="dataset", observed=True):
         shared, left_out = _shared(part.loc[:, part.any()])
         parts.append(shared)
         notes += [f"{dataset}: {note}" for note in left_out]
-    return _chosen_part(frame.assign(series=frame["method"]), there, parts, notes)
+    return _chosen_part(frame, there, parts, notes)
 
 
-def _presence(frame: pd.DataFrame, series: pd.Series) -> pd.DataFrame:
-    """Whether there is a run: (data set, split) x series.
+def _presence(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The frame with a column `series`, what these columns say; and whether there is a run, (data set, split) x series.
 
     Raises ResultsError if runs under the same task have different numbers of rounds.
     """
     _check_rounds(frame)
-    runs = frame[["dataset", "split"]].assign(series=series, there=True).drop_duplicates()
-    return runs.pivot_table(index=["dataset", "split"], columns="series", values="there", observed=True).notna()
+    first, *others = (frame[column].astype(str) for column in columns)
+    frame = frame.assign(series=first.str.cat(others, sep=" ") if others else first)
+    runs = frame[["dataset", "split", "series"]].drop_duplicates().assign(there=True)
+    there = runs.pivot_table(index=["dataset", "split"], columns="series", values="there", observed=True).notna()
+    return frame, there
 
 
 def _shared(there: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:

@@ -103,21 +103,35 @@ def test_one_panel_for_each_data_set(frame: pd.DataFrame) -> None:
     assert [axes.get_title() for axes in figure.axes] == sorted(DATASETS)
 
 
-def test_method_that_is_missing_on_one_data_set_is_drawn_on_the_others(frame: pd.DataFrame) -> None:
-    lacks = (frame["dataset"] == min(DATASETS)) & (frame["method"] == "maxdist-tp_grad_rp-512")
-    whole = drawn(frame[frame["task"] == "256x4"], "learning_curves_datasets")
-    parted = drawn(frame[(frame["task"] == "256x4") & ~lacks], "learning_curves_datasets")
-    name = "mini/256x4/learning_curves_datasets_rmse"
-    assert [axes.get_title() for axes in parted[name].axes] == sorted(DATASETS)
-    assert set(labels(parted[name])) == set(labels(whole[name]))
-    for place, (axes, before) in enumerate(zip(parted[name].axes, whole[name].axes, strict=True)):
-        styles, expected = (
-            {line.get_label(): line.get_linestyle() for line in panel.get_lines() if line.get_label()[0] != "_"}
+@pytest.mark.parametrize(
+    ("figure", "place", "method", "label"),
+    [
+        (
+            "learning_curves_datasets",
+            "mini/256x4/learning_curves_datasets_rmse",
+            "maxdist-tp_grad_rp-512",
+            "MaxDist-TP (grad > rp-512)",
+        ),
+        ("batch_sizes_datasets", "mini/batch_sizes_datasets_rmse", "lcmd-tp_grad_rp-512", "LCMD-TP"),
+        ("batch_sizes_datasets", "mini/batch_sizes_datasets_rmse", "random", "Random"),
+    ],
+)
+def test_method_that_is_missing_on_one_data_set_is_drawn_on_the_others(
+    frame: pd.DataFrame, figure: str, place: str, method: str, label: str
+) -> None:
+    whole = drawn(frame, figure)[place]
+    datasets = [axes.get_title() for axes in whole.axes]
+    parted = drawn(frame[(frame["dataset"] != datasets[0]) | (frame["method"] != method)], figure)[place]
+    assert [axes.get_title() for axes in parted.axes] == datasets
+    assert set(labels(parted)) == set(labels(whole))
+    for number, (axes, before) in enumerate(zip(parted.axes, whole.axes, strict=True)):
+        shown, expected = (
+            {line.get_label(): line.get_xydata().tolist() for line in panel.get_lines() if line.get_label()[0] != "_"}
             for panel in (axes, before)
         )
-        if place == 0:
-            del expected["MaxDist-TP (grad > rp-512)"]
-        assert styles == expected
+        if number == 0:
+            del expected[label]
+        assert shown == expected
 
 
 def test_literature_figure_uses_the_names_of_the_literature(frame: pd.DataFrame) -> None:
