@@ -10,7 +10,7 @@ DEMO_METHODS := random,maxdist-tp_grad_rp-512,lcmd-tp_grad_rp-512
 .DEFAULT_GOAL := help
 
 help:
-	@echo 'make demo      active learning beats random selection: a table and a picture, in a few minutes'
+	@echo 'make demo      active learning and random selection: a table and a picture, in a few minutes'
 	@echo 'make test      all tests'
 	@echo 'make lint      ruff and mypy'
 	@echo 'make figures   every figure that the records in runs/ allow'

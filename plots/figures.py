@@ -30,6 +30,8 @@ from results.record import METRICS
 from results.statistics import friedman_ranks
 from results.tables import METRIC_NAMES
 
+_CURVES = "bands: one standard error; dotted: final error of random selection"
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -87,7 +89,7 @@ def draw_figures(frame: pd.DataFrame, name: str, *, all_methods: bool) -> Iterat
 
 def _learning_curves(part: Slice) -> Iterator[Drawn]:
     common = common_part(part.shown)
-    title = f"{part.title(common)}\nbands: one standard error; dotted: final error of random selection"
+    title = f"{part.title(common)}\n{_CURVES}"
     yield Drawn(
         f"{part.place}/learning_curves", learning_curves.draw_averaged(common, _labels(common), title), common.notes
     )
@@ -98,7 +100,7 @@ def _learning_curves_literature(part: Slice) -> Iterator[Drawn]:
     if chosen["method"].nunique() < 2:
         raise PlotError(f"{part.place}: fewer than two methods of the literature, which are {', '.join(LITERATURE)}")
     common = common_part(chosen)
-    title = f"Methods of the literature: {part.title(common)}\nbands: one standard error"
+    title = f"Methods of the literature: {part.title(common)}\n{_CURVES}"
     drawn = learning_curves.draw_averaged(common, LITERATURE, title)
     yield Drawn(f"{part.place}/learning_curves_literature", drawn, common.notes)
 
@@ -106,7 +108,7 @@ def _learning_curves_literature(part: Slice) -> Iterator[Drawn]:
 def _learning_curves_datasets(part: Slice) -> Iterator[Drawn]:
     common = common_part_by_dataset(part.shown)
     for metric in METRICS:
-        title = f"{METRIC_NAMES[metric]} on each data set ({part.title(common)})\nbands: one standard error"
+        title = f"{METRIC_NAMES[metric]} on each data set ({part.title(common)})\n{_CURVES}"
         drawn = learning_curves.draw_per_dataset(common, metric, _labels(common), title)
         yield Drawn(f"{part.place}/learning_curves_datasets_{metric}", drawn, common.notes)
 

@@ -19,8 +19,8 @@ from benchmark.speed.measure import bandwidth, matmul_peak
 from benchmark.speed.parts import Conditions, Row, Sizes
 from benchmark.speed.picture import draw_scaling
 from benchmark.speed.problem import load, make_problem
-from bmdal import BmdalError
-from data_prep import DataError
+from bmdal import BmdalError, Method
+from data_prep import DataError, PreparedData
 
 PARTS = ("selection", "features", "training", "run", "scaling")
 POOLS = (25_000, 100_000, 400_000, 1_600_000)
@@ -49,16 +49,19 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--dataset", default="sgemm", help="a file name of conf/dataset; friedman needs no download")
     data, runs = (Path(os.environ.get(f"BMDAL_{name.upper()}", name)) for name in ("data", "runs"))
     parser.add_argument("--data", type=Path, default=data, help="folder of raw/ and prepared/ data")
-    parser.add_argument("--methods", nargs="+", help="methods for selection and features")
-    parser.add_argument("--n-train", type=int, default=2304, help="training points")
-    parser.add_argument("--n-pool", type=int, default=100_000, help="pool points")
-    parser.add_argument("--batch-size", type=int, default=256, help="points to select")
-    parser.add_argument("--n-epochs", type=int, default=256, help="epochs of training before anything is measured")
-    parser.add_argument("--networks", type=int, nargs="+", default=[1], help="networks side by side, for training")
+    methods = "methods for selection and features, by their whole names such as lcmd-tp_grad_rp-512; default: six"
+    parser.add_argument("--methods", nargs="+", type=_method, help=methods)
+    parser.add_argument("--n-train", type=_positive, default=2304, help="training points")
+    pool = "pool points; of more than the data set has, the rest repeats its rows, slightly moved"
+    parser.add_argument("--n-pool", type=_positive, default=100_000, help=pool)
+    parser.add_argument("--batch-size", type=_positive, default=256, help="points to select; a training step has 256")
+    epochs = "epochs of training before anything is measured"
+    parser.add_argument("--n-epochs", type=_positive, default=256, help=epochs)
+    parser.add_argument("--networks", type=_positive, nargs="+", default=[1], help="networks trained side by side")
     for name, sizes in (("pools", POOLS), ("batches", BATCHES), ("training-sets", TRAINING_SETS)):
-        parser.add_argument(f"--{name}", type=int, nargs="+", default=sizes, help="sizes, for scaling")
-    parser.add_argument("--repeats", type=int, default=5, help="repetitions; the median counts")
-    parser.add_argument("--threads", type=int, help="CPU threads; default: what torch takes")
+        parser.add_argument(f"--{name}", type=_positive, nargs="+", default=sizes, help="sizes, for scaling")
+    parser.add_argument("--repeats", type=_positive, default=5, help="repetitions; the median counts")
+    parser.add_argument("--threads", type=_positive, help="CPU threads; default: what torch takes")
     parser.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
     parser.add_argument("--alone", action="store_true", help="leave the original out")
     parser.add_argument("--output", type=Path, default=runs / "speed.csv", help="where the table goes")
@@ -69,7 +72,21 @@ def _options() -> argparse.Namespace:
     return options
 
 
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number greater than 0")
+    return int(text)
+
+
+def _method(name: str) -> str:
+    try:
+        return Method.from_name(name).name
+    except BmdalError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _measure(options: argparse.Namespace) -> None:
+    data = load(options.dataset, options.data)
     if options.threads:
         torch.set_num_threads(options.threads)
     device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -80,7 +97,7 @@ def _measure(options: argparse.Namespace) -> None:
         f"{name}: {speed / 1e9:.1f} GB/s matrix-vector, {peak / 1e9:.0f} GFLOP/s matrix product (float32)", flush=True
     )
     rows = []
-    for row in _rows(options, conditions, speed, peak):
+    for row in _rows(options, data, conditions, speed, peak):
         rows.append(row)
         print(_line(row), flush=True)
     table = pd.DataFrame([{**dataclasses.asdict(row), "ratio": row.ratio, "device": name} for row in rows])
@@ -93,8 +110,9 @@ def _measure(options: argparse.Namespace) -> None:
         print(f"picture: {picture}")
 
 
-def _rows(options: argparse.Namespace, conditions: Conditions, speed: float, peak: float) -> Iterator[Row]:
-    data = load(options.dataset, options.data)
+def _rows(
+    options: argparse.Namespace, data: PreparedData, conditions: Conditions, speed: float, peak: float
+) -> Iterator[Row]:
     small = {"selection", "features", "training"} & set(options.parts)
     if small:
         problem = make_problem(data, options.n_train, options.n_pool, options.n_epochs, conditions.device)

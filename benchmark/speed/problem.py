@@ -11,6 +11,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import Tensor, nn
 
+from benchmark.choices import check_choices
 from benchmark.randomness import generator
 from benchmark.split import make_split, scale_inputs
 from benchmark.task import Task
@@ -37,7 +38,8 @@ class SpeedProblem:
 
 
 def load(dataset: str, data: Path) -> PreparedData:
-    """A prepared data set by the name of its file in conf/dataset."""
+    """A prepared data set by the name of its file in conf/dataset. Raises BenchmarkError if there is none."""
+    check_choices([f"dataset={dataset}"], CONF)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("config", [f"dataset={dataset}"])
     return prepare(instantiate(config.dataset), data)

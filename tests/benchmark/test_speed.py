@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = "--dataset friedman --n-train 300 --n-pool 1000 --batch-size 16 --n-epochs 1 --repeats 1 --threads 1 --alone"
@@ -16,7 +17,7 @@ SMALL = "--dataset friedman --n-train 300 --n-pool 1000 --batch-size 16 --n-epoc
 def measure(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     folders = ["--data", str(folder / "data"), "--output", str(folder / "speed.csv")]
     return subprocess.run(
-        [sys.executable, "-m", "benchmark.speed", *arguments, *SMALL.split(), *folders],
+        [sys.executable, "-m", "benchmark.speed", *SMALL.split(), *folders, *arguments],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -57,7 +58,18 @@ def test_other_parts_and_several_networks(tmp_path: Path) -> None:
     assert "of the matrix-product peak" in done.stdout
 
 
-def test_unknown_part(tmp_path: Path) -> None:
-    done = measure(tmp_path, "selektion")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("selektion", "unknown part selektion; valid: selection, features, training, run, scaling"),
+        ("features --methods grad_rp-512", "unknown selection method 'grad'"),
+        ("features --n-train -5", "--n-train: '-5' is not a whole number greater than 0"),
+        ("features --dataset nosuch", "unknown dataset 'nosuch'"),
+    ],
+)
+def test_messages(tmp_path: Path, arguments: str, message: str) -> None:
+    done = measure(tmp_path, *arguments.split())
     assert done.returncode == 2
-    assert "unknown part selektion; valid: selection, features, training, run, scaling" in done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not done.stdout
