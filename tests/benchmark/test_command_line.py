@@ -123,6 +123,7 @@ def test_overwriting_that_is_interrupted(environment: dict[str, str], tmp_path: 
     with subprocess.Popen(
         command(*new, "overwrite=true", f"paths.runs={tmp_path}"),
         env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in background jobs of a shell
     ) as process:  # fmt: skip
         partial_with(2, record.with_name("split-0.partial.json"), process)
         assert not record.exists()
