@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -17,6 +18,7 @@ from data_prep.tables.base import Chunk
 from data_prep.tables.text import Layout, read_separated
 
 _LINES_PER_READ = 1000
+_DATA = re.compile(r"\s*@data(?!\S)", re.IGNORECASE)
 
 
 class ArffTable:
@@ -28,16 +30,22 @@ class ArffTable:
         self._blob = blob
         self.size: float = blob.size
         try:
-            with blob.open() as stream:
-                lines = io.TextIOWrapper(stream, encoding="utf-8")
-                attributes = arff.load(lines, return_type=arff.DENSE_GEN)["attributes"]
-        except (arff.ArffException, UnicodeDecodeError) as error:
+            with blob.open() as stream, _decoded(stream) as lines:
+                attributes = arff.load(_header(lines), return_type=arff.DENSE_GEN)["attributes"]
+            with blob.open() as stream, _data_lines(stream) as rows:
+                sample = rows.read()
+        except UnicodeDecodeError as error:
+            raise DataError(f"{blob}: not a readable ARFF file, as it is not in UTF-8 ({error}); convert it") from error
+        except (arff.ArffException, ValueError) as error:  # liac-arff has ValueErrors of its own
             raise DataError(f"{blob}: not a readable ARFF file ({error})") from error
+        if sample.lstrip().startswith("{"):
+            raise DataError(f"{blob}: sparse ARFF is not supported; use a dense copy, CSV or parquet")
+        # Writers of ARFF quote with ' or with "; the first thousand rows tell.
+        self._quote = '"' if sample.count('"') > sample.count("'") else "'"
         self.columns = tuple(name for name, _ in attributes)
         # A list is a declared set of values; free text is categorical as well.
         self.nominal = frozenset(i for i, (_, kind) in enumerate(attributes) if not _is_number(kind))
         self.ignored = frozenset(i for i, name in enumerate(self.columns) if name in ignored)
-        self._quote = self._quote_in_use()
 
     def chunks(self, columns: Sequence[int], text: Collection[int] | None) -> Iterator[Chunk]:
         """See `Table.chunks`; the header has already settled what is text."""
@@ -45,13 +53,14 @@ class ArffTable:
         words = self.nominal | frozenset(text or ())
         return read_separated(self._blob, _data_lines, layout, len(self.columns), columns, words)
 
-    def _quote_in_use(self) -> str:
-        """Writers of ARFF quote with ' or with "; the first thousand rows tell."""
-        with self._blob.open() as stream, _data_lines(stream) as lines:
-            sample = lines.read()
-        if sample.lstrip().startswith("{"):
-            raise DataError(f"{self._blob}: sparse ARFF is not supported; use a dense copy, CSV or parquet")
-        return '"' if sample.count('"') > sample.count("'") else "'"
+
+def _header(lines: Iterator[str]) -> Iterator[str]:
+    """The lines up to @DATA; tabs as blanks, for liac-arff knows only these."""
+    for line in lines:
+        if _DATA.match(line):
+            yield "@DATA"
+            return
+        yield line.strip().replace("\t", " ")
 
 
 def _is_number(kind: object) -> bool:
@@ -65,7 +74,7 @@ class _Lines:
         self._lines = lines
 
     def __iter__(self) -> Iterator[str]:
-        return (line for line in self._lines if line.strip() and not line.startswith("%"))
+        return (line for line in self._lines if line.strip() and not line.lstrip().startswith("%"))
 
     def read(self, _size: int = -1) -> str:
         """The next thousand lines, whatever size is asked for; empty at the end."""
@@ -73,9 +82,18 @@ class _Lines:
 
 
 @contextmanager
+def _decoded(stream: BinaryIO) -> Iterator[io.TextIOWrapper]:
+    lines = io.TextIOWrapper(stream, encoding="utf-8-sig")
+    try:
+        yield lines
+    finally:
+        lines.detach()  # who opened the stream closes it
+
+
+@contextmanager
 def _data_lines(stream: BinaryIO) -> Iterator[_Lines]:
-    lines = iter(io.TextIOWrapper(stream, encoding="utf-8"))
-    for line in lines:
-        if line.strip().upper() == "@DATA":
-            break
-    yield _Lines(lines)
+    with _decoded(stream) as lines:
+        for line in lines:
+            if _DATA.match(line):
+                break
+        yield _Lines(lines)

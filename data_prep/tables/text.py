@@ -55,6 +55,8 @@ class TextTable:
                 sep = self._layout.separator
                 first = pd.read_csv(lines, sep=sep, header=None, nrows=1, dtype=str, keep_default_na=False)
                 return [str(name) for name in first.iloc[0]]
+        except UnicodeDecodeError as error:
+            raise DataError(f"{self._blob}: not in UTF-8 ({error}); convert it") from error
         except (ValueError, IndexError) as error:
             raise DataError(f"{self._blob}: not a table of separated values ({error})") from error
 
@@ -98,6 +100,8 @@ def read_separated(
                 yield Chunk(frame[list(columns)], float(stream.tell()))
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise DataError(f"{blob}: damaged ({error}); replace the file") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{blob}: not in UTF-8 ({error}); convert it") from error
     except (ValueError, pd.errors.ParserWarning) as error:  # pandas' own errors are ValueErrors
         problem = f"{blob}: not a table of the expected layout ({str(error).strip()})"
         raise DataError(f"{problem}; check the layout that the description says, or replace the file") from error

@@ -134,7 +134,7 @@ def test_files_of_another_layout(content: str, message: str, tmp_path: Path) -> 
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     path = tmp_path / "houses.csv"
     path.write_bytes(b"id,town,rooms,area,price\n1,K\xf6ln,2,3.5,9\n")
-    with pytest.raises(DataError, match=r"houses\.csv: .*utf-8"):
+    with pytest.raises(DataError, match=r"houses\.csv: not in UTF-8 .*; convert it"):
         prepare(configured(tmp_path / "conf", path), tmp_path, progress=Silent())
 
 

@@ -51,10 +51,43 @@ def test_arff(quote: str, tmp_path: Path) -> None:
     assert chunk.frame[2][0] == "a, b"
 
 
+HEAD = "@RELATION a\n@ATTRIBUTE k {'%a',b}\n@ATTRIBUTE x REAL\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        HEAD + "@DATA\n% a comment with 'one quote\n\n'%a',1\n   \n  % another, after blanks\nb,2\n%\n\n",
+        HEAD + "@DATA\n" + '% "\n' * 3000 + "'%a',1\nb,2",
+        HEAD + "  @Data\t% rows from here on\n'%a',1\nb,2\n",
+        ("% @DATA\n" + HEAD + "\n@data\n\n'%a',1\nb,2\n").replace("\n", "\r\n"),
+        "\ufeff" + HEAD.replace(" ", "\t") + "\t@DATA\n'%a', 1\nb,\t2\n",
+    ],
+)
+def test_comments_and_blank_lines_anywhere_in_arff(text: str, tmp_path: Path) -> None:
+    """A quoted value may begin with %; the header may be indented, separated by tabs, in small letters."""
+    table = arff(tmp_path / "a.arff", text)
+    (chunk,) = table.chunks([0, 1], frozenset())
+    assert chunk.frame.to_numpy().tolist() == [["%a", 1.0], ["b", 2.0]]
+
+
+@pytest.mark.parametrize("where", [HEAD, "@DATA\n", "'%a',1\n"])
+def test_arff_that_is_not_utf_8(where: str, tmp_path: Path) -> None:
+    """In the header, in a comment, or in a value of any row."""
+    path = tmp_path / "a.arff"
+    path.write_bytes((HEAD + "@DATA\n'%a',1\n").replace(where, where + "% K\xf6ln\n").encode("latin-1"))
+    with pytest.raises(DataError, match=r"a\.arff: .*not in UTF-8 .*; convert it"):
+        ArffTable(file_blob(path))
+    path.write_bytes((HEAD + "@DATA\n" + "b,1\n" * 5000 + "K\xf6ln,1\n").encode("latin-1"))
+    with pytest.raises(DataError, match=r"a\.arff: not in UTF-8 .*; convert it"):
+        list(ArffTable(file_blob(path)).chunks([0, 1], frozenset()))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "not a readable ARFF"),
+        ("@RELATION\n@ATTRIBUTE x\n@DATA\n1\n", "not a readable ARFF"),
         ("<html>", "not a readable ARFF"),
         ("@RELATION a\n@ATTRIBUTE x SOMETHING\n@DATA\n1\n", "not a readable ARFF"),
         ("@RELATION a\n@ATTRIBUTE x REAL\n@DATA\n{0 1}\n", "sparse ARFF is not supported"),
