@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from benchmark.errors import EXPECTED
+from bmdal.errors import is_out_of_memory
 from results.record import FailureRecord, failed_path, write_record
 
 
@@ -50,13 +51,6 @@ def describe(error: BaseException) -> str:
     if not isinstance(error, EXPECTED):
         line = f"{type(error).__name__}: {line}{_place(error)}"
     return f"out of memory, {_in_use()}: {line}" if is_out_of_memory(error) else line
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on a GPU or on the CPU (where torch raises a plain RuntimeError)."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    )
 
 
 def _place(error: BaseException) -> str:

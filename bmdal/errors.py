@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+import torch
+
 
 class BmdalError(ValueError):
     """A request that cannot be met: bad input, unknown name or impossible combination."""
@@ -16,6 +18,13 @@ class UnknownComponentError(BmdalError):
 
 class IncompatibleError(BmdalError):
     """Parts that cannot work together, found before anything is computed."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a GPU or on the CPU (where torch raises a plain RuntimeError)."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
 
 
 def unknown(kind: str, value: str, valid: Iterable[str]) -> str:

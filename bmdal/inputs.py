@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -20,6 +21,7 @@ class Frame(Protocol):
     """A pandas DataFrame or Series: a table of numbers that knows how to become an array."""
 
     dtypes: Any
+    iloc: Any
 
     def to_numpy(self, dtype: Any, *, na_value: Any) -> NDArray[Any]: ...
 
@@ -33,43 +35,50 @@ class Inputs(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, rows: slice, /) -> Tensor: ...
+    def __getitem__(self, rows: slice | list[int], /) -> Tensor: ...
+
+    def to(self, dtype: torch.dtype) -> Inputs: ...
 
 
-def as_tensor(name: str, table: Table, dtype: torch.dtype | None) -> Tensor:
+def as_tensor(name: str, table: Table) -> Tensor:
     """A table as a tensor, shape (n, ...), on the CPU unless it is a tensor already.
 
-    Tensors stay as they are. Arrays of floating-point numbers get the given dtype (None: keep theirs), arrays of
-    integers keep theirs; a frame gets the given dtype (None: float64), its missing values become NaN.
+    Tensors and arrays stay as they are; a frame becomes float64, its missing values NaN.
 
-    Raises BmdalError, naming the column, for what are not numbers.
+    Raises BmdalError, naming the column, for what are not numbers, or numbers that tensors cannot hold.
     """
     match table:
         case Tensor():
-            return table
+            return _checked(name, table)
+        case np.ma.MaskedArray():
+            raise BmdalError(f"{name} is a masked array: fill its gaps in, or leave such points out")
         case np.ndarray():
             array = table
         case Frame():
             array = _array(name, table)
         case _:
             raise BmdalError(
-                f"{name} must be a tensor, a numpy array or a pandas frame of numbers, it is a {type(table).__name__}"
+                f"{name} must be a tensor, a numpy array or a pandas frame of numbers, it is {_kind(table)}"
             )
     if array.dtype.kind not in "biuf":
         raise BmdalError(f"{name} must hold numbers, it is an array of {array.dtype}; encode or drop what are none")
-    # PyTorch takes neither read-only arrays nor foreign byte orders nor negative strides.
-    tensor = torch.as_tensor(np.require(array, dtype=array.dtype.newbyteorder("="), requirements=["C", "W"]))
-    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+    try:
+        # PyTorch takes neither read-only arrays nor foreign byte orders nor negative strides.
+        return torch.as_tensor(np.require(array, dtype=array.dtype.newbyteorder("="), requirements=["C", "W"]))
+    except TypeError:
+        raise BmdalError(
+            f"{name} is an array of {array.dtype}, which tensors cannot hold; use {name}.astype(np.float64)"
+        ) from None
 
 
-def as_inputs(name: str, points: Table | Dataset[Any], dtype: torch.dtype) -> Inputs:
-    """Points as inputs of networks of a dtype. Raises BmdalError for what cannot be used."""
+def as_inputs(name: str, points: Table | Dataset[Any]) -> Inputs:
+    """Points that are in memory, or read when they are needed. Raises BmdalError for what cannot be used."""
     if not isinstance(points, Dataset):
-        return as_tensor(name, points, dtype)
+        return as_tensor(name, points)
     if isinstance(points, IterableDataset) or not hasattr(points, "__len__"):
         kind = type(points).__name__
         raise BmdalError(f"{name} must be a map-style data set, with __len__ and __getitem__, which {kind} is not")
-    return StreamedInputs(name, points, dtype)
+    return StreamedInputs(name, points)
 
 
 @dataclass(frozen=True)
@@ -78,21 +87,26 @@ class StreamedInputs:
 
     Items are x or (x, ...); x is a tensor, an array or a number and becomes a tensor as in `as_tensor`.
     `__getitems__` (a list of indices) is used where the data set has it.
+
+    Attributes:
+        dtype: what they are cast to; None: they stay as they are.
     """
 
     name: str
     dataset: Dataset[Any]
-    dtype: torch.dtype
+    dtype: torch.dtype | None = None
 
     def __len__(self) -> int:
         return len(self.dataset)  # type: ignore[arg-type]  # checked by as_inputs
 
-    def __getitem__(self, rows: slice) -> Tensor:
+    def to(self, dtype: torch.dtype) -> StreamedInputs:
+        """The same inputs in another precision."""
+        return replace(self, dtype=dtype)
+
+    def __getitem__(self, rows: slice | list[int]) -> Tensor:
         """The inputs of some rows, shape (n, ...). Raises BmdalError for items that cannot be used."""
-        indices = range(len(self))[rows]
-        get_many = getattr(self.dataset, "__getitems__", None)
-        items: Iterable[Any] = get_many(list(indices)) if get_many else (self.dataset[i] for i in indices)
-        tensors = [self._tensor(i, item) for i, item in zip(indices, items, strict=True)]
+        indices = range(len(self))[rows] if isinstance(rows, slice) else rows
+        tensors = [self._tensor(i, item) for i, item in zip(indices, self._items(indices), strict=True)]
         shapes = {t.shape: i for i, t in reversed(list(zip(indices, tensors, strict=True)))}  # the first of each shape
         if len(shapes) > 1:
             (one, i), (other, j) = sorted(shapes.items(), key=lambda item: item[1])[:2]
@@ -100,18 +114,65 @@ class StreamedInputs:
                 f"the items of {self.name} must have one shape: item {i} has {tuple(one)}, item {j} has {tuple(other)}"
             )
         X = torch.stack(tensors)
-        check_finite(self.name, X, first_row=indices.start)
-        return X
+        check_finite(self.name, X, indices)
+        return X if self.dtype is None else X.to(self.dtype)
+
+    @cached_property
+    def first(self) -> Tensor:
+        """The first point, shape (1, ...)."""
+        return self[:1]
+
+    @cached_property
+    def holds_tensors(self) -> bool:
+        """Whether the inputs are tensors already."""
+        return all(isinstance(_input(item), Tensor) for item in self._items(range(len(self))[:1]))
+
+    def _items(self, indices: Sequence[int]) -> Iterable[Any]:
+        get_many = getattr(self.dataset, "__getitems__", None)
+        return get_many(list(indices)) if get_many else (self.dataset[i] for i in indices)
 
     def _tensor(self, i: int, item: Any) -> Tensor:
-        x = item[0] if isinstance(item, tuple | list) else item
+        x = _input(item)
         if isinstance(x, int | float | np.generic):
             x = np.asarray(x)
         if not isinstance(x, Tensor | np.ndarray):
-            raise BmdalError(
-                f"item {i} of {self.name} is a {type(x).__name__}; items must be x or (x, ...), x a tensor"
-            )
-        return as_tensor(f"item {i} of {self.name}", x, self.dtype)
+            raise BmdalError(f"item {i} of {self.name} is {_kind(x)}; items must be x or (x, ...), x a tensor")
+        return as_tensor(f"item {i} of {self.name}", x)
+
+
+def _input(item: Any) -> Any:
+    return item[0] if isinstance(item, tuple | list) else item
+
+
+def first_point(X: Inputs) -> Tensor:
+    """The first of some points, shape (1, ...); empty if there is none."""
+    return X.first if isinstance(X, StreamedInputs) else X[:1]
+
+
+def may_cast(table: object, points: Inputs) -> bool:
+    """Whether points may be cast to another precision: all but tensors, which are used as they are."""
+    return not (points.holds_tensors if isinstance(points, StreamedInputs) else isinstance(table, Tensor))
+
+
+def few_points(x_train: Tensor, x_pool: Inputs) -> Tensor:
+    """Up to eight training and eight pool points, from all over them, shape (k, ...)."""
+    return torch.cat([x_train[_spread(len(x_train))], x_pool[_spread(len(x_pool))].to(x_train.device)])
+
+
+def _spread(n: int) -> list[int]:
+    k = min(n, 8)
+    return [i * (n - 1) // max(1, k - 1) for i in range(k)]
+
+
+def in_one_precision(x_train: Tensor, x_pool: Inputs, castable: bool) -> tuple[Tensor, Inputs]:
+    """Both in the precision of the finer. Raises BmdalError if they differ and must stay as they are."""
+    first, second = x_train.dtype, first_point(x_pool).dtype
+    if first == second:
+        return x_train, x_pool
+    if not castable:
+        raise BmdalError(f"x_train and x_pool must be of one type, they are {first} and {second}")
+    common = torch.promote_types(first, second)
+    return x_train.to(common), x_pool.to(common)
 
 
 def check_columns(x_train: object, x_pool: object) -> None:
@@ -123,15 +184,40 @@ def check_columns(x_train: object, x_pool: object) -> None:
         raise BmdalError(f"x_train and x_pool must have the same columns in the same order: column {i} is {a} and {b}")
 
 
-def check_finite(name: str, X: Tensor, first_row: int = 0) -> None:
-    """Raise BmdalError, naming the row, if a floating-point tensor has a NaN or infinite value."""
-    if not X.is_floating_point():
+def check_finite(name: str, X: Tensor, rows: Sequence[int] | None = None) -> None:
+    """Raise BmdalError, naming the row, if a tensor has a NaN or infinite value.
+
+    rows: the numbers of its rows; None: from 0 on.
+    """
+    if not (X.is_floating_point() or X.is_complex()):
         return
     for start in range(0, len(X), 2**16):
         bad = ~torch.isfinite(X[start : start + 2**16].reshape(len(X[start : start + 2**16]), -1))
         if bool(bad.any()):
-            row = first_row + start + int(bad.any(dim=1).nonzero()[0])
+            row = start + int(bad.any(dim=1).nonzero()[0])
+            row = row if rows is None else rows[row]
             raise BmdalError(f"{name} has a NaN or infinite value in row {row}; drop such rows or fill the values in")
+
+
+def _checked(name: str, X: Tensor) -> Tensor:
+    """The tensor, if it holds plain numbers."""
+    if X.layout != torch.strided or X.is_nested:
+        kind = "nested" if X.is_nested else str(X.layout).removeprefix("torch.")
+        raise BmdalError(f"{name} is a {kind} tensor; points must be dense, e.g. {name}.to_dense()")
+    if X.is_quantized or X.is_meta:
+        kind = "quantized: use dequantize()" if X.is_quantized else "on the meta device and has no values"
+        raise BmdalError(f"{name} is {kind}")
+    if type(X).__name__ == "MaskedTensor":
+        raise BmdalError(f"{name} is a masked tensor: fill its gaps in, or leave such points out")
+    return X
+
+
+def _kind(value: object) -> str:
+    """What a value is, for messages, and what to do with it if that is known."""
+    remedies = {"scipy": "use its toarray()", "polars": "use its to_pandas() or to_numpy()", "list": "use np.array"}
+    kind = type(value).__name__
+    source = kind if kind in remedies else type(value).__module__.split(".")[0]
+    return ("None" if value is None else f"a {kind}") + (f" ({remedies[source]})" if source in remedies else "")
 
 
 def _array(name: str, frame: Frame) -> NDArray[Any]:

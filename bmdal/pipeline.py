@@ -7,55 +7,61 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_hook
 
 from bmdal.errors import BmdalError
 from bmdal.features import Features
 from bmdal.inputs import Inputs
 from bmdal.kernels import BaseKernel
 from bmdal.method import Method
+from bmdal.network.gradients import UnfactoredError
+from bmdal.network.network import Network
+from bmdal.network.per_point import hooks
+from bmdal.network.random_state import own_random_state
 from bmdal.transformations import Ensemble, Fitted, Transformation
 
 CHUNK_BYTES = {"cpu": 32 * 2**20, "cuda": 512 * 2**20}
 """Memory for what is computed on the way to the features of one chunk of points: on a CPU what its cache holds."""
 
 
-@dataclass(frozen=True)
-class FeatureMap:
-    """The fitted map from inputs to the features that a selection method sees.
-
-    Attributes:
-        train: features of the training points.
-        chunk_size: number of points that are mapped at a time.
-    """
-
-    train: Features
-    chunk_size: int
-    _map: Callable[[Tensor], Features]
-
-    def __call__(self, X: Inputs) -> Features:
-        """Features of the inputs X, shape (n, ...); X may live on another device than the features, or on disk."""
-        return _in_chunks(self._map, X, self.chunk_size)
-
-
-def fit_feature_map(
+def transformed_features(
     method: Method,
-    models: Sequence[nn.Module],
+    networks: Sequence[Network],
     x_train: Tensor,
     y_train: Tensor | None,
+    x_pool: Inputs,
     generator: torch.Generator,
     device: torch.device,
-) -> FeatureMap:
-    """Compute the training features and fit the transformations on them, one after the other.
+) -> tuple[Features, Features]:
+    """The features that a selection method sees, of the training points and of the pool.
+
+    Transformations are fitted on the training points, one after the other.
 
     Args:
         method: a method with a kernel.
-        models: its `n_models` networks, in evaluation mode.
+        networks: its `n_models` networks.
         x_train: inputs, shape (n_train, ...).
         y_train: labels, shape (n_train,), if the method needs them.
+        x_pool: inputs, shape (n_pool, ...); may live on another device than the features, or on disk.
         generator: source of all random draws.
         device: where the features are to live.
     """
+    state = generator.get_state()
+    while True:
+        try:
+            return _fit_and_map(method, networks, x_train, y_train, x_pool, generator, device)
+        except UnfactoredError:  # a network is not what a few points made believe
+            generator.set_state(state)
+
+
+def _fit_and_map(
+    method: Method,
+    networks: Sequence[Network],
+    x_train: Tensor,
+    y_train: Tensor | None,
+    x_pool: Inputs,
+    generator: torch.Generator,
+    device: torch.device,
+) -> tuple[Features, Features]:
     assert method.kernel is not None
     at = next((i for i, t in enumerate(method.transformations) if isinstance(t, Ensemble)), 0)
     own, common = method.transformations[:at], method.transformations[at:]
@@ -64,11 +70,11 @@ def fit_feature_map(
     chains: list[Callable[[Tensor], Features]] = []
     members: list[Features] = []
     point_bytes = 0
-    for model in models:
-        base = _base(method.kernel, model, device)
-        member_bytes = _point_bytes(base, x_train)
+    for network in networks:
+        base = _base(method.kernel, network, device)
+        member_bytes = _point_bytes(base, network, x_train)
         features = _in_chunks(base, x_train, _chunk_size(member_bytes, device))
-        check_finite_features(method, "training points", features)
+        _check_finite_features(method, "training points", features)
         train, fitted = fit(own, features)
         chains.append(_chain(base, fitted))
         members.append(train)
@@ -78,12 +84,11 @@ def fit_feature_map(
         return members[0] if method.ensemble is None else method.ensemble.combine(members)
 
     train, fitted = fit(common, combine(members))
-    point_bytes = max(point_bytes, len(models) * fit.largest_bytes // len(x_train))
-    return FeatureMap(
-        train=train,
-        chunk_size=_chunk_size(point_bytes, device),
-        _map=_chain(lambda X: combine([chain(X) for chain in chains]), fitted),
-    )
+    point_bytes = max(point_bytes, len(networks) * fit.largest_bytes // len(x_train))
+    chain = _chain(lambda X: combine([chain(X) for chain in chains]), fitted)
+    pool = _in_chunks(chain, x_pool, _chunk_size(point_bytes, device))
+    _check_finite_features(method, "pool points", pool)
+    return train, pool
 
 
 @dataclass
@@ -104,30 +109,27 @@ class _Fit:
         return train, fitted
 
 
-def _base(kernel: BaseKernel, model: nn.Module, device: torch.device) -> Callable[[Tensor], Features]:
-    model_device = next((t.device for t in (*model.parameters(), *model.buffers())), device)
-
+def _base(kernel: BaseKernel, network: Network, device: torch.device) -> Callable[[Tensor], Features]:
     def features(X: Tensor) -> Features:
-        X = X.to(model_device)
-        return kernel.features(model, X.clone() if X.is_inference() else X).to(device=device)
+        with own_random_state(network.device):
+            return kernel.features(network, network.inputs(X)).to(device=device)
 
     return features
 
 
-def _point_bytes(base: Callable[[Tensor], Features], X: Tensor) -> int:
-    """Memory for one point: its inputs, its features, or what the modules of a network return on the way to them."""
+def _point_bytes(base: Callable[[Tensor], Features], network: Network, X: Tensor) -> int:
+    """Memory for one point: its inputs, its features, or what the modules of the network return on the way to them."""
     outputs: dict[nn.Module, int] = {}
 
     def count(module: nn.Module, args: object, output: object) -> None:
-        if isinstance(output, Tensor) and not any(module.children()):
+        if isinstance(output, Tensor):
             outputs[module] = max(outputs.get(module, 0), output.numel() * output.element_size())
 
     few = X[:2]  # not one: a network may drop dimensions of length one
-    hook = register_module_forward_hook(count)
-    try:
+    base(few)  # the network is looked at
+    leaves = [module for module in network.module.modules() if not any(module.children())]
+    with hooks(leaves, count):
         features = base(few)
-    finally:
-        hook.remove()
     return max(few.nbytes, features.nbytes, sum(outputs.values())) // len(few)
 
 
@@ -135,7 +137,7 @@ def _chunk_size(point_bytes: int, device: torch.device) -> int:
     return max(1, min(CHUNK_BYTES[device.type] // (3 * point_bytes), 2**16))
 
 
-def check_finite_features(method: Method, name: str, features: Features) -> None:
+def _check_finite_features(method: Method, name: str, features: Features) -> None:
     """Raise BmdalError, naming the row, if the kernel of a point with itself is NaN or infinite."""
     bad = ~torch.isfinite(features.diag())
     if bool(bad.any()):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +14,22 @@ from torch.utils.data import Dataset
 
 from bmdal.errors import BmdalError
 from bmdal.features import DenseFeatures, Features
-from bmdal.inputs import Inputs, Table, as_inputs, as_tensor, check_columns, check_finite
+from bmdal.inputs import (
+    Inputs,
+    Table,
+    as_inputs,
+    as_tensor,
+    check_columns,
+    check_finite,
+    few_points,
+    first_point,
+    in_one_precision,
+    may_cast,
+)
 from bmdal.method import Method
-from bmdal.network.modes import evaluation_mode, plain_arithmetic, unwrapped
-from bmdal.pipeline import CHUNK_BYTES, check_finite_features, fit_feature_map
+from bmdal.network.modes import plain_arithmetic
+from bmdal.network.network import Network
+from bmdal.pipeline import CHUNK_BYTES, transformed_features
 from bmdal.randomness import permutation
 from bmdal.selection import SelectionProblem
 
@@ -46,61 +57,62 @@ class Batch:
 
 
 def select_batch(
-    method: Method,
-    models: Sequence[nn.Module],
+    method: Method | str,
+    models: nn.Module | Sequence[nn.Module],
     x_train: Table,
     y_train: Table | None,
     x_pool: Table | Dataset[Any],
     batch_size: int,
-    generator: torch.Generator,
+    generator: torch.Generator | int,
     device: torch.device | str | None = None,
     with_effective_dimension: bool = False,
 ) -> Batch:
     """Choose the pool points that should be labelled next (arXiv 2203.09410, Algorithm 1).
 
-    The networks come back unchanged: parameters, gradients, modes and hooks. They may be compiled, wrapped for data
-    parallelism, half precise or frozen.
+    Private copies of the networks are looked at, in evaluation mode: the networks, the points and the global random
+    generators are afterwards as they were. Networks may be compiled, wrapped for data parallelism, half precise or
+    frozen. What a point's output is must depend on that point alone; this is checked on a few points.
 
-    Points are tensors, which are used as they are, or numpy arrays or pandas frames, which become tensors: arrays of
-    floating-point numbers and frames get the networks' dtype, arrays of integers stay integers. A map-style
-    `torch.utils.data.Dataset` with items x or (x, ...) as pool is read once, in pieces, after a look at its first
-    item; what stays in memory are its features (`rp-512`: 2 KB a point), which for `linear` and `nngp` without a
-    sketch are the inputs themselves.
+    Points are tensors, which are used as they are, or numpy arrays or pandas frames. Where a network does not take
+    their precision, they are cast to its own, unless this would lose what they differ in. A map-style
+    `torch.utils.data.Dataset` with items x or (x, ...) as pool is read once, in pieces, after a look at a few items;
+    what stays in memory are its features (`rp-512`: 2 KB a point), which for `linear` and `nngp` without a sketch are
+    the inputs themselves.
 
     Args:
-        method: what to do, e.g. `Method.from_name("lcmd-tp_grad_rp-512")`.
-        models: the trained networks, `method.n_models` of them. Each maps inputs (n, ...) to outputs (n,) or
+        method: what to do, e.g. "lcmd-tp_grad_rp-512", by name or as a value.
+        models: the trained network, or `method.n_models` of them. Each maps inputs (n, ...) to outputs (n,) or
             (n, n_outputs).
         x_train: inputs of the labelled points, shape (n_train, ...), at least one.
         y_train: their labels, shape (n_train,) or (n_train, 1); only for methods that use them, None otherwise.
         x_pool: inputs to choose from, shape (n_pool, ...); may be on the CPU while the networks are on a GPU.
         batch_size: number of points to choose, 1 <= batch_size <= n_pool.
-        generator: source of all random draws; the same generator state gives the same batch, on a GPU up to rounding:
-            some of its sums have no fixed order.
+        generator: source of all random draws, or a seed; the same generator state gives the same batch, on a GPU up to
+            rounding: some of its sums have no fixed order.
         device: where features are kept and the selection runs; by default the device of the first network.
         with_effective_dimension: also compute `Batch.effective_dimension`.
 
     Raises BmdalError for input that cannot be used; the message says which and why.
     """
-    networks = _networks(method, models)
-    dtype = next((p.dtype for n in networks for p in n.parameters() if p.is_floating_point()), torch.float32)
-    X_train, X_pool = as_tensor("x_train", x_train, dtype), as_inputs("x_pool", x_pool, dtype)
+    method = _method(method)
+    models = _models(method, models)
+    X_train, X_pool = as_tensor("x_train", x_train), as_inputs("x_pool", x_pool)
     check_columns(x_train, x_pool)
-    _check(X_train, X_pool, batch_size, generator)
+    generator = _generator(generator)
+    _check(X_train, X_pool, batch_size)
+    castable = may_cast(x_train, X_train) or may_cast(x_pool, X_pool)
+    X_train, X_pool = in_one_precision(X_train, X_pool, castable)
     y = _labels(method, y_train, len(X_train))
-    device = _device(device, networks, X_pool)
-    with ExitStack() as stack:
-        stack.enter_context(plain_arithmetic())
-        for network in networks:
-            stack.enter_context(evaluation_mode(network))
+    with plain_arithmetic(models):
+        device = _device(device, models, X_pool)
         start = _now(device)
         if method.kernel is None:
             train: Features = DenseFeatures(torch.empty(len(X_train), 0, device=device))
             pool: Features = DenseFeatures(torch.empty(len(X_pool), 0, device=device))
         else:
-            feature_map = fit_feature_map(method, networks, X_train, y, generator, device)
-            train, pool = feature_map.train, feature_map(X_pool)
-            check_finite_features(method, "pool points", pool)
+            points = few_points(X_train, X_pool)
+            networks = [Network(model, points, castable) for model in models]
+            train, pool = transformed_features(method, networks, X_train, y, X_pool, generator, device)
         if method.selection.needs_float64:
             train, pool = train.to(dtype=torch.float64), pool.to(dtype=torch.float64)
         kernel_seconds = _now(device) - start
@@ -143,25 +155,40 @@ def _effective_dimension(pool: Features) -> float | None:
     return float(C.trace()) / largest if largest > 0 else 0.0
 
 
-def _networks(method: Method, models: Sequence[nn.Module]) -> list[nn.Module]:
+def _method(method: Method | str) -> Method:
+    if isinstance(method, str):
+        return Method.from_name(method)
     if not isinstance(method, Method):
-        raise BmdalError(f"method must be a bmdal.Method, e.g. Method.from_name('lcmd-tp_grad_rp-512'), got {method!r}")
-    if isinstance(models, nn.Module):
-        raise BmdalError("models must be a list of networks, also for a single one: models=[net]")
-    for model in models:
+        raise BmdalError(f"method must be a name such as 'lcmd-tp_grad_rp-512' or a bmdal.Method, got {method!r}")
+    return method
+
+
+def _models(method: Method, models: nn.Module | Sequence[nn.Module]) -> list[nn.Module]:
+    if method.kernel is None:
+        return []
+    given = [models] if isinstance(models, nn.Module) else models
+    if not isinstance(given, Sequence | nn.ModuleList) or isinstance(given, str):
+        raise BmdalError(f"models must be a torch.nn.Module or a list of them, got {models!r}")
+    for model in given:
         if not isinstance(model, nn.Module):
-            raise BmdalError(f"models must be a list of torch.nn.Module, it holds a {type(model).__name__}")
-    if method.kernel is not None and len(models) != method.n_models:
-        hint = f"; with 'ens-{len(models)}' in its name it would take them all" if len(models) > 1 else ""
-        raise BmdalError(f"method {method.name!r} takes {method.n_models} model(s), {len(models)} were given{hint}")
-    return [unwrapped(model) for model in models]
+            raise BmdalError(f"models must be a torch.nn.Module or a list of them, it holds a {type(model).__name__}")
+    if len(given) != method.n_models:
+        hint = f"; with 'ens-{len(given)}' in its name it would take them all" if len(given) > 1 else ""
+        raise BmdalError(f"method {method.name!r} takes {method.n_models} model(s), {len(given)} were given{hint}")
+    return list(given)
 
 
-def _check(x_train: Tensor, x_pool: Inputs, batch_size: int, generator: torch.Generator) -> None:
+def _generator(generator: torch.Generator | int) -> torch.Generator:
+    if isinstance(generator, int | np.integer) and not isinstance(generator, bool):
+        return torch.Generator().manual_seed(int(generator))
     if not isinstance(generator, torch.Generator):
         raise BmdalError(
-            f"generator must be a torch.Generator like torch.Generator().manual_seed(0), got {generator!r}"
+            f"generator must be a seed or a torch.Generator like torch.Generator().manual_seed(0), got {generator!r}"
         )
+    return generator
+
+
+def _check(x_train: Tensor, x_pool: Inputs, batch_size: int) -> None:
     for name, x in (("x_train", x_train), ("x_pool", x_pool)):
         if isinstance(x, Tensor) and x.ndim == 0:
             raise BmdalError(f"{name} must have shape (n, ...), it is a single number")
@@ -171,8 +198,8 @@ def _check(x_train: Tensor, x_pool: Inputs, batch_size: int, generator: torch.Ge
         raise BmdalError(f"batch_size must be between 1 and the pool size {len(x_pool)}, got {batch_size}")
     if len(x_train) == 0:
         raise BmdalError("x_train is empty: label at least one point first, kernels are scaled by the labelled ones")
-    if x_train.shape[1:] != x_pool[:1].shape[1:]:
-        shapes = f"{tuple(x_train.shape)} and {(len(x_pool), *x_pool[:1].shape[1:])}"
+    if x_train.shape[1:] != first_point(x_pool).shape[1:]:
+        shapes = f"{tuple(x_train.shape)} and {(len(x_pool), *first_point(x_pool).shape[1:])}"
         raise BmdalError(f"x_train and x_pool must agree in all dimensions but the first, they have shapes {shapes}")
     check_finite("x_train", x_train)
     if isinstance(x_pool, Tensor):  # a stream is checked when it is read
@@ -184,7 +211,7 @@ def _labels(method: Method, y_train: Table | None, n_train: int) -> Tensor | Non
         return None
     if y_train is None:
         raise BmdalError(f"method {method.name!r} needs the training labels y_train")
-    y = as_tensor("y_train", y_train, None)
+    y = as_tensor("y_train", y_train)
     if y.shape not in ((n_train,), (n_train, 1)):
         raise BmdalError(f"y_train must have shape ({n_train},) or ({n_train}, 1), it has {tuple(y.shape)}")
     check_finite("y_train", y)

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from bmdal.errors import IncompatibleError
 from bmdal.features import DenseFeatures, Features, ProductFeatures
 from bmdal.kernels import BaseKernel
+from bmdal.network.modes import plain_arithmetic
+from bmdal.network.network import Network
 from bmdal.selection import Mode, Selection, SelectionProblem
 from bmdal.transformations import Transformation
 
@@ -23,13 +25,15 @@ _P = 5
 
 
 def check_kernel(kernel: BaseKernel, model: nn.Module, X: Tensor) -> None:
-    """Check a base kernel on a network in evaluation mode and some inputs, shape (n, ...), n >= 4.
+    """Check a base kernel on a network and some inputs, shape (n, ...), n >= 4.
 
     Its features must describe every point by itself, have a symmetric positive semidefinite kernel matrix with the
     right diagonal, keep to the traits that the kernel declares, and leave the network alone.
     """
     state, modes = copy.deepcopy(model.state_dict()), [m.training for m in model.modules()]
-    features = kernel.features(model, X)
+    network = Network(model, X)
+    with plain_arithmetic([model]):
+        features, part = kernel.features(network, X), kernel.features(network, X[1:3])
     assert len(features) == len(X), f"{len(features)} features for {len(X)} inputs"
     K = features.kernel(features)
     assert K.shape == (len(X), len(X)), f"kernel matrix of shape {tuple(K.shape)} for {len(X)} points"
@@ -37,7 +41,6 @@ def check_kernel(kernel: BaseKernel, model: nn.Module, X: Tensor) -> None:
     torch.testing.assert_close(features.diag(), K.diagonal(), msg="diag() is not the diagonal of kernel()")
     smallest = float(torch.linalg.eigvalsh(K.double())[0])
     assert smallest >= -1e-4 * float(K.diagonal().max()), f"the kernel matrix has the negative eigenvalue {smallest}"
-    part = kernel.features(model, X[1:3])
     torch.testing.assert_close(part.kernel(features), K[1:3], msg="features of a point depend on other points")
     if kernel.traits.explicit:
         Phi = features.matrix()

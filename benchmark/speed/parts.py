@@ -24,7 +24,9 @@ from benchmark.split import make_split, scale_inputs
 from benchmark.task import Task
 from bmdal import Method
 from bmdal.features import DenseFeatures
-from bmdal.pipeline import fit_feature_map
+from bmdal.inputs import few_points
+from bmdal.network.network import Network
+from bmdal.pipeline import transformed_features
 from bmdal.regressor.stack import NetworkStack
 from bmdal.regressor.training import Training, TrainingData, train
 from bmdal.selection import MaxDiag, SelectionProblem
@@ -234,11 +236,11 @@ def _select(method: Method, train: Tensor, pool: Tensor, batch_size: int) -> Ten
 
 def _features(method: Method, problem: SpeedProblem) -> tuple[Tensor, Tensor]:
     points, device = problem.points, problem.x_pool.device
+    generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        feature_map = fit_feature_map(
-            method, [problem.network], points.X, points.y, torch.Generator().manual_seed(0), device
-        )
-        return feature_map.train.matrix(), feature_map(problem.x_pool).matrix()
+        network = Network(problem.network, few_points(points.X, problem.x_pool))
+        train, pool = transformed_features(method, [network], points.X, points.y, problem.x_pool, generator, device)
+    return train.matrix(), pool.matrix()
 
 
 def _measure(

@@ -6,10 +6,11 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from bmdal.component import Component
 from bmdal.features import Features
+from bmdal.network.network import Network
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,11 @@ class BaseKernel(Component):
     traits: ClassVar[Traits]
 
     @abstractmethod
-    def features(self, model: nn.Module, X: Tensor) -> Features:
-        """Features of n inputs.
+    def features(self, network: Network, X: Tensor) -> Features:
+        """Features of n inputs, each of which must depend on no other.
 
         Args:
-            model: the trained network, in evaluation mode; it must not be changed.
-            X: inputs as the network takes them, shape (n, ...), on the network's device.
+            network: the trained network: `network(X)` are its outputs, `network.module` is a private copy of it in
+                evaluation mode.
+            X: inputs as the network takes them, shape (n, ...), on the network's device; not to be changed.
         """

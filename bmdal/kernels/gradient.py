@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from bmdal.component import register
 from bmdal.errors import BmdalError
 from bmdal.features import Features, SumFeatures
 from bmdal.kernels.base import BaseKernel, Traits
-from bmdal.network.gradients import factored_gradients, factored_layers, per_sample_gradients
+from bmdal.network.gradients import gradients
+from bmdal.network.network import Network
 
 
 @register
@@ -19,19 +20,16 @@ class Gradient(BaseKernel):
     """k(x, x') = sum over outputs c of <df_c/dtheta(x), df_c/dtheta(x')>, theta all parameters of the network.
 
     For linear layers, k = sum_l <x~_l, x~_l'> <g_l, g_l'> with layer input x~_l and g_l = df/dz_l: the gradient is
-    never built. Parameters of all other layers, and shared ones, enter with their per-sample gradients.
+    never built. Parameters of all other layers, and shared ones, enter with the gradients of single points.
     Source: arXiv 2203.09410, Section 3.1.
     """
 
     tokens = ("grad",)
     traits = Traits(explicit=False, sketchable=True)
 
-    def features(self, model: nn.Module, X: Tensor) -> Features:
-        """Raises BmdalError if the network has no parameters or its output is no tensor of shape (n, ...)."""
-        layers = factored_layers(model, X)
-        factored = {id(p) for layer in layers for p in layer.parameters()}
-        others = [name for name, p in model.named_parameters() if id(p) not in factored]
-        parts = factored_gradients(model, layers, X) + per_sample_gradients(model, others, X)
-        if not parts:
+    def features(self, network: Network, X: Tensor) -> Features:
+        """Raises BmdalError if the network has no parameters, or its outputs cannot be used or differentiated."""
+        names = [name for name, _ in network.module.named_parameters()]
+        if not names:
             raise BmdalError("kernel 'grad' needs a network with parameters, and this one has none; try 'linear'")
-        return SumFeatures(tuple(parts))
+        return SumFeatures(tuple(gradients(network, names, X)))

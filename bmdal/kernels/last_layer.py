@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from bmdal.component import register
 from bmdal.errors import BmdalError, unknown
-from bmdal.features import DenseFeatures, Features, ProductFeatures, SumFeatures
+from bmdal.features import DenseFeatures, Features, ProductFeatures
 from bmdal.kernels.base import BaseKernel, Traits
-from bmdal.network.gradients import factored_gradients, factored_layers, per_sample_gradients
+from bmdal.network.gradients import gradients
+from bmdal.network.network import Network
 
 
 @register
@@ -27,15 +29,12 @@ class LastLayer(BaseKernel):
     tokens = ("ll[{layer}]", "ll")
     traits = Traits(explicit=True, sketchable=True)
 
-    def features(self, model: nn.Module, X: Tensor) -> DenseFeatures:
-        """Raises BmdalError if there is no such layer, or it has no parameters."""
-        module = self._layer(model)
-        layers = {layer: flag for layer, flag in factored_layers(model, X).items() if layer is module}
-        if layers:
-            return DenseFeatures(_matrix(factored_gradients(model, layers, X)[0]))
-        own = {id(p) for p in module.parameters()}
-        parameters = [name for name, p in model.named_parameters() if id(p) in own]
-        return DenseFeatures(SumFeatures(tuple(per_sample_gradients(model, parameters, X))).matrix())
+    def features(self, network: Network, X: Tensor) -> DenseFeatures:
+        """Raises BmdalError if there is no such layer, it has no parameters, or the outputs cannot be used."""
+        own = {id(p) for p in self._layer(network.module).parameters()}
+        names = [name for name, p in network.module.named_parameters() if id(p) in own]
+        matrices = [_matrix(part) for part in gradients(network, names, X)]
+        return DenseFeatures(matrices[0] if len(matrices) == 1 else torch.cat(matrices, dim=1))
 
     def _layer(self, model: nn.Module) -> nn.Module:
         modules: dict[str, nn.Module] = dict(model.named_modules())

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bmdal.component import register
 from bmdal.errors import BmdalError
 from bmdal.features import DenseFeatures
 from bmdal.kernels.base import BaseKernel, Traits
+from bmdal.network.network import Network
 
 
 @register
@@ -21,7 +22,7 @@ class Linear(BaseKernel):
     tokens = ("linear",)
     traits = Traits(explicit=True, sketchable=True)
 
-    def features(self, model: nn.Module, X: Tensor) -> DenseFeatures:
+    def features(self, network: Network, X: Tensor) -> DenseFeatures:
         return DenseFeatures(real_inputs(X))
 
 

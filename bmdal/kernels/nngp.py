@@ -12,6 +12,7 @@ from bmdal.features import NNGPFeatures
 from bmdal.kernels.base import BaseKernel, Traits
 from bmdal.kernels.linear import real_inputs
 from bmdal.layers import NTKLinear
+from bmdal.network.network import Network
 
 
 @register
@@ -26,9 +27,9 @@ class NNGP(BaseKernel):
     tokens = ("nngp",)
     traits = Traits(explicit=False, sketchable=False)
 
-    def features(self, model: nn.Module, X: Tensor) -> NNGPFeatures:
+    def features(self, network: Network, X: Tensor) -> NNGPFeatures:
         """Raises BmdalError if the network has no linear layer or the inputs are not real."""
-        layers = [m for m in model.modules() if isinstance(m, nn.Linear | NTKLinear)]
+        layers = [m for m in network.model.modules() if isinstance(m, nn.Linear | NTKLinear)]
         if not layers:
             raise BmdalError(
                 "kernel 'nngp' takes its depth from the network's linear layers, and there are none; try 'll' or 'grad'"

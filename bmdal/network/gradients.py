@@ -1,190 +1,234 @@
-"""Gradients of a network's outputs with respect to its parameters, one per sample.
+"""Gradients of a network's outputs with respect to its parameters, one per point, as features.
 
-Linear layers give theirs as a product of two factors, everything else as a matrix. The network is called through
-`torch.func.functional_call` with detached parameters: nothing is written to it, and no gradient of a parameter is
-computed that is not asked for.
+Those of a linear layer are products of two factors, all others are matrices. Factors are right only for a layer whose
+row i belongs to point i and whose parameters are used nowhere else, which cannot be seen from outside. Hence a plan is
+made first, by comparison with gradients of single outputs of single points.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call, jacrev, vmap
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch import Tensor
+from torch.nn.modules.module import _has_any_global_hook
 
-from bmdal.errors import BmdalError
+from bmdal.errors import BmdalError, is_out_of_memory
 from bmdal.features import DenseFeatures, Features, ProductFeatures
-from bmdal.layers import FactoredLayer, input_features, is_factored
+from bmdal.layers import FactoredLayer, is_factored
+from bmdal.network.network import Function, Network, tolerance, without_inference_tensors
+from bmdal.network.per_point import (
+    IrregularError,
+    Layer,
+    exact,
+    factors,
+    hooks,
+    outer_products,
+    point_by_point,
+    vectorized,
+)
+
+N_COMPARED = 4
+"""Points, and outputs of each, whose gradients are compared."""
 
 
-def factored_layers(model: nn.Module, X: Tensor) -> dict[FactoredLayer, bool]:
-    """The linear layers whose gradients factor, each with whether what follows it works in place on its output.
+@dataclass(frozen=True)
+class Plan:
+    """How to compute the gradients with respect to some parameters.
 
-    They are called once, on a matrix (n, d), with parameters of their own. Raises BmdalError if the network does not
-    take such inputs.
+    Attributes:
+        layers: linear layers, whose gradients are products of two factors.
+        others: names of the other parameters.
+        many_at_once: whether theirs can be computed for many points at a time.
     """
-    uses = Counter(id(p) for module in model.modules() for p in module._parameters.values() if p is not None)
-    candidates = [
-        cast(FactoredLayer, module)
-        for module in model.modules()
-        if is_factored(module)
-        and all(uses[id(p)] == 1 for p in module.parameters())
-        and not module._forward_hooks
-        and not module._forward_pre_hooks
-    ]
-    calls: dict[FactoredLayer, list[tuple[torch.Size, Tensor, int]]] = {layer: [] for layer in candidates}
 
-    def record(module: FactoredLayer, args: tuple[Tensor], output: Tensor) -> None:
-        calls[module].append((args[0].shape, output, output._version))
-
-    n = min(len(X), 2)
-    with torch.no_grad(), _hooks(candidates, record):
-        try:
-            _outputs(model, _detached(model), X[:n])
-        except torch.OutOfMemoryError:
-            raise
-        except (RuntimeError, IndexError, TypeError) as error:
-            dtypes = " and ".join(sorted({str(p.dtype) for p in model.parameters()}))
-            raise BmdalError(
-                f"the network (parameters: {dtypes or 'none'}) cannot be called with inputs of shape "
-                f"{tuple(X[:n].shape)} and {X.dtype}: {error}"
-            ) from error
-    once = {layer: call[0] for layer, call in calls.items() if len(call) == 1}
-    return {layer: z._version > version for layer, (shape, z, version) in once.items() if shape[:-1] == (n,)}
+    layers: tuple[Layer, ...]
+    others: tuple[str, ...]
+    many_at_once: bool
 
 
-def factored_gradients(model: nn.Module, layers: dict[FactoredLayer, bool], X: Tensor) -> list[Features]:
-    """For each layer the features of its gradient, <x~, x~'> <g, g'> with g = df/dz, shape (n, n_outputs * d_out).
+class UnfactoredError(Exception):
+    """A layer does not factor on points that were not among the few: start again, the network now knows it."""
+
+
+def gradients(network: Network, parameters: Sequence[str], X: Tensor) -> list[Features]:
+    """Features of the gradients with respect to some parameters: those of each linear layer, then of each other one.
+
+    A layer's are <x~, x~'> <g, g'> with its input x~ and g = df/dz, shape (n, n_outputs * d_out); a parameter's are a
+    matrix (n, n_outputs * numel).
 
     Args:
-        model: network in evaluation mode.
-        layers: some of `factored_layers(model, X)`.
+        parameters: their names.
         X: inputs, shape (n, ...).
+
+    Raises BmdalError if the parameters are not real or nothing that the network returns depends on them, and
+    UnfactoredError if a layer is called otherwise than on the points that the plan was made with.
     """
-    if not layers:
-        return []
-    inputs: dict[nn.Module, Tensor] = {}
-    z: dict[nn.Module, Tensor] = {}
-    watched: dict[nn.Module, bool] = {}
-
-    def record(module: FactoredLayer, args: tuple[Tensor], output: Tensor) -> Tensor:
-        if not output.requires_grad:
-            output.requires_grad_()
-        inputs[module], z[module] = args[0].detach(), output
-        watched[module] = torch.is_grad_enabled()
-        return output.clone() if layers[module] else output
-
-    with torch.enable_grad(), _hooks(list(layers), record):
-        outputs = _outputs(model, _detached(model), X)  # shape: (n, n_outputs)
-        if not any(watched.values()):
-            raise BmdalError("the network computes its linear layers under torch.no_grad: nothing has a gradient")
-        if not outputs.requires_grad:
-            raise BmdalError("the network detaches its outputs from its linear layers: nothing has a gradient")
-        is_output = {layer: not layers[layer] and z[layer].data_ptr() == outputs.data_ptr() for layer in layers}
-        inner = [layer for layer in layers if not is_output[layer]]
-        g = dict(zip(inner, _output_gradients(outputs, [z[layer] for layer in inner]), strict=True))
-
+    names = tuple(parameters)
+    if names not in network.plans:
+        network.plans[names] = make_plan(network, names)
+    plan: Plan = network.plans[names]
+    function, n = network.function, len(X)
+    try:
+        found = factors(function, plan.layers, function.padded(X))
+    except IrregularError as error:
+        network.unfactored |= error.layers
+        network.plans.clear()
+        raise UnfactoredError(str(error)) from None
     parts: list[Features] = []
-    for layer in layers:
-        x = _real(input_features(layer, inputs[layer]))
-        if is_output[layer]:  # dz/dz = I
-            parts.append(DenseFeatures(x * outputs.shape[1] ** 0.5 if outputs.shape[1] > 1 else x))
+    for layer in plan.layers:
+        x, g = (None if t is None else _real(t[:n]) for t in found[layer.name])
+        assert x is not None
+        if g is None:  # dz/dz = I
+            parts.append(DenseFeatures(x * function.n_outputs**0.5 if function.n_outputs > 1 else x))
         else:
-            parts.append(ProductFeatures((DenseFeatures(x), DenseFeatures(_real(g[layer])))))
+            parts.append(ProductFeatures((DenseFeatures(x), DenseFeatures(g))))
+    if plan.others:
+        matrices = (vectorized if plan.many_at_once else point_by_point)(function, plan.others, X)
+        parts += [DenseFeatures(_real(matrices[name].flatten(1))) for name in plan.others]
     return parts
 
 
-def per_sample_gradients(model: nn.Module, parameters: Sequence[str], X: Tensor) -> list[Features]:
-    """For each named parameter the features of its gradient, shape (n, n_outputs * numel).
+def make_plan(network: Network, parameters: Sequence[str]) -> Plan:
+    """The fastest way to compute gradients with respect to some parameters that is right on the network's few points.
 
-    Computed by torch.func's vmap, or sample by sample for layers that it cannot handle (recurrent ones).
+    Raises BmdalError as `gradients` does.
     """
-    if not parameters:
-        return []
-    fixed = _detached(model)
-    wanted = {name: fixed.pop(name) for name in parameters}
-
-    def outputs(wanted: dict[str, Tensor], x: Tensor) -> Tensor:
-        return _outputs(model, {**fixed, **wanted}, x.unsqueeze(0))[0]
-
-    jacobian = jacrev(outputs)
-    try:
-        with _plain_attention():
-            gradients = vmap(jacobian, in_dims=(None, 0))(wanted, X)
-    except RuntimeError:
-        rows = [_jacobian(outputs, wanted, x) for x in X]
-        gradients = {name: torch.stack([row[name] for row in rows]) for name in parameters}
-    return [DenseFeatures(_real(gradients[name].detach().flatten(1))) for name in parameters]
-
-
-def _jacobian(
-    f: Callable[[dict[str, Tensor], Tensor], Tensor], wanted: dict[str, Tensor], x: Tensor
-) -> dict[str, Tensor]:
-    leaves = {name: p.clone().requires_grad_() for name, p in wanted.items()}
-    with torch.enable_grad():
-        outputs = f(leaves, x)
-        rows = [
-            torch.autograd.grad(o, list(leaves.values()), retain_graph=True, materialize_grads=True) for o in outputs
-        ]
-    return {name: torch.stack([row[i] for row in rows]) for i, name in enumerate(leaves)}
-
-
-def _output_gradients(outputs: Tensor, z: list[Tensor]) -> list[Tensor]:
-    """df_c/dz for every z, side by side over the outputs c; samples do not depend on one another."""
-    if not z:
-        return []
-    per_output = [
-        torch.autograd.grad(outputs[:, c].sum(), z, retain_graph=c + 1 < outputs.shape[1], materialize_grads=True)
-        for c in range(outputs.shape[1])
-    ]
-    return [torch.cat(gradients, dim=1) for gradients in zip(*per_output, strict=True)]
-
-
-def _outputs(model: nn.Module, state: dict[str, Tensor], X: Tensor) -> Tensor:
-    """The network's outputs as a matrix, shape (n, n_outputs)."""
-    outputs = functional_call(model, state, (X,))
-    if not isinstance(outputs, Tensor) or outputs.shape[:1] != X.shape[:1]:
-        shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+    values = dict(network.module.named_parameters())
+    if bad := [name for name in parameters if not values[name].is_floating_point()]:
         raise BmdalError(
-            f"the network must return one tensor of shape ({len(X)}, ...) for {len(X)} inputs, it returned {shape}; "
-            "wrap it in a module that returns the predictions alone"
+            f"parameter {bad[0]!r} is {values[bad[0]].dtype}, and gradients need real numbers; try 'll' or 'linear'"
         )
-    return outputs.reshape(len(outputs), -1)
+    layers = _candidates(network, set(parameters))
+    wrong, exists = _compare(network, parameters, _by_factors(layers))
+    if not exists:
+        raise BmdalError(
+            "nothing has a gradient: the network computes under torch.no_grad, or detaches its outputs from "
+            f"{', '.join(parameters[:4])}{', ...' if len(parameters) > 4 else ''}"
+        )
+    layers = [layer for layer in layers if not wrong & {layer.weight, layer.bias}]
+    factored = {name for layer in layers for name in (layer.weight, layer.bias)}
+    others = tuple(name for name in parameters if name not in factored)
+    return Plan(tuple(layers), others, bool(others) and _many_at_once(network, others))
 
 
-def _detached(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers, apart from autograd; what was made in inference mode cannot be used without a copy."""
-    tensors = (*model.named_parameters(), *model.named_buffers())
-    return {name: t.detach().clone() if t.is_inference() else t.detach() for name, t in tensors}
+ByPoint = Callable[[Function, Tensor, list[int], list[int]], Iterator[Mapping[str, Tensor]]]
+"""For some rows of the points, one after the other, the gradients of some outputs, (outputs, ...), by parameter."""
+
+
+def _compare(network: Network, parameters: Sequence[str], by_point: ByPoint) -> tuple[set[str], bool]:
+    """Compare gradients on the few points with those of single outputs of single points.
+
+    The points are given in another order than their own, in which they may happen to be sorted.
+    Returns: names of the parameters for which they differ, and whether any of the parameters has a gradient.
+    """
+    function, points = network.precise
+    points = points[_shuffled(len(points))]
+    n, n_outputs = min(len(points), N_COMPARED), min(function.n_outputs, N_COMPARED)
+    rows = [i * (len(points) - 1) // max(1, n - 1) for i in range(n)]
+    outputs = [c * (function.n_outputs - 1) // max(1, n_outputs - 1) for c in range(n_outputs)]
+    error: dict[str, float] = {}
+    size: dict[str, float] = {}
+    exists = False
+    for i, found in zip(rows, by_point(function, points, rows, outputs), strict=True):
+        right = exact(function, parameters, points[i : i + 1], outputs)
+        exists = exists or right is not None
+        for name, gradient in found.items():
+            expected = torch.zeros_like(gradient) if right is None else right[name]
+            error[name] = max(error.get(name, 0.0), _largest(gradient - expected))
+            size[name] = max(size.get(name, 0.0), _largest(expected))
+    return {name for name in error if not error[name] <= tolerance(points.dtype) * size[name]}, exists
+
+
+def _by_factors(layers: list[Layer]) -> ByPoint:
+    """By products of factors; what turns out not to factor is taken off the list."""
+
+    def by_point(
+        function: Function, points: Tensor, rows: list[int], outputs: list[int]
+    ) -> Iterator[Mapping[str, Tensor]]:
+        while True:
+            try:
+                found = factors(function, layers, function.padded(points))
+                break
+            except IrregularError as error:
+                layers[:] = [layer for layer in layers if layer.name not in error.layers]
+        for i in rows:
+            yield {
+                name: t for layer in layers for name, t in outer_products(layer, found[layer.name], i, outputs).items()
+            }
+
+    return by_point
+
+
+def _many_at_once(network: Network, parameters: Sequence[str]) -> bool:
+    """Whether vmap does it, and does it right. Hooks of the user's might keep its tensors, which die with it."""
+
+    def by_point(
+        function: Function, points: Tensor, rows: list[int], outputs: list[int]
+    ) -> Iterator[Mapping[str, Tensor]]:
+        found = vectorized(function, parameters, points[rows])
+        return ({name: t[i, outputs] for name, t in found.items()} for i in range(len(rows)))
+
+    hooks = [h for m in network.model.modules() for h in (*m._forward_hooks.values(), *m._forward_pre_hooks.values())]
+    if _has_any_global_hook() or not all(_module_of(hook).startswith("torch.") for hook in hooks):  # type: ignore[no-untyped-call]
+        return False
+    try:
+        return not _compare(network, parameters, by_point)[0]
+    except Exception as error:  # of many kinds, for what vmap does not know
+        if is_out_of_memory(error):
+            raise
+        return False
+
+
+def _candidates(network: Network, parameters: set[str]) -> list[Layer]:
+    """Linear layers, called once, with a row for each of the few points, whose parameters no other module has."""
+    module, points = network.module, network.function.padded(network.points)
+    uses = Counter(id(p) for m in module.modules() for p in m._parameters.values() if p is not None)
+    names = {
+        cast(FactoredLayer, m): name
+        for name, m in module.named_modules()
+        if is_factored(m)
+        and name not in network.unfactored
+        and all(uses[id(p)] == 1 for p in m.parameters())
+        and all((f"{name}.{p}" if name else p) in parameters for p, _ in m.named_parameters())
+        and not m._forward_hooks
+        and list(m._forward_pre_hooks.values()) == [without_inference_tensors]
+    }
+    calls: dict[FactoredLayer, list[tuple[torch.Size, Tensor, int]]] = {m: [] for m in names}
+
+    def record(layer: FactoredLayer, args: tuple[Tensor, ...], output: Tensor) -> None:
+        calls[layer].append((args[0].shape if args else torch.Size(), output, output._version))
+
+    with hooks(names, record):
+        outputs = network.function(points)
+    layers: list[Layer] = []
+    for m, name in names.items():
+        if len(calls[m]) == 1 and calls[m][0][0][:-1] == (len(points),):
+            _, z, version = calls[m][0]
+            in_place = z._version > version
+            is_output = not in_place and z.shape == outputs.shape and z.data_ptr() == outputs.data_ptr()
+            d_out, d_in = m.weight.shape
+            layers.append(Layer(name, d_out, d_in, in_place, is_output))
+    return layers
+
+
+def _shuffled(n: int) -> list[int]:
+    """0..n-1 in an order that neither ascends nor descends: last, first, last but one, second, ..."""
+    return [n - 1 - i // 2 if i % 2 == 0 else i // 2 for i in range(n)]
+
+
+def _largest(t: Tensor) -> float:
+    """The largest magnitude; infinite if a value is NaN, so that nothing agrees with it."""
+    return float(t.abs().nan_to_num(torch.inf, torch.inf).max()) if t.numel() else 0.0
+
+
+def _module_of(hook: object) -> str:
+    return f"{getattr(hook, '__module__', None) or type(hook).__module__}."
 
 
 def _real(t: Tensor) -> Tensor:
     """At least float32: half precision is for training, not for kernels."""
     return t.to(torch.promote_types(t.dtype, torch.float32))
-
-
-@contextmanager
-def _plain_attention() -> Iterator[None]:
-    """Within this context attention is computed step by step, which is the one way that vmap knows."""
-    fast_path = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast_path)
-
-
-@contextmanager
-def _hooks(layers: Sequence[nn.Module], hook: Callable[..., Tensor | None]) -> Iterator[None]:
-    handles = [layer.register_forward_hook(hook) for layer in layers]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bmdal import register
 from bmdal.features import DenseFeatures, Features, ProductFeatures
-from bmdal.kernels import BaseKernel, Traits
+from bmdal.kernels import BaseKernel, Network, Traits
 from bmdal.selection import Selection, SelectionProblem
 from bmdal.transformations import Fitted, Transformation
 
@@ -29,7 +29,7 @@ class Quadratic(BaseKernel):
     tokens = ("quadratic",)
     traits = Traits(explicit=False, sketchable=True)
 
-    def features(self, model: nn.Module, X: Tensor) -> ProductFeatures:
+    def features(self, network: Network, X: Tensor) -> ProductFeatures:
         X = X.flatten(1)
         ones = torch.ones_like(X[:, :1])
         factor = DenseFeatures(torch.cat([X / X.shape[1] ** 0.5, ones], dim=1))

@@ -133,12 +133,13 @@ def test_data_sets(name: str, chunks: str, request: pytest.FixtureRequest) -> No
 @pytest.mark.usefixtures("small_chunks")
 @pytest.mark.parametrize("name", ["lcmd-tp_ll_rp-4", "maxdist-tp_linear", "maxdist-tp_nngp"])
 def test_the_pool_is_never_in_memory(name: str) -> None:
-    """Each item is read once (the first also for its shape), and those of one chunk are alive at a time."""
+    """Each item is read once, a few also to look at the network, and those of one chunk are alive at a time."""
     items = Items(x_pool)
     batch(name, x_train, None, items)
     assert items.alive == 0
-    assert items.peak <= 7
-    assert items.reads == [2] + [1] * 299
+    assert items.peak <= 7 + 8
+    assert max(items.reads[1:]) <= 2
+    assert sum(items.reads) <= 300 + 8 + 2
 
 
 def test_large_inputs_make_small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +148,7 @@ def test_large_inputs_make_small_chunks(monkeypatch: pytest.MonkeyPatch) -> None
     network = nn.Sequential(nn.AvgPool1d(100), nn.Linear(4, 1))
     items = Items(normal(60, 400).float())
     batch("lcmd-tp_ll", normal(5, 400, seed=1).float(), None, items, network)
-    assert items.peak == 5
+    assert items.peak <= 5 + 8
 
 
 class Endless(IterableDataset[Tensor]):
@@ -191,7 +192,7 @@ def test_messages() -> None:
         "same columns in the same order: column 3 is 'd' and none": (f, narrow),
         "x_pool must be a map-style data set, with __len__ and __getitem__": (x_train, Endless()),
         "x_pool must be a map-style data set": (x_train, Unsized()),
-        r"items of x_pool must have one shape: item 0 has \(4,\), item 8 has \(3,\)": (x_train, Ragged(x_pool)),
+        r"items of x_pool must have one shape: item 0 has \(4,\), item 42 has \(3,\)": (x_train, Ragged(x_pool)),
         "item 0 of x_pool is a dict; items must be x or": (x_train, Records(x_pool)),
         r"they have shapes \(20, 3\) and \(300, 4\)": (x_train[:, :3], Items(x_pool)),
         "x_train must have shape": (torch.tensor(1.0), x_pool),

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from toys import autograd_features, generator, normal, ntk_network, torch_network
 
 from bmdal import BmdalError, Method, select_batch
-from bmdal.features import NNGPFeatures, ProductFeatures
-from bmdal.kernels import NNGP, Gradient, LastLayer, Linear
-from bmdal.network.gradients import factored_layers
-from bmdal.network.modes import evaluation_mode
+from bmdal.features import DenseFeatures, Features, NNGPFeatures, ProductFeatures
+from bmdal.kernels import NNGP, BaseKernel, Gradient, LastLayer, Linear
+from bmdal.network.modes import plain_arithmetic
+from bmdal.network.network import Network
 from bmdal.testing import check_kernel
 
 
@@ -115,10 +115,15 @@ def case(request: pytest.FixtureRequest) -> tuple[nn.Module, Tensor]:
     return build().double().eval(), inputs(6)
 
 
+def features_of(kernel: BaseKernel, model: nn.Module, X: Tensor) -> Features:
+    with plain_arithmetic([model]):
+        return kernel.features(Network(model, X), X)
+
+
 def test_gradient_kernel_equals_autograd(case: tuple[nn.Module, Tensor]) -> None:
     model, X = case
     J = autograd_features(model, X).reshape(len(X), -1)
-    features = Gradient().features(model, X)
+    features = features_of(Gradient(), model, X)
     torch.testing.assert_close(features.kernel(features), J @ J.T)
     torch.testing.assert_close(features.diag(), (J * J).sum(dim=1))
 
@@ -127,7 +132,7 @@ def test_last_layer_kernel_equals_autograd(case: tuple[nn.Module, Tensor]) -> No
     model, X = case
     last = [m for m in model.modules() if list(m.parameters(recurse=False))][-1]
     J = autograd_features(model, X, list(last.parameters()))
-    features = LastLayer().features(model, X)
+    features = features_of(LastLayer(), model, X)
     torch.testing.assert_close(features.kernel(features), J @ J.T)
 
 
@@ -145,13 +150,13 @@ def test_any_layer_can_be_the_last(case: tuple[nn.Module, Tensor]) -> None:
     for name, module in model.named_modules():
         if name and list(module.parameters()):
             J = autograd_features(model, X, list(module.parameters()))
-            features = LastLayer(layer=name).features(model, X)
+            features = features_of(LastLayer(layer=name), model, X)
             torch.testing.assert_close(features.kernel(features), J @ J.T)
 
 
 def test_linear_layers_are_never_materialized() -> None:
     model = ntk_network()
-    features = Gradient().features(model, real(6))
+    features = features_of(Gradient(), model, real(6))
     assert features.n_features is None
     assert [type(part) for part in features.parts[:2]] == [ProductFeatures] * 2
     assert features.nbytes == 6 * 8 * (5 + 8 + 9 + 8 + 9)
@@ -161,14 +166,14 @@ def test_last_layer_features_of_the_paper() -> None:
     """(sigma_w / sqrt(d) x_L, sigma_b), without a constant factor."""
     model, X = ntk_network(), real(6)
     x_L = model[:-1](X).detach()
-    Phi = LastLayer().features(model, X).matrix()
+    Phi = features_of(LastLayer(), model, X).matrix()
     torch.testing.assert_close(Phi, torch.cat([1.2 / 8**0.5 * x_L, torch.full((6, 1), 0.3)], dim=1))
 
 
 def test_linear_and_nngp_kernels() -> None:
     X = real(6)
-    assert Linear().features(ntk_network(), X).matrix() is not None
-    features = NNGP().features(ntk_network(), X)
+    assert features_of(Linear(), ntk_network(), X).matrix() is not None
+    features = features_of(NNGP(), ntk_network(), X)
     assert (features.n_layers, features.sigma_w) == (3, 1.2)
     assert isinstance(features, NNGPFeatures)
 
@@ -181,9 +186,8 @@ def test_network_comes_back_unchanged(case: tuple[nn.Module, Tensor]) -> None:
     parameters[0].requires_grad_(False)
     parameters[-1].grad = torch.ones_like(parameters[-1])
     before = copy.deepcopy(model.state_dict())
-    with evaluation_mode(model):
-        features = Gradient().features(model, X)
-        LastLayer().features(model, X)
+    features = features_of(Gradient(), model, X)
+    features_of(LastLayer(), model, X)
     assert all(module.training for module in model.modules())
     assert [p.requires_grad for p in parameters] == [False] + [True] * (len(parameters) - 1)
     assert [p.grad is None for p in parameters] == [True] * (len(parameters) - 1) + [False]
@@ -195,40 +199,41 @@ def test_network_comes_back_unchanged(case: tuple[nn.Module, Tensor]) -> None:
 def test_no_hooks_stay_after_an_error() -> None:
     model = ntk_network()
     message = (
-        r"the network \(parameters: torch.float64\) cannot be called with inputs of shape \(2, 5\) and torch.float64"
+        r"the network \(parameters: torch.float64\) cannot be called with inputs of shape \(6, 5\) and torch.float64"
     )
     with pytest.raises(BmdalError, match=message):
-        Gradient().features(model, normal(6, 5))
+        features_of(Gradient(), model, normal(6, 5))
     assert not any(m._forward_hooks for m in model.modules())
 
 
 def test_layers_with_hooks_of_their_own_are_left_to_autograd() -> None:
     model, X = ntk_network(), real(4)
     model[0].register_forward_hook(lambda module, args, output: 2 * output)
-    assert model[0] not in factored_layers(model, X)
     J = autograd_features(model, X)
-    features = Gradient().features(model, X)
+    features = features_of(Gradient(), model, X)
+    kinds = [ProductFeatures, DenseFeatures, DenseFeatures, DenseFeatures]  # hidden, last and first layer
+    assert [type(part) for part in features.parts] == kinds
     torch.testing.assert_close(features.kernel(features), J @ J.T)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_gives_float32_features(dtype: torch.dtype) -> None:
     model = torch_network().to(dtype)
-    assert Gradient().features(model, real(4).to(dtype)).dtype == torch.float32
-    assert LastLayer().features(model, real(4).to(dtype)).dtype == torch.float32
+    assert features_of(Gradient(), model, real(4).to(dtype)).dtype == torch.float32
+    assert features_of(LastLayer(), model, real(4).to(dtype)).dtype == torch.float32
 
 
 def test_messages() -> None:
     with pytest.raises(BmdalError, match=r"unknown layer '5'.*Valid: 0, 2, 4"):
-        LastLayer(layer="5").features(ntk_network(), real(4))
+        features_of(LastLayer(layer="5"), ntk_network(), real(4))
     with pytest.raises(BmdalError, match="there are none"):
-        NNGP().features(nn.Tanh(), real(4))
+        features_of(NNGP(), nn.Tanh(), real(4))
     with pytest.raises(BmdalError, match="needs a layer with parameters"):
-        LastLayer().features(nn.Tanh(), real(4))
+        features_of(LastLayer(), nn.Tanh(), real(4))
     with pytest.raises(BmdalError, match="'grad' needs a network with parameters, and this one has none; try 'linear'"):
-        Gradient().features(nn.Tanh(), real(4))
+        features_of(Gradient(), nn.Tanh(), real(4))
     with pytest.raises(BmdalError, match="real inputs"):
-        Linear().features(nn.Tanh(), tokens(4))
+        features_of(Linear(), nn.Tanh(), tokens(4))
 
     class Two(nn.Module):
         def __init__(self) -> None:
@@ -239,7 +244,7 @@ def test_messages() -> None:
             return self.layer(x), x
 
     with pytest.raises(BmdalError, match=r"one tensor of shape .*it returned tuple"):
-        Gradient().features(Two(), real(4))
+        features_of(Gradient(), Two(), real(4))
 
 
 @pytest.mark.parametrize("name", ["lcmd-tp_grad_rp-32", "maxdet-p_ll_train", "maxdist-tp_grad"])

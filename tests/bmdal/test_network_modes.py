@@ -161,7 +161,7 @@ class Wrapper(nn.Module):
         (lambda y: (y, y), "tuple"),
         (lambda y: {"mean": y}, "dict"),
         (lambda y: y.mean(), r"\(\)"),
-        (lambda y: y.T.contiguous(), r"\(1, 2\)"),
+        (lambda y: y.T.contiguous(), r"\(1, 16\)"),
     ],
 )
 def test_networks_that_return_something_else_are_refused(wrap: Callable[[Tensor], Any], returned: str) -> None:
@@ -173,7 +173,7 @@ def test_networks_that_return_something_else_are_refused(wrap: Callable[[Tensor]
 def test_inputs_that_a_network_does_not_take_are_refused() -> None:
     with pytest.raises(BmdalError, match=r"\(parameters: torch.float32\) cannot be called with .* torch.float64: "):
         batch("lcmd-tp_grad", network(), x_train.double(), x_pool.double())
-    with pytest.raises(BmdalError, match=r"cannot be called with inputs of shape \(2, 4\) and torch.float32: "):
+    with pytest.raises(BmdalError, match=r"cannot be called with inputs of shape \(16, 4\) and torch.float32: "):
         batch("lcmd-tp_grad", nn.Linear(7, 1))
-    with pytest.raises(BmdalError, match=r"models must be a list of torch.nn.Module, it holds a function"):
+    with pytest.raises(BmdalError, match=r"models must be a torch.nn.Module or a list of them, it holds a function"):
         batch("lcmd-tp_grad", lambda x: x)  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from bmdal.features import DenseFeatures
+from bmdal.kernels import Network
 from bmdal.selection import SelectionProblem
 from examples.own_method.components import Power, PrincipalAxes, Quadratic
 
@@ -124,7 +125,7 @@ def test_commands_of_the_readme_are_those_tested() -> None:
 
 def test_quadratic_kernel() -> None:
     X = torch.randn(6, 3, dtype=torch.float64)
-    features = Quadratic().features(torch.nn.Identity(), X)
+    features = Quadratic().features(Network(torch.nn.Identity(), X), X)
     torch.testing.assert_close(features.kernel(features), (1 + X @ X.T / 3) ** 2)
 
 

@@ -1,0 +1,255 @@
+"""A trained network as kernels see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from bmdal.errors import BmdalError, is_out_of_memory
+from bmdal.network.copies import private_copy, unwrapped
+from bmdal.network.random_state import own_random_state
+
+N_REPEATS = 16
+"""Calls that must agree where random numbers are drawn, though the first two outputs agreed."""
+
+
+@dataclass(frozen=True)
+class Function:
+    """A network as a function of inputs and parameters, to matrices of outputs.
+
+    Attributes:
+        module: the network, in evaluation mode. What it does to itself is nobody else's concern.
+        n_outputs: number of outputs of a point.
+        smallest: fewest points that it takes, 1 or 2: some networks drop dimensions of length one.
+    """
+
+    module: nn.Module
+    n_outputs: int
+    smallest: int = 1
+
+    def __call__(self, X: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Outputs (n, n_outputs) for inputs (n, ...), n >= `smallest`, with other values for some parameters, by name.
+
+        The inputs are not changed. Raises BmdalError for inputs that the network does not take and for other outputs.
+        """
+        outputs = _call(self.module, X, parameters or {})
+        if outputs.shape[:1] != X.shape[:1] and not (len(X) == 1 and outputs.numel() == self.n_outputs):
+            raise _unusable(outputs, len(X))
+        return outputs.reshape(len(X), self.n_outputs)
+
+    def padded(self, X: Tensor) -> Tensor:
+        """The points, or a single one twice where the network takes no single ones."""
+        return X if len(X) >= self.smallest else torch.cat([X, X])
+
+
+class Network:
+    """A private copy of a network in evaluation mode, and what a look at a few points has told of it.
+
+    Whatever `forward` does to the network or to its inputs, the user's network and points do not see it. Before the
+    first use it is checked that the outputs for a point depend on nothing but the point.
+
+    Args:
+        model: the trained network.
+        points: a few of the points that it will see, shape (k, ...), k >= 2, better differing ones.
+        may_cast: whether floating-point inputs may be cast to the network's precision where it does not take theirs.
+    """
+
+    def __init__(self, model: nn.Module, points: Tensor, may_cast: bool = False) -> None:
+        self.model = unwrapped(model)
+        self.may_cast = may_cast
+        tensors = (*self.model.parameters(), *self.model.buffers())
+        self.device = next((t.device for t in tensors), points.device)
+        self.unfactored: set[str] = set()
+        """Linear layers whose gradients are known not to factor."""
+        self.plans: dict[tuple[str, ...], Any] = {}
+        """How gradients are computed (`bmdal.network.gradients.Plan`), by the names of the parameters."""
+        self._given = points
+
+    @cached_property
+    def module(self) -> nn.Module:
+        """The copy; its parameters require no gradient."""
+        twin = private_copy(self.model)
+        try:
+            twin.eval()
+        except Exception as error:
+            raise BmdalError(f"the network cannot be put into evaluation mode: {_text(error)}") from error
+        for module in twin.modules():
+            module.training = False  # also where an `eval` of the user's does not go
+            module.register_forward_pre_hook(without_inference_tensors, with_kwargs=True)
+        return twin
+
+    def __call__(self, X: Tensor) -> Tensor:
+        """The network's outputs, shape (n, n_outputs), for inputs of shape (n, ...).
+
+        Raises BmdalError for inputs that the network does not take, for outputs that are not real numbers, some for
+        each point, and for outputs that depend on other points or on chance.
+        """
+        return self.function(self.function.padded(X))[: len(X)]
+
+    @cached_property
+    def points(self) -> Tensor:
+        """The few points as the network takes them."""
+        return self.inputs(self._given)
+
+    def inputs(self, X: Tensor) -> Tensor:
+        """Points as the network takes them: on its device and, if need be, in its precision.
+
+        Raises BmdalError where the cast would lose what the points differ in, or give infinite values.
+        """
+        X = X.to(self.device)
+        dtype = self._cast_to
+        if dtype is None or not X.is_floating_point():
+            return X.clone() if X.is_inference() else X
+        cast = X.to(dtype)
+        _check_cast(X, cast, self._given.to(X))
+        return cast
+
+    @cached_property
+    def _cast_to(self) -> torch.dtype | None:
+        own = next((p.dtype for p in self.model.parameters() if p.is_floating_point()), None)
+        X = self._given.to(self.device)
+        if not self.may_cast or own in (None, X.dtype) or not X.is_floating_point():
+            return None
+        try:
+            _call(self.module, X, {})
+        except BmdalError:
+            return own
+        return None
+
+    @cached_property
+    def function(self) -> Function:
+        """The network as a function, checked."""
+        function = Function(self.module, _n_outputs(_call(self.module, self.points, {}), len(self.points)))
+        precise, points = self._in_float64(function)
+        with own_random_state(self.device) as draws:
+            first = precise(points)
+        for _ in range(N_REPEATS if draws.made else 1):
+            if not _same(precise(points), first):
+                raise BmdalError(
+                    "the network's outputs for the same points differ between calls, in evaluation mode: is dropout "
+                    "or noise always on, or does it count its calls? Batches would be a matter of chance"
+                )
+        smallest = 1 if _takes_single_points(precise, points, first) else 2
+        _check_independence(precise, points, first, smallest)
+        return Function(self.module, function.n_outputs, smallest)
+
+    @cached_property
+    def precise(self) -> tuple[Function, Tensor]:
+        """The function and the few points in float64, for comparisons; as they are where it takes no float64."""
+        return self._in_float64(self.function)
+
+    def _in_float64(self, function: Function) -> tuple[Function, Tensor]:
+        twin = Function(private_copy(self.module).double(), function.n_outputs, function.smallest)
+        points = self.points.double() if self.points.is_floating_point() else self.points
+        try:
+            twin(points)
+        except BmdalError:  # it names a precision in `forward`
+            return function, self.points
+        return twin, points
+
+
+def without_inference_tensors(module: nn.Module, args: Any, kwargs: Any) -> Any:
+    """A hook: what comes from a part under `torch.inference_mode` becomes an ordinary tensor for the next one."""
+    if torch.is_inference_mode_enabled():
+        return None
+
+    def ordinary(value: Any) -> Any:
+        return value.clone() if isinstance(value, Tensor) and value.is_inference() else value
+
+    return tuple(ordinary(a) for a in args), {name: ordinary(a) for name, a in kwargs.items()}
+
+
+def _call(module: nn.Module, X: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
+    try:
+        outputs = functional_call(module, dict(parameters), (X.clone(),))
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        dtypes = " and ".join(sorted({str(p.dtype) for p in module.parameters()}))
+        raise BmdalError(
+            f"the network (parameters: {dtypes or 'none'}) cannot be called with inputs of shape "
+            f"{tuple(X.shape)} and {X.dtype}: {_text(error)}"
+        ) from error
+    if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
+        raise _unusable(outputs, len(X))
+    return outputs
+
+
+def _n_outputs(outputs: Tensor, n: int) -> int:
+    if outputs.shape[:1] != (n,) or not outputs.numel():
+        raise _unusable(outputs, n)
+    return outputs.numel() // n
+
+
+def _unusable(outputs: object, n: int) -> BmdalError:
+    if isinstance(outputs, Tensor):
+        kind = "" if outputs.is_floating_point() else f" of {outputs.dtype}"
+        returned = f"{tuple(outputs.shape)}{kind}"
+    else:
+        returned = type(outputs).__name__
+    return BmdalError(
+        f"the network must return one tensor of shape ({n}, ...) of real numbers for {n} inputs, it returned "
+        f"{returned}; wrap it in a module that returns the predictions alone"
+    )
+
+
+def _takes_single_points(function: Function, points: Tensor, outputs: Tensor) -> bool:
+    try:
+        alone = torch.cat([function(points[:1]), function(points[-1:])])
+    except BmdalError:
+        return False
+    return _same(alone, outputs[[0, -1]])
+
+
+def _check_independence(function: Function, points: Tensor, outputs: Tensor, smallest: int) -> None:
+    """Raise BmdalError if the points' outputs are others in another order and in other company."""
+    n = len(points)
+    order = torch.tensor([*range(n - 1, -1, -2), *range(n - 2, -1, -2)], device=points.device)
+    first, second = order[: max(smallest, n // 3)], order[max(smallest, n // 3) :]
+    groups = [first, second, order[:1].repeat(2)] if len(second) >= smallest else [order, order[:1].repeat(2)]
+    for rows in groups:
+        if not _same(function(points[rows]), outputs[rows]):
+            raise BmdalError(
+                "the network's outputs for a point depend on the other points of the batch: in other company the same "
+                "points have other outputs. Does it use statistics of the batch (a BatchNorm without running ones, "
+                "z - z.mean(0)) or the points' order? Points are looked at in pieces, so that none would be right"
+            )
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    """Whether outputs agree within the rounding of their precision, as measured by the largest."""
+    largest = float(b[torch.isfinite(b)].abs().max()) if bool(torch.isfinite(b).any()) else 0.0
+    return torch.allclose(a, b, rtol=0.0, atol=tolerance(b.dtype) * largest, equal_nan=True)
+
+
+def tolerance(dtype: torch.dtype) -> float:
+    """Relative difference that two ways to compute the same may have: 5e-9 in float64, 1e-3 in float32."""
+    return {torch.float64: 5e-9, torch.float32: 1e-3}.get(dtype, 0.05)
+
+
+def _check_cast(X: Tensor, cast: Tensor, reference: Tensor) -> None:
+    """Raise BmdalError if a cast rounds away what the points, shape (n, ...), and reference points differ in."""
+    X, cast, reference = X.flatten(1), cast.flatten(1), reference.flatten(1)
+    loss = (cast.to(X) - X).abs().amax(dim=0)
+    largest = torch.maximum(X.amax(dim=0), reference.amax(dim=0))
+    smallest = torch.minimum(X.amin(dim=0), reference.amin(dim=0))
+    spread = largest - smallest
+    varies = spread > 1e-12 * torch.maximum(largest.abs(), smallest.abs())
+    bad = varies & ~(loss <= max(1e-3, 8 * torch.finfo(cast.dtype).eps) * spread)
+    if bool(bad.any()):
+        j = int(bad.nonzero()[0])
+        raise BmdalError(
+            f"input {j} has values from {float(smallest[j])!r} to {float(largest[j])!r}; in {cast.dtype}, which the "
+            f"network takes, they would be off by up to {float(loss[j]):.3g}. Centre and scale it in {X.dtype} first, "
+            f"or give tensors of {cast.dtype} if the network was trained on such"
+        )
+
+
+def _text(error: Exception) -> str:
+    return str(error) if isinstance(error, RuntimeError) else f"{type(error).__name__}: {error}"

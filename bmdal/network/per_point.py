@@ -1,0 +1,177 @@
+"""Gradients of a network's outputs with respect to its parameters, one per point: three ways to compute them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.func import jacrev, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from bmdal.errors import BmdalError, is_out_of_memory
+from bmdal.layers import FactoredLayer, input_features
+from bmdal.network.network import Function
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A linear layer whose gradient factors.
+
+    Attributes:
+        name: as in `named_modules()`.
+        d_out, d_in: the shape of its weight.
+        in_place: whether what follows works in place on its output.
+        is_output: whether its output is that of the network.
+    """
+
+    name: str
+    d_out: int
+    d_in: int
+    in_place: bool = False
+    is_output: bool = False
+
+    @property
+    def weight(self) -> str:
+        """The name of its weight, as in `named_parameters()`."""
+        return f"{self.name}.weight" if self.name else "weight"
+
+    @property
+    def bias(self) -> str:
+        """The name of its bias, if it has one."""
+        return f"{self.name}.bias" if self.name else "bias"
+
+
+class IrregularError(Exception):
+    """Layers that were not called once with a row for each point."""
+
+    def __init__(self, layers: set[str]) -> None:
+        super().__init__(layers)
+        self.layers = layers
+
+
+def factors(function: Function, layers: Sequence[Layer], X: Tensor) -> dict[str, tuple[Tensor, Tensor | None]]:
+    """x~, shape (n, d + 1), and g, shape (n, n_outputs * d_out), of every layer; None for dz/dz = I.
+
+    Raises IrregularError if one is not called once with a row for each point.
+    """
+    if not layers:
+        return {}
+    modules = {function.module.get_submodule(layer.name): layer for layer in layers}
+    x: dict[str, Tensor] = {}
+    z: dict[str, Tensor] = {}
+    irregular: set[str] = set()
+    cut: set[str] = set()  # called where nothing is recorded: no gradient comes here
+
+    def record(module: FactoredLayer, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        layer = modules[module]
+        if layer.name in z or not args or args[0].shape[:-1] != (len(X),):
+            irregular.add(layer.name)
+            return output
+        x[layer.name], z[layer.name] = input_features(module, args[0].detach()), output
+        if not torch.is_grad_enabled() or torch.is_inference_mode_enabled():
+            cut.add(layer.name)
+            return output
+        if not output.requires_grad:
+            output.requires_grad_()
+        return output.clone() if layer.in_place else output
+
+    with torch.enable_grad(), hooks(modules, record):
+        outputs = function(X)
+        if irregular := irregular | {layer.name for layer in layers if layer.name not in z}:
+            raise IrregularError(irregular)
+        inner = [layer.name for layer in layers if not layer.is_output and layer.name not in cut]
+        g: dict[str, Tensor | None] = dict(zip(inner, _output_gradients(outputs, [z[n] for n in inner]), strict=True))
+    for layer in layers:
+        if layer.name in cut:
+            width = function.n_outputs * z[layer.name].shape[1]
+            g[layer.name] = torch.zeros(len(X), width, dtype=x[layer.name].dtype, device=X.device)
+    return {layer.name: (x[layer.name], g.get(layer.name)) for layer in layers}
+
+
+def _output_gradients(outputs: Tensor, z: list[Tensor]) -> list[Tensor]:
+    """df_c/dz for every z, side by side over the outputs c; points do not depend on one another."""
+    if not z:
+        return []
+    n_outputs = outputs.shape[1]
+    if not outputs.requires_grad:
+        return [t.new_zeros(len(t), n_outputs * t.shape[1]) for t in z]
+    per_output = [
+        torch.autograd.grad(outputs[:, c].sum(), z, retain_graph=c + 1 < n_outputs, materialize_grads=True)
+        for c in range(n_outputs)
+    ]
+    return [torch.cat(gradients, dim=1) for gradients in zip(*per_output, strict=True)]
+
+
+def outer_products(
+    layer: Layer, factors: tuple[Tensor, Tensor | None], row: int, outputs: Sequence[int]
+) -> dict[str, Tensor]:
+    """Gradients of some outputs of one point with respect to a layer's weight and bias, (outputs, ...), by name."""
+    x, g = factors
+    if g is None:
+        per_output = torch.eye(max(outputs) + 1, layer.d_out, dtype=x.dtype, device=x.device)
+    else:
+        per_output = g[row].reshape(-1, layer.d_out)
+    gradient = per_output[outputs, :, None] * x[row]
+    products = {layer.weight: gradient[..., : layer.d_in]}
+    return products if x.shape[1] == layer.d_in else {**products, layer.bias: gradient[..., -1]}
+
+
+def vectorized(function: Function, parameters: Sequence[str], X: Tensor) -> dict[str, Tensor]:
+    """Gradients by parameter, shape (n, n_outputs, ...), for many points at a time by torch.func's vmap."""
+    values = dict(function.module.named_parameters())
+    wanted = {name: values[name] for name in parameters}
+
+    def outputs(wanted: dict[str, Tensor], x: Tensor) -> Tensor:
+        return function(function.padded(x.unsqueeze(0)), wanted)[0]
+
+    with sdpa_kernel(SDPBackend.MATH):  # the one way to compute attention that vmap knows
+        found: dict[str, Tensor] = vmap(jacrev(outputs), in_dims=(None, 0))(wanted, X)
+    return {name: gradient.detach() for name, gradient in found.items()}
+
+
+def point_by_point(function: Function, parameters: Sequence[str], X: Tensor) -> dict[str, Tensor]:
+    """Gradients by parameter, shape (n, n_outputs, ...), one point after the other."""
+    values = dict(function.module.named_parameters())
+    outputs = range(function.n_outputs)
+    found = {name: values[name].new_zeros(len(X), len(outputs), *values[name].shape) for name in parameters}
+    for i in range(len(X)):
+        for name, gradient in (exact(function, parameters, X[i : i + 1], outputs) or {}).items():
+            found[name][i] = gradient
+    return found
+
+
+def exact(function: Function, parameters: Sequence[str], x: Tensor, outputs: Sequence[int]) -> dict[str, Tensor] | None:
+    """Gradients of some outputs of one point, shape (outputs, ...), by parameter; None if none depends on any.
+
+    Raises BmdalError if PyTorch cannot differentiate the network.
+    """
+    values = dict(function.module.named_parameters())
+    leaves = {name: values[name].detach().requires_grad_() for name in parameters}
+    try:
+        with torch.enable_grad():
+            f = function(function.padded(x), leaves)[0]
+            if not f.requires_grad:
+                return None
+            rows = [
+                torch.autograd.grad(f[c], list(leaves.values()), retain_graph=True, materialize_grads=True)
+                for c in outputs
+            ]
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
+        raise BmdalError(f"the network cannot be differentiated: {error}") from error
+    dense = [[t if t.layout == torch.strided else t.to_dense() for t in row] for row in rows]
+    return {name: torch.stack([row[i] for row in dense]) for i, name in enumerate(leaves)}
+
+
+@contextmanager
+def hooks(modules: Iterable[nn.Module], hook: Callable[..., Tensor | None]) -> Iterator[None]:
+    handles = [module.register_forward_hook(hook) for module in modules]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
