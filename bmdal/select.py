@@ -27,6 +27,7 @@ from bmdal.inputs import (
     may_cast,
 )
 from bmdal.method import Method
+from bmdal.network.copies import unwrapped
 from bmdal.network.modes import plain_arithmetic
 from bmdal.network.network import Network
 from bmdal.pipeline import CHUNK_BYTES, transformed_features
@@ -175,7 +176,7 @@ def _models(method: Method, models: nn.Module | Sequence[nn.Module]) -> list[nn.
     if len(given) != method.n_models:
         hint = f"; with 'ens-{len(given)}' in its name it would take them all" if len(given) > 1 else ""
         raise BmdalError(f"method {method.name!r} takes {method.n_models} model(s), {len(given)} were given{hint}")
-    return list(given)
+    return [unwrapped(model) for model in given]
 
 
 def _generator(generator: torch.Generator | int) -> torch.Generator:

@@ -24,7 +24,8 @@ class Features(ABC):
     """Features of n points in a space with kernel k(x, x') = <phi(x), phi(x')>.
 
     A subclass says which tensors hold its points (`tensors`, `with_tensors`) and how inner products follow from
-    them (`kernel`, `diag`, `scaled`); everything else is derived. Values are never changed in place.
+    them (`kernel`, `diag`, `scaled`); everything else is derived. Nobody changes values in place, neither of what
+    `tensors` gives nor of what other functions return, which may share memory with it.
     """
 
     @abstractmethod

@@ -35,7 +35,7 @@ class SumFeatures(CompositeFeatures):
     def kernel(self, other: Self) -> Tensor:
         kernel = self.parts[0].kernel(other.parts[0])
         for a, b in zip(self.parts[1:], other.parts[1:], strict=True):
-            kernel += a.kernel(b)
+            kernel = kernel + a.kernel(b)
         return kernel
 
     def diag(self) -> Tensor:
@@ -61,7 +61,7 @@ class SumFeatures(CompositeFeatures):
             assert isinstance(features, SumFeatures)
             projected = sketches[0](features.parts[0])
             for s, part in zip(sketches[1:], features.parts[1:], strict=True):
-                projected += s(part)
+                projected = projected + s(part)
             return projected
 
         return sketch
@@ -73,7 +73,7 @@ class ProductFeatures(CompositeFeatures):
     def kernel(self, other: Self) -> Tensor:
         kernel = self.parts[0].kernel(other.parts[0])
         for a, b in zip(self.parts[1:], other.parts[1:], strict=True):
-            kernel *= a.kernel(b)
+            kernel = kernel * a.kernel(b)
         return kernel
 
     def diag(self) -> Tensor:
@@ -90,7 +90,7 @@ class ProductFeatures(CompositeFeatures):
             assert isinstance(features, ProductFeatures)
             projected = sketches[0](features.parts[0])
             for s, part in zip(sketches[1:], features.parts[1:], strict=True):
-                projected *= s(part)
+                projected = projected * s(part)
                 projected *= n_features**0.5
             return projected
 

@@ -144,7 +144,7 @@ def _compare(network: Network, parameters: Sequence[str], by_point: ByPoint) -> 
 
 
 def _by_factors(layers: list[Layer]) -> ByPoint:
-    """By products of factors; what turns out not to factor is taken off the list."""
+    """By products of factors; what turns out not to factor is taken off the list, which becomes empty in the end."""
 
     def by_point(
         function: Function, points: Tensor, rows: list[int], outputs: list[int]
@@ -155,6 +155,10 @@ def _by_factors(layers: list[Layer]) -> ByPoint:
                 break
             except IrregularError as error:
                 layers[:] = [layer for layer in layers if layer.name not in error.layers]
+            except RuntimeError as error:  # PyTorch does not differentiate from within, e.g. a checkpointed part
+                if is_out_of_memory(error):
+                    raise
+                layers.clear()
         for i in rows:
             yield {
                 name: t for layer in layers for name, t in outer_products(layer, found[layer.name], i, outputs).items()
@@ -200,7 +204,7 @@ def _candidates(network: Network, parameters: set[str]) -> list[Layer]:
     calls: dict[FactoredLayer, list[tuple[torch.Size, Tensor, int]]] = {m: [] for m in names}
 
     def record(layer: FactoredLayer, args: tuple[Tensor, ...], output: Tensor) -> None:
-        calls[layer].append((args[0].shape if args else torch.Size(), output, output._version))
+        calls[layer].append((args[0].shape if args else torch.Size(), output, _version(output)))
 
     with hooks(names, record):
         outputs = network.function(points)
@@ -208,11 +212,15 @@ def _candidates(network: Network, parameters: set[str]) -> list[Layer]:
     for m, name in names.items():
         if len(calls[m]) == 1 and calls[m][0][0][:-1] == (len(points),):
             _, z, version = calls[m][0]
-            in_place = z._version > version
+            in_place = _version(z) > version
             is_output = not in_place and z.shape == outputs.shape and z.data_ptr() == outputs.data_ptr()
             d_out, d_in = m.weight.shape
             layers.append(Layer(name, d_out, d_in, in_place, is_output))
     return layers
+
+
+def _version(t: Tensor) -> int:
+    return 0 if t.is_inference() else t._version
 
 
 def _shuffled(n: int) -> list[int]:

@@ -240,7 +240,7 @@ def _check_cast(X: Tensor, cast: Tensor, reference: Tensor) -> None:
     largest = torch.maximum(X.amax(dim=0), reference.amax(dim=0))
     smallest = torch.minimum(X.amin(dim=0), reference.amin(dim=0))
     spread = largest - smallest
-    varies = spread > 1e-12 * torch.maximum(largest.abs(), smallest.abs())
+    varies = spread > 64 * torch.finfo(X.dtype).eps * torch.maximum(largest.abs(), smallest.abs())
     bad = varies & ~(loss <= max(1e-3, 8 * torch.finfo(cast.dtype).eps) * spread)
     if bool(bad.any()):
         j = int(bad.nonzero()[0])

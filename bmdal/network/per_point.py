@@ -149,22 +149,24 @@ def exact(function: Function, parameters: Sequence[str], x: Tensor, outputs: Seq
     Raises BmdalError if PyTorch cannot differentiate the network.
     """
     values = dict(function.module.named_parameters())
-    leaves = {name: values[name].detach().requires_grad_() for name in parameters}
+    leaves = [values[name] for name in parameters]
     try:
+        for leaf in leaves:
+            leaf.requires_grad_()
         with torch.enable_grad():
-            f = function(function.padded(x), leaves)[0]
+            f = function(function.padded(x))[0]
             if not f.requires_grad:
                 return None
-            rows = [
-                torch.autograd.grad(f[c], list(leaves.values()), retain_graph=True, materialize_grads=True)
-                for c in outputs
-            ]
+            rows = [torch.autograd.grad(f[c], leaves, retain_graph=True, materialize_grads=True) for c in outputs]
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise
         raise BmdalError(f"the network cannot be differentiated: {error}") from error
+    finally:
+        for leaf in leaves:
+            leaf.requires_grad_(False)
     dense = [[t if t.layout == torch.strided else t.to_dense() for t in row] for row in rows]
-    return {name: torch.stack([row[i] for row in dense]) for i, name in enumerate(leaves)}
+    return {name: torch.stack([row[i] for row in dense]) for i, name in enumerate(parameters)}
 
 
 @contextmanager

@@ -72,7 +72,7 @@ class NearestSelected:
             part = selected[start : start + MOST_AT_ONCE]
             diag = part.diag()
             for rows in blocks(len(self.pool), len(part) * self.diag.element_size()):
-                closeness = self.pool[rows].kernel(part).sub_(diag / 2)  # (k(x, x) - d^2) / 2
+                closeness = self.pool[rows].kernel(part) - diag / 2  # (k(x, x) - d^2) / 2
                 largest, nearest = closeness.max(dim=1)
                 d2 = squared_distances(self.diag[rows], diag[nearest], largest + diag[nearest] / 2)
                 closer = d2 < self.d2[rows]

@@ -92,8 +92,8 @@ class _KernelSpace(_State):
         """Forward substitution for the entries of L that are missing in these rows."""
         known, s = int(self.n_known[rows].min()), self.n_selected
         L = self.L.index_select(0, rows)[:, :s]
-        rest = self.pool[rows].kernel(self.pool[self.selected[known:s]])
-        rest -= L[:, :known] @ self.factor[known:s, :known].T
+        kernel = self.pool[rows].kernel(self.pool[self.selected[known:s]])
+        rest = kernel - L[:, :known] @ self.factor[known:s, :known].T
         L[:, known:] = torch.linalg.solve_triangular(self.factor[known:s, known:s], rest.T, upper=False).T
         self.L[rows, :s] = L
         return self.diag[rows] - L.square().sum(dim=1)

@@ -1,0 +1,611 @@
+"""Networks that the library was not written for: the right batch, or a refusal that says why."""
+
+from __future__ import annotations
+
+import copy
+import io
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+from toys import autograd_features, generator, normal
+
+from bmdal import BmdalError, Method, select_batch
+from bmdal.kernels import Gradient, LastLayer, Network
+from bmdal.network.gradients import make_plan
+from bmdal.network.modes import plain_arithmetic
+
+
+def pick(net: nn.Module, x: Any, name: str = "maxdiag_ll", batch_size: int = 1, x_train: Any = None) -> list[int]:
+    train = x if x_train is None else x_train
+    return select_batch(Method.from_name(name), [net], train, None, x, batch_size, generator()).indices.tolist()
+
+
+def plan_of(net: nn.Module, X: Tensor) -> tuple[list[str], bool]:
+    """The layers that factor, and whether the others are done many at once."""
+    with plain_arithmetic([net]):
+        plan = make_plan(Network(net, X), [name for name, _ in net.named_parameters()])
+    return [layer.name for layer in plan.layers], plan.many_at_once
+
+
+def assert_kernels(net: nn.Module, X: Tensor) -> None:
+    """Both kernels equal those of plain autograd."""
+    net = copy.deepcopy(net).double().eval()
+    last = [m for m in net.modules() if list(m.parameters(recurse=False))][-1]
+    for kernel, parameters in ((Gradient(), None), (LastLayer(), list(last.parameters()))):
+        J = autograd_features(net, X, parameters)
+        with plain_arithmetic([net]):
+            features = kernel.features(Network(net, X), X)
+        torch.testing.assert_close(features.kernel(features), J @ J.T)
+
+
+class Lambda(nn.Module):
+    """A network of some layers, and how they are put together."""
+
+    def __init__(self, forward: Callable[[Any, Tensor], Any], **layers: nn.Module) -> None:
+        super().__init__()
+        self.run = forward
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.run(self, x)
+
+
+def linear(weight: float, bias: float) -> nn.Linear:
+    layer = nn.Linear(1, 1)
+    with torch.no_grad():
+        layer.weight.fill_(weight)
+        layer.bias.fill_(bias)
+    return layer
+
+
+# Layers whose rows are not the points, or whose parameters are used elsewhere.
+
+
+def sorting(net: Any, x: Tensor) -> Tensor:
+    order = x[:, 0].argsort()
+    return net.a(x[order])[order.argsort()]
+
+
+def test_sorted_rows() -> None:
+    x = torch.tensor([[3.0], [1.0], [2.0]])
+    assert pick(Lambda(sorting, a=nn.Linear(1, 1)), x) == pick(nn.Linear(1, 1), x) == [0]
+
+
+@pytest.mark.parametrize("order", [lambda x: x, lambda x: x.flip(0), lambda x: x[torch.randperm(len(x))]])
+def test_sorted_points_do_not_hide_that_rows_are_sorted(order: Callable[[Tensor], Tensor]) -> None:
+    x = order(torch.linspace(-3, 5, 40)[:, None])
+    assert pick(Lambda(sorting, a=nn.Linear(1, 1)), x, batch_size=5) == pick(nn.Linear(1, 1), x, batch_size=5)
+
+
+def test_a_weight_that_is_used_twice() -> None:
+    net = Lambda(lambda net, x: net.a(x) * net.a.weight.sum(), a=linear(1.0, -4.0))
+    assert pick(net, torch.tensor([[3.0], [1.0], [0.0]])) == [2]
+    assert_kernels(net, normal(5, 1))
+
+
+def test_tied_autoencoder() -> None:
+    def forward(net: Any, x: Tensor) -> Tensor:
+        return net.head(functional.linear(torch.tanh(net.enc(x)), net.enc.weight.t()))
+
+    net = Lambda(forward, enc=nn.Linear(4, 3), head=nn.Linear(4, 1))
+    assert_kernels(net, normal(6, 4))
+    assert plan_of(net.double(), normal(6, 4)) == (["head"], True)
+
+
+def mixture(net: Any, x: Tensor) -> Tensor:
+    z, m = x.new_zeros(len(x), 1), x[:, 0] > net.threshold
+    for expert, rows in ((net.a, m), (net.b, ~m)):
+        if bool(rows.any()):
+            z[rows] = expert(x[rows])
+    return z
+
+
+def experts(threshold: float = 0.0) -> Lambda:
+    torch.manual_seed(0)
+    net = Lambda(mixture, a=nn.Linear(3, 1), b=nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))).double()
+    net.threshold = threshold
+    return net
+
+
+@pytest.mark.parametrize("rows", [[0, 1, 2, 3, 4, 5], [0, 2, 4, 1, 3, 5], [5, 4, 3, 2, 1, 0]])
+def test_mixture_of_experts(rows: list[int]) -> None:
+    X = torch.cat([normal(2, 3).abs(), normal(4, 3, seed=1)])[rows]
+    assert_kernels(experts(), X)
+    assert len(pick(experts(), X, "lcmd-tp_grad", 3)) == 3
+
+
+@pytest.mark.parametrize("name", ["maxdist-p_grad", "lcmd-tp_ll", "maxdet-p_grad_rp-32_train"])
+def test_an_expert_that_the_first_look_did_not_meet(name: str) -> None:
+    """One point of 800 takes the other branch: all is computed again without the layers that do not factor."""
+    pool = normal(800, 3, seed=1)
+    pool[:, 0] = pool[:, 0].clamp(max=1.0)
+    pool[234, 0] = 9.0
+    net, train = experts(threshold=2.0), pool[:20]
+    layers, _ = plan_of(net, pool[:16])
+    assert layers == ["b.0", "b.2"]
+    assert not plan_of(net, pool[227:240])[0]
+    known = experts(threshold=2.0)
+    known.b[0].register_forward_hook(lambda module, args, output: output.clone())  # left to autograd from the start
+    known.b[2].register_forward_hook(lambda module, args, output: output.clone())
+    assert pick(net, pool, name, 6, train) == pick(known, pool, name, 6, train)
+
+
+def test_position_decides() -> None:
+    net = Lambda(lambda net, x: torch.cat([net.a(x[:1]), net.b(x[1:])]), a=nn.Linear(2, 1), b=nn.Linear(2, 1))
+    with pytest.raises(BmdalError, match="depend on the other points of the batch"):
+        pick(net, normal(9, 2).float())
+
+
+# What the user has stays as it is.
+
+
+def test_forward_that_works_in_place_on_its_input() -> None:
+    def forward(net: Any, x: Tensor) -> Tensor:
+        x -= 1
+        return net.a(x)
+
+    net, x = Lambda(forward, a=nn.Linear(2, 1)), normal(30, 2).float()
+    before = x.clone()
+    plain = nn.Linear(2, 1)
+    for name in ("maxdist-p_ll", "lcmd-tp_grad"):
+        assert pick(net, x, name, 5) == pick(plain, before - 1, name, 5)
+    assert torch.equal(x, before)
+
+
+class Stateful(nn.Module):
+    """Caches, counts, and keeps what it has seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.a = nn.Conv1d(1, 2, 2), nn.LayerNorm(6), nn.Linear(6, 1)
+        self.register_buffer("n", torch.zeros(()))
+        self.emb: Tensor | None = None
+        self.seen: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.n += 1
+        self.emb = self.norm(self.conv(x[:, None]).flatten(1))
+        self.seen.append(self.emb)
+        return self.a(self.emb)
+
+
+@pytest.mark.parametrize("name", ["maxdist-p_ll", "lcmd-tp_grad"])
+def test_networks_that_keep_what_they_compute(name: str) -> None:
+    net, x = Stateful().double(), normal(20, 4)
+    net(x)  # so that it holds a result of autograd, which deepcopy refuses
+    emb, seen = net.emb, list(net.seen)
+    assert len(pick(net, x, name, 4)) == 4
+    assert net.emb is emb
+    assert net.seen == seen
+    assert float(net.n) == 1
+    net.emb, net.seen = None, []
+    torch.save(net, io.BytesIO())
+    pick(net, x, name, 4)
+    assert net.emb is None
+    copy.deepcopy(net)
+
+
+@pytest.mark.parametrize("name", ["maxdist-p_ll", "lcmd-tp_grad"])
+def test_hooks_of_the_user_get_ordinary_tensors(name: str) -> None:
+    kept: list[Tensor] = []
+    net, x = Stateful().double(), normal(20, 4)
+    net.norm.register_forward_hook(lambda module, args, output: kept.append(output))
+    plain = Stateful().double()
+    plain.load_state_dict(net.state_dict())
+    assert pick(net, x, name, 4) == pick(plain, x, name, 4)
+    assert kept
+    assert all(type(t) is Tensor and torch.isfinite(t.detach().clone()).all() for t in kept)
+    torch.save([t.detach() for t in kept], io.BytesIO())
+    copy.deepcopy([t.detach() for t in kept])
+
+
+def test_old_weight_norm_and_parametrizations() -> None:
+    with pytest.warns(FutureWarning, match="weight_norm"):
+        old = nn.Sequential(nn.utils.weight_norm(nn.Linear(3, 4)), nn.Tanh(), nn.Linear(4, 1)).double()
+    new = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(3, 4)), nn.Tanh(), nn.Linear(4, 1)).double()
+    spectral = nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(3, 4)), nn.Tanh(), nn.Linear(4, 1))
+    x = normal(12, 3)
+    for net in (old, new, spectral.double()):
+        state = copy.deepcopy(net.state_dict())
+        for name in ("maxdist-p_ll", "maxdist-p_grad"):
+            assert len(set(pick(net, x, name, 5))) == 5
+        assert all(torch.equal(a, b) for a, b in zip(state.values(), net.state_dict().values(), strict=True))
+        J = autograd_features(net.eval(), x)
+        with plain_arithmetic([net]):
+            features = Gradient().features(Network(net, x), x)
+        torch.testing.assert_close(features.kernel(features), J @ J.T)
+
+
+def test_global_random_state() -> None:
+    """A network that draws numbers to no effect works, and the user's next draws are what they would have been."""
+
+    def forward(net: Any, x: Tensor) -> Tensor:
+        return net.a(x) + 0 * (torch.rand(()) + float(np.random.rand()) + random.random())
+
+    net, x = Lambda(forward, a=nn.Linear(2, 1)), normal(9, 2).float()
+    draws = []
+    for used in (False, True):
+        torch.manual_seed(3)
+        np.random.seed(3)
+        random.seed(3)
+        if used:
+            assert pick(net, x, "maxdist-p_grad", 3) == pick(net.a, x, "maxdist-p_grad", 3)
+        draws.append((float(torch.rand(())), float(np.random.rand()), random.random()))
+    assert draws[0] == draws[1]
+
+
+def test_generators_of_the_networks_own_are_not_used_up() -> None:
+    def forward(net: Any, x: Tensor) -> Tensor:
+        return net.a(x) + 0 * torch.rand((), generator=net.g)
+
+    net = Lambda(forward, a=nn.Linear(2, 1))
+    net.g = generator(5)
+    pick(net, normal(9, 2).float())
+    assert torch.equal(net.g.get_state(), generator(5).get_state())
+
+
+# What PyTorch runs.
+
+
+def test_transformer_with_padding() -> None:
+    class Encoder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = nn.Embedding(7, 8, padding_idx=0)
+            layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+            self.encoder, self.head = nn.TransformerEncoder(layer, 1), nn.Linear(8, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = self.encoder(self.embedding(x), src_key_padding_mask=x == 0)
+            return self.head(h[:, 0])
+
+    torch.manual_seed(0)
+    net = Encoder()
+    x = torch.randint(1, 7, (20, 5), generator=generator())
+    x[::2, 3:] = 0
+    for name in ("maxdist-p_ll", "maxdist-p_grad"):
+        assert len(set(pick(net, x, name, 5))) == 5
+    net = net.double().eval()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        assert_kernels(net, x[:6])
+    finally:
+        torch.backends.mha.set_fastpath_enabled(True)
+
+
+def squeezing() -> nn.Module:
+    torch.manual_seed(0)
+    return Lambda(
+        lambda net, x: net.head(net.norm(net.conv(x[:, None]).flatten(1))).squeeze(),
+        conv=nn.Conv1d(1, 2, 2),
+        norm=nn.LayerNorm(6),
+        head=nn.Linear(6, 1),
+    )
+
+
+def test_networks_that_squeeze() -> None:
+    net, x = squeezing(), normal(2**16 + 1, 4).float()
+    for name in ("maxdiag_ll", "maxdiag_grad_rp-8"):
+        many = pick(net, x, name, 3, x_train=x[:1])
+        assert many == pick(net, x[:, None].squeeze(1), name, 3, x_train=x[:1])
+        assert len(many) == 3
+    assert_kernels(net, normal(6, 4))
+    middle = Lambda(
+        lambda net, x: net.b(torch.relu(net.a(x)).squeeze()).reshape(-1), a=nn.Linear(4, 5), b=nn.Linear(5, 1)
+    )
+    assert_kernels(middle, normal(6, 4))
+
+
+def test_dimensions_dropped_in_the_middle_need_two_points() -> None:
+    """One point alone would be normalized over another dimension; hence it is looked at beside itself."""
+
+    def forward(net: Any, x: Tensor) -> Tensor:
+        h = net.a(x[:, None]).squeeze()
+        return net.b(functional.normalize(h, dim=1))
+
+    torch.manual_seed(0)
+    net, x = Lambda(forward, a=nn.Linear(4, 5), b=nn.Linear(5, 1)).double(), normal(7, 4)
+    with plain_arithmetic([net]):
+        features = Gradient().features(Network(net, x), x[:1])
+        whole = Gradient().features(Network(net, x), x)
+    torch.testing.assert_close(features.kernel(features), whole.kernel(whole)[:1, :1])
+
+
+def test_sparse_gradients_of_embeddings() -> None:
+    def network(sparse: bool) -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Embedding(9, 3, sparse=sparse), nn.Flatten(), nn.Linear(6, 1))
+
+    x = torch.randint(9, (30, 2), generator=generator())
+    assert pick(network(True), x, "maxdist-p_grad", 6) == pick(network(False), x, "maxdist-p_grad", 6)
+    functionally = Lambda(
+        lambda net, x: net.head(functional.embedding(x, net.table.weight, sparse=True).flatten(1)),
+        table=nn.Embedding(9, 3),
+        head=nn.Linear(6, 1),
+    )
+    functionally.table.weight, functionally.head = network(False)[0].weight, network(False)[2]
+    assert pick(functionally, x, "maxdist-p_grad", 6) == pick(network(False), x, "maxdist-p_grad", 6)
+
+
+@pytest.mark.parametrize("off", [torch.inference_mode, torch.no_grad])
+def test_a_backbone_without_gradients(off: Any) -> None:
+    """What lies before it has the gradient zero, as in PyTorch; the head is as usual."""
+
+    def forward(net: Any, x: Tensor) -> Tensor:
+        with off():
+            h = net.body(x)
+        return net.head(h)
+
+    def network(forward: Callable[[Any, Tensor], Tensor]) -> nn.Module:
+        torch.manual_seed(0)
+        body = nn.Sequential(nn.Linear(3, 5), nn.LayerNorm(5))
+        return Lambda(forward, body=body, head=nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 1)))
+
+    x = normal(20, 3).float()
+    detached = network(lambda net, x: net.head(net.body(x).detach()))
+    for name in ("maxdist-p_ll", "maxdist-p_ll[head.0]", "maxdist-p_grad", "lcmd-tp_ll[head]"):
+        assert pick(network(forward), x, name, 6) == pick(detached, x, name, 6)
+
+
+def test_one_layer_or_a_part_of_several() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 2))).double()
+    X = normal(6, 3)
+    J = autograd_features(net, X, list(net[2].parameters()))
+    with plain_arithmetic([net]):
+        features = LastLayer("2").features(Network(net, X), X)
+    torch.testing.assert_close(features.kernel(features), J @ J.T)
+
+
+def test_refused_with_the_reason() -> None:
+    def fail(net: Any, x: Tensor) -> Tensor:
+        raise ValueError("no such mood")
+
+    class Noisy(nn.Module):
+        """A flag of its own, which `module.training = False` does not reach but `eval()` does."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.noisy = nn.Linear(2, 1), True
+
+        def train(self, mode: bool = True) -> Any:
+            self.noisy = mode
+            return super().train(mode)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.a(x + torch.randn_like(x)) if self.noisy else self.a(x)
+
+    class AlwaysNoisy(Noisy):
+        def train(self, mode: bool = True) -> Any:
+            return super().train(True)
+
+    a, x = nn.Linear(2, 1), normal(40, 2).float()
+    chance, others = "differ between calls, in evaluation mode", "depend on the other points of the batch"
+    cases: dict[str, tuple[str, nn.Module]] = {
+        "dropout": (chance, Lambda(lambda net, x: net.a(functional.dropout(x, 0.5, training=True)), a=a)),
+        "rare dropout": (chance, Lambda(lambda net, x: net.a(functional.dropout(x, 0.01, training=True)), a=a)),
+        "small noise": (chance, Lambda(lambda net, x: net.a(x + 1e-5 * torch.randn_like(x)), a=a)),
+        "numpy's noise": (chance, Lambda(lambda net, x: net.a(x) * (1 + np.random.rand()), a=a)),
+        "noise of a flag": (chance, AlwaysNoisy()),
+        "centred by the batch": (others, Lambda(lambda net, x: (z := net.a(x)) - z.mean(0), a=a)),
+        "divided by the number": (others, Lambda(lambda net, x: net.a(x) / len(x), a=a)),
+        "cumulative": (others, Lambda(lambda net, x: net.a(x).cumsum(0), a=a)),
+        "statistics of the batch": (others, nn.Sequential(nn.BatchNorm1d(2, track_running_stats=False), a)),
+        "attention over the batch": (others, Lambda(lambda net, x: net.a(torch.softmax(x @ x.T, 1) @ x), a=a)),
+        "complex": ("parameter 'c' is torch.complex64", Complex()),
+        "complex outputs": (r"returned \(16, 1\) of torch.complex64", Lambda(lambda net, x: net.a(x) * 1j, a=a)),
+        "classes": (r"returned \(16,\) of torch.int64", Lambda(lambda net, x: net.a(x).argmax(1), a=a)),
+        "no outputs": (r"returned \(16, 0\)", Lambda(lambda net, x: net.a(x)[:, :0], a=a)),
+        "lazy": ("has no weights yet: its module '0' is a lazy layer", nn.Sequential(nn.LazyLinear(1))),
+        "meta": ("it is on the meta device", nn.Linear(2, 1, device="meta")),
+        "an error": ("cannot be called with inputs of shape .*: ValueError: no such mood", Lambda(fail, a=a)),
+        "in place on what is needed": ("cannot be differentiated", Lambda(lambda net, x: net.a(x).exp().add_(1), a=a)),
+        "nothing": ("nothing has a gradient", Lambda(lambda net, x: net.a(x).detach(), a=a)),
+    }
+    for message, net in cases.values():
+        for name in ("maxdiag_grad", "lcmd-tp_grad_rp-8"):
+            with pytest.raises(BmdalError, match=message):
+                pick(net, x, name)
+    assert len(pick(Noisy(), x, "maxdist-p_grad", 4)) == 4
+    assert pick(Noisy(), x, "maxdist-p_linear", 4)
+
+
+class Complex(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.c, self.a = nn.Parameter(torch.ones(2, dtype=torch.complex64)), nn.Linear(2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.a((x * self.c).abs())
+
+
+def test_a_real_layer_of_a_complex_network() -> None:
+    assert len(pick(Complex(), normal(9, 2).float(), "maxdist-p_ll", 3)) == 3
+
+
+# Points.
+
+
+def test_points_in_time() -> None:
+    """Seconds since 1970: float32 would leave 29 values of 3,600."""
+    seconds = 1.7e9 + np.sort(np.random.default_rng(0).uniform(0, 3600, size=(2000, 1)))
+    body = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1))
+    centred = Lambda(lambda net, x: net.a((x.double() - 1.7e9).float() / 3600), a=body)
+    for name in ("maxdist-p_grad", "lcmd-tp_ll", "maxdist-p_linear"):
+        chosen = select_batch(name, centred, seconds[:20], None, seconds, 50, 0)
+        tensors = select_batch(name, centred, torch.tensor(seconds[:20]), None, torch.tensor(seconds), 50, 0)
+        assert chosen.indices.tolist() == tensors.indices.tolist()
+        assert chosen.n_filled == 0 or "linear" in name  # of which inputs that are not centred are too much
+    with pytest.raises(
+        BmdalError, match=r"input 0 has values from 17.*in torch.float32, which the network takes, they"
+    ):
+        select_batch("maxdist-p_grad", nn.Linear(1, 1), seconds[:20], None, seconds, 50, 0)
+    identifiers = np.stack([np.arange(90.0), 2.0**60 + 4096 * np.arange(90)], axis=1)
+    with pytest.raises(BmdalError, match="input 1 has values from"):
+        select_batch("maxdist-p_grad", nn.Linear(2, 1), identifiers, None, identifiers, 5, 0)
+    wide = np.linspace(0, 1e6, 50)[:, None]
+    with pytest.raises(BmdalError, match=r"in torch.float16, .* Centre and scale it"):
+        select_batch("maxdist-p_grad", nn.Linear(1, 1).half(), wide, None, wide, 5, 0)
+
+
+@pytest.mark.parametrize(
+    "column", [[5.0] * 40, [1.7e9] * 40, [0.1 + 0.2, 0.3] * 20, [0.0] * 39 + [1e9], [1e-30, 2e-30] * 20]
+)
+def test_harmless_casts(column: list[float]) -> None:
+    X = np.stack([np.linspace(-1, 1, 40), column], axis=1)
+    assert len(select_batch("maxdist-p_ll", nn.Linear(2, 1), X, None, X, 5, 0).indices) == 5
+
+
+def test_mixed_precision_of_points() -> None:
+    net, x = nn.Linear(2, 1), normal(30, 2)
+    plain = select_batch("maxdist-p_ll", net, x.float(), None, x.float(), 6, 0).indices.tolist()
+    for train, pool in ((x.float(), x.numpy()), (x.numpy(), x.float()), (x.float().numpy(), x.numpy())):
+        assert select_batch("maxdist-p_ll", net, train, None, pool, 6, 0).indices.tolist() == plain
+    with pytest.raises(BmdalError, match=r"must be of one type, they are torch.float32 and torch.float64"):
+        select_batch("maxdist-p_ll", net, x.float(), None, x, 6, 0)
+
+
+@pytest.mark.filterwarnings("ignore:.*(nested|Sparse CSR|quantize).*")
+def test_values_that_are_no_points() -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    x = np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32)
+    t = torch.tensor(x)
+    cases: dict[str, Any] = {
+        "is a masked array: fill its gaps in": np.ma.masked_array(x, mask=x > 1),
+        "is an array of (longdouble|float128), which tensors cannot hold; use": x.astype(np.longdouble),
+        r"it is a csr_(matrix|array) \(use its toarray\(\)\)": sparse.csr_matrix(x),
+        "is a sparse_coo tensor; points must be dense": t.to_sparse(),
+        "is a sparse_csr tensor": t.to_sparse_csr(),
+        "is a nested tensor": torch.nested.nested_tensor([t[:3], t[3:]]),
+        "is quantized: use dequantize": torch.quantize_per_tensor(t, 0.1, 0, torch.qint8),
+        "is on the meta device": t.to("meta"),
+        "it is None": None,
+        r"it is a list \(use np.array\)": x.tolist(),
+        "must hold numbers, it is an array of datetime64": x.astype("datetime64[s]"),
+        "must hold numbers, it is an array of complex64": x.astype(np.complex64),
+        "has a NaN or infinite value in row 3": np.where(np.arange(20)[:, None] == 3, np.nan, x),
+    }
+    for message, points in cases.items():
+        for arguments in ((t, points), (points, t)):
+            with pytest.raises(BmdalError, match=message):
+                select_batch("maxdist-p_ll", nn.Linear(2, 1), arguments[0], None, arguments[1], 3, 0)
+
+
+# Any network, rewritten so that function and parameters stay the same, gives the same batch.
+
+
+class Spec:
+    """A drawn network: layers with activations, one or two outputs, perhaps a LayerNorm."""
+
+    def __init__(self, widths: list[int], norm: bool, n_outputs: int, seed: int) -> None:
+        self.widths, self.norm, self.n_outputs, self.seed = widths, norm, n_outputs, seed
+
+    def network(self) -> nn.Sequential:
+        torch.manual_seed(self.seed)
+        layers: list[nn.Module] = []
+        d = 3
+        for width in self.widths:
+            layers += [nn.Linear(d, width), nn.Tanh()]
+            d = width
+        if self.norm:
+            layers.insert(1, nn.LayerNorm(self.widths[0]))
+        return nn.Sequential(*layers, nn.Linear(d, self.n_outputs)).double()
+
+    def __repr__(self) -> str:
+        return f"Spec({self.widths}, {self.norm}, {self.n_outputs}, {self.seed})"
+
+
+def functionally(net: Any, x: Tensor) -> Tensor:
+    """Each weight in two halves, by `functional.linear` and not by the layer's call."""
+    for layer in net.body:
+        if isinstance(layer, nn.Linear):
+            k = len(layer.bias) // 2
+            parts = (slice(None, k), slice(k, None))
+            x = torch.cat([functional.linear(x, layer.weight[rows], layer.bias[rows]) for rows in parts], dim=1)
+        else:
+            x = layer(x)
+    return x
+
+
+def reordered(net: Any, x: Tensor) -> Tensor:
+    order = x[:, 0].argsort()
+    return net.body(x[order])[order.argsort()]
+
+
+def routed(net: Any, x: Tensor) -> Tensor:
+    m = x[:, 1] > 0
+    outputs = x.new_empty(len(x), net.body[-1].out_features)
+    outputs[m], outputs[~m] = net.body(x[m]), net.body(x[~m])
+    return outputs
+
+
+def in_place(net: Any, x: Tensor) -> Tensor:
+    x *= 2
+    z = net.body[0](x / 2)
+    x.zero_()
+    for layer in net.body[1:]:
+        z = torch.tanh_(z) if isinstance(layer, nn.Tanh) else layer(z)
+    return z
+
+
+def cached(net: Any, x: Tensor) -> Tensor:
+    net.n += 1
+    net.kept = [*getattr(net, "kept", []), x]
+    net.outputs = net.body(x)
+    return net.outputs
+
+
+def hooked(net: Any, x: Tensor) -> Tensor:
+    handle = net.body[-1].register_forward_hook(lambda module, args, output: output.clone())
+    try:
+        return net.body(x)
+    finally:
+        handle.remove()
+
+
+REWRITES: dict[str, Callable[[Any, Tensor], Tensor]] = {
+    "functional": functionally,
+    "reordered": reordered,
+    "reversed": lambda net, x: net.body(x.flip(0)).flip(0),
+    "routed": routed,
+    "squeezed": lambda net, x: net.body(x).squeeze(),
+    "more dimensions": lambda net, x: net.body(x[:, None, :])[:, 0],
+    "point by point": lambda net, x: torch.cat([net.body(row[None]) for row in x]),
+    "in place": in_place,
+    "cached": cached,
+    "hooked": hooked,
+    "transposed": lambda net, x: net.body(x.T.contiguous().T).T.contiguous().T,
+    "padded": lambda net, x: net.body(torch.cat([x, x[:1]]))[:-1],
+    "checkpointed": lambda net, x: checkpoint(net.body, x, use_reentrant=False),
+    "drawing": lambda net, x: net.body(x) + 0 * torch.rand(()),
+    "branching": lambda net, x: net.body(x) if float(x.sum()) > 0 else net.body(x) * 1.0,
+}
+specs = st.builds(
+    Spec, st.lists(st.integers(2, 9), min_size=1, max_size=3), st.booleans(), st.integers(1, 2), st.integers(0, 10**6)
+)
+
+
+@pytest.mark.parametrize("rewrite", REWRITES)
+@settings(max_examples=6, deadline=None, derandomize=True, database=None)
+@given(spec=specs, name=st.sampled_from(["maxdist-tp_grad", "lcmd-tp_ll", "maxdet-p_grad_train"]), n=st.integers(5, 40))
+def test_rewritten_networks(rewrite: str, spec: Spec, name: str, n: int) -> None:
+    X = normal(n, 3, seed=spec.seed % 97)
+    before = X.clone()
+    net = Lambda(REWRITES[rewrite], body=spec.network())
+    net.register_buffer("n", torch.zeros(()))
+    batch_size = min(4, n - 2)
+    assert pick(net, X[2:], name, batch_size, X[:2]) == pick(spec.network(), X[2:], name, batch_size, X[:2])
+    assert torch.equal(X, before)
+    assert float(net.n) == 0
+    torch.save(net.state_dict(), io.BytesIO())
+    assert set(net.__dict__) - set(nn.Module().__dict__) == {"run"}
