@@ -17,13 +17,13 @@ from data_prep.dataset import DataSet
 from data_prep.errors import DataError
 from data_prep.prepare import prepare
 from data_prep.progress import ConsoleProgress
-from data_prep.status import Outcome, print_status, status_of, verified
+from data_prep.status import Outcome, print_columns, print_status, status_of, verified
 
 HELP = """\
 Prepare the data sets of the benchmark, show which are there, verify them.
 
   python -m data_prep                          show all data sets and their state
-  python -m data_prep dataset=sgemm            prepare one
+  python -m data_prep dataset=sgemm            prepare one, or show what became of its columns
   python -m data_prep dataset=fried,diamonds   prepare several
   python -m data_prep dataset=all              prepare all; what cannot be had is reported, the rest is done
   python -m data_prep verify=true              read everything again and compare with the recorded hashes
@@ -90,6 +90,7 @@ def _run(arguments: list[str]) -> int:
                 raise  # what was asked for, or a misspelt name: nothing is done before it is right
             failures[name] = str(error)
     progress = ConsoleProgress()
+    before = status_of(datasets[0], data).prepared if len(chosen) == 1 else None
     if chosen and not options.verify:
         for dataset in datasets:
             try:
@@ -101,6 +102,8 @@ def _run(arguments: list[str]) -> int:
     else:
         states = [status_of(dataset, data) for dataset in datasets]
     print_status(states, data)
+    if before is not None and states[0].prepared is not None and states[0].prepared.meta == before.meta:
+        print_columns(before)  # of a set prepared just now they have been shown
     for message in failures.values():
         print(f"error: {message}", file=sys.stderr)
     if failures:

@@ -15,13 +15,14 @@ class Columns:
     """Positions of the columns in use; `used` are inputs and targets in the order of the file.
 
     categorical: known to be so before the table is read (declared by the file or by the description).
-    numeric: anything in them that is no number counts as missing.
+    numeric: anything in them that is no number counts as missing. dropped: left out as the description says.
     """
 
     inputs: tuple[int, ...]
     targets: tuple[int, ...]
     categorical: frozenset[int]
     numeric: frozenset[int]
+    dropped: frozenset[int]
 
     @property
     def used(self) -> tuple[int, ...]:
@@ -31,7 +32,8 @@ class Columns:
 def resolve_columns(dataset: DataSet, table: Table) -> Columns:
     """The positions that the description's column names and numbers mean in this table.
 
-    Raises DataError if one does not exist, the target is dropped, or no input is left.
+    Raises DataError if one does not exist or two have its name, if the target is dropped, if a column is said to be
+    numeric and categorical, or if no input is left.
     """
 
     def positions(key: str, references: tuple[ColumnRef, ...]) -> frozenset[int]:
@@ -44,8 +46,12 @@ def resolve_columns(dataset: DataSet, table: Table) -> Columns:
     if not inputs:
         raise DataError(f"data set {dataset.name}: no input column is left; check `drop` and `separator`")
     numeric = positions("numeric", dataset.numeric)
-    categorical = positions("categorical", dataset.categorical) | table.nominal
-    return Columns(inputs, tuple(sorted(targets)), categorical - numeric, numeric)
+    categorical = positions("categorical", dataset.categorical)
+    if both := numeric & categorical:
+        raise DataError(
+            f"data set {dataset.name}: `numeric` and `categorical` both name the column {table.columns[min(both)]!r}"
+        )
+    return Columns(inputs, tuple(sorted(targets)), (categorical | table.nominal) - numeric, numeric, dropped)
 
 
 def _position(dataset: str, key: str, reference: ColumnRef, names: tuple[str, ...]) -> int:
@@ -56,8 +62,15 @@ def _position(dataset: str, key: str, reference: ColumnRef, names: tuple[str, ..
             f"data set {dataset}: {key}={reference}, but the table's columns are 0 to {len(names) - 1}; "
             "check `separator` and `header`"
         )
-    if reference in names:
-        return names.index(reference)
+    places = [i for i, name in enumerate(names) if name == reference]
+    if len(places) > 1:
+        where = ", ".join(map(str, places))
+        raise DataError(
+            f"data set {dataset}: {key}={reference!r}, but {len(places)} columns have that name; "
+            f"write the position of one instead: {where}"
+        )
+    if places:
+        return places[0]
     near = difflib.get_close_matches(reference, names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     shown = ", ".join(names[:40]) + (", …" if len(names) > 40 else "")

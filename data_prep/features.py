@@ -13,19 +13,28 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from data_prep.casting import centred, lost_values
 from data_prep.columns import Columns
 from data_prep.errors import DataError
 from data_prep.rows import Rows
 
 MAX_ONE_HOT = 300
+FAR_FROM_ZERO = 1e-6  # range of a target, relative to its size, below which its median is subtracted first
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One column of X: its name and values (n,)."""
+    """One column of X: its name, its values (n,), and the column of the table that it comes from.
+
+    centre: what was subtracted from the raw values. lost: numbers of different values before and after the cast to
+    float32, where it loses what they differ in.
+    """
 
     name: str
     values: NDArray[np.generic]
+    column: int
+    centre: float | None = None
+    lost: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -37,12 +46,18 @@ class Target:
     std: float
 
 
-def make_features(rows: Rows, columns: Columns, names: Sequence[str]) -> list[Feature]:
-    """The columns of X in order; `names` are those of the table. Raises DataError if none varies."""
+def make_features(rows: Rows, columns: Columns, names: Sequence[str], *, centre: bool) -> list[Feature]:
+    """The columns of X in order; `names` are those of the table.
+
+    centre: subtract the median of a column first where the cast to float32 would lose what its values differ in.
+
+    Raises DataError if no column varies, or the values of one are too close together even so.
+    """
     varying = [i for i in columns.inputs if (rows.frame[i] != rows.frame[i].iloc[0]).any()]
-    features = [Feature(names[i], rows.frame[i].to_numpy()) for i in varying if i not in rows.categorical]
+    numbers = [i for i in varying if i not in rows.categorical]
+    features = [_number(i, names[i], rows.frame[i].to_numpy(np.float64), centre) for i in numbers]
     for i in encoded_columns(rows.frame, [i for i in varying if i in rows.categorical]):
-        features.extend(_indicators(names[i], rows.frame[i]))
+        features.extend(_indicators(i, names[i], rows.frame[i]))
     if not features:
         raise DataError(
             "no input column is left after dropping constant columns and those with too many values; "
@@ -66,10 +81,20 @@ def make_target(rows: Rows, columns: Columns, log: bool) -> Target:
         raise DataError(
             f"the target is infinite in row {int(np.argmin(np.isfinite(raw)))} of the kept rows; remove that row"
         )
-    mean, std = float(np.mean(raw)), float(np.std(raw))
-    if std == 0:
-        raise DataError(f"the target is constant ({mean}), there is nothing to learn; `target` names another column")
-    return Target((raw - mean) / std, mean, std)
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread = float(np.ptp(raw))
+        # Far from zero the sums lose digits; those of the differences from the median lose none.
+        near = float(np.median(raw)) if spread < FAR_FROM_ZERO * np.abs(raw).max() else 0.0
+        rest = raw - near
+        mean, std = float(np.mean(rest)), float(np.std(rest))
+    if spread == 0:
+        raise DataError(f"the target is constant ({near}), there is nothing to learn; `target` names another column")
+    if not 0 < std < np.inf:
+        raise DataError(
+            f"the target, from {raw.min():g} to {raw.max():g}, is too small or too large to be standardized; multiply "
+            "it by a constant in the file"
+        )
+    return Target((rest - mean) / std, near + mean, std)
 
 
 def encoded_columns(frame: pd.DataFrame, categorical: Sequence[int]) -> list[int]:
@@ -84,12 +109,20 @@ def encoded_columns(frame: pd.DataFrame, categorical: Sequence[int]) -> list[int
     return [i for i in by_size if limit is None or sizes[i] < limit]
 
 
-def _indicators(name: str, column: pd.Series) -> Iterator[Feature]:
+def _number(i: int, name: str, values: NDArray[np.float64], centre: bool) -> Feature:
+    lost = lost_values(values) if np.isfinite(values).all() else None
+    if lost is None or not centre:
+        return Feature(name, values, i, lost=lost)
+    differences, subtracted = centred(name, values)
+    return Feature(name, differences, i, subtracted, lost_values(differences))
+
+
+def _indicators(i: int, name: str, column: pd.Series) -> Iterator[Feature]:
     """One indicator per value (of two values only the second's), then one for "missing", all zero here."""
     values = sorted(column.unique(), key=_value_order)
     for value in values[1:] if len(values) == 2 else values:
-        yield Feature(f"{name}={value}", (column == value).to_numpy())
-    yield Feature(f"{name}=missing", np.zeros(len(column), dtype=bool))
+        yield Feature(f"{name}={value}", (column == value).to_numpy(), i)
+    yield Feature(f"{name}=missing", np.zeros(len(column), dtype=bool), i)
 
 
 def _value_order(value: str) -> tuple[int, float, str]:

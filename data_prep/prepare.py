@@ -15,8 +15,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from data_prep.account import account, refuse_unclear
 from data_prep.columns import resolve_columns
 from data_prep.dataset import DataSet, OwnFile
+from data_prep.digits import rounded_numbers
 from data_prep.errors import DataError
 from data_prep.features import make_features, make_target
 from data_prep.fetch import Patience
@@ -25,6 +27,7 @@ from data_prep.memory import peak_bytes, reset_peak
 from data_prep.progress import ConsoleProgress, Progress
 from data_prep.raw import open_raw, raw_folder
 from data_prep.rawfile import record_hash
+from data_prep.report import columns_text, warnings_text
 from data_prep.rows import kept_rows
 from data_prep.store import (
     PREPARATION_VERSION,
@@ -95,8 +98,12 @@ def is_current(dataset: DataSet, prepared: PreparedData) -> bool:
     meta = prepared.meta
     if meta.recipe != dataset.recipe:
         return False
-    path = Path(dataset.source.path) if isinstance(dataset.source, OwnFile) else None
-    if path is None or meta.raw is None or not path.is_file():
+    if not isinstance(dataset.source, OwnFile):
+        return True
+    if not meta.columns:
+        return False  # from the time when far from zero its values may have become equal
+    path = Path(dataset.source.path)
+    if meta.raw is None or not path.is_file():
         return True
     status, made = path.stat(), (prepared.folder / "meta.json").stat()
     untouched = status.st_size == meta.raw.n_bytes and status.st_mtime_ns < made.st_mtime_ns
@@ -148,8 +155,13 @@ def _make(dataset: DataSet, data: Path, progress: Progress, patience: Patience) 
     aside = folder.with_name(f".{dataset.name}.{platform.node()}-{os.getpid()}.tmp")
     aside.mkdir()
     try:
+        own = isinstance(dataset.source, OwnFile)
         try:
-            features = make_features(rows, columns, table.columns)
+            rounded = rounded_numbers(table, columns, rows) if own else {}
+            features = make_features(rows, columns, table.columns, centre=own)
+            fates = account(table, columns, rows, features, rounded)
+            if own:
+                refuse_unclear(fates)
             target = make_target(rows, columns, dataset.log_target)
             data_hash = write_arrays(aside, features, target)
         except DataError as error:
@@ -176,11 +188,15 @@ def _make(dataset: DataSet, data: Path, progress: Progress, patience: Patience) 
                 software={"python": platform.python_version(), **{p: version(p) for p in ("numpy", "pandas")}},
                 licence=dataset.licence,
                 citation=dataset.citation,
+                columns=fates,
             ),
         )
         _swap_in(aside, folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+    progress.note(f"{dataset.name}: {columns_text(fates)}")
+    for text in warnings_text(fates):
+        progress.note(f"warning: {dataset.name}: {text}")
     progress.note(f"{dataset.name}: {n:,} rows, {len(features)} features in {folder}")
 
 

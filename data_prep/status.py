@@ -18,6 +18,7 @@ from data_prep.prepare import is_current, mismatch
 from data_prep.progress import Progress
 from data_prep.raw import raw_folder
 from data_prep.rawfile import held_raw_file
+from data_prep.report import columns_text, warnings_text
 from data_prep.store import PreparedData, load_prepared, prepared_folder
 
 
@@ -50,7 +51,7 @@ def status_of(dataset: DataSet, data: Path) -> State:
     except DataError as error:
         return State(dataset.name, Outcome.WRONG, str(error), dataset.expected)
     if not is_current(dataset, prepared):
-        remark = "prepared from another description; run again to prepare anew"
+        remark = "prepared from another description or by older rules; run again to prepare anew"
         return State(dataset.name, Outcome.WRONG, remark, dataset.expected, prepared)
     if text := mismatch(dataset, prepared.meta):
         return State(dataset.name, Outcome.WRONG, text, dataset.expected, prepared)
@@ -99,6 +100,19 @@ def print_status(states: list[State], data: Path) -> None:
     n_prepared = sum(state.prepared is not None for state in states)
     console.print(f"{n_prepared} of {len(states)} data sets are prepared.")
     console.print(f"Prepared arrays in {data / 'prepared'}, raw files in {data / 'raw'}", soft_wrap=True, markup=False)
+
+
+def print_columns(prepared: PreparedData) -> None:
+    """Print what became of the rows and columns of the raw table, and what to look at."""
+    meta = prepared.meta
+    if not meta.columns:
+        return  # prepared before that was recorded
+    console = Console(highlight=False)
+    if meta.n < meta.n_raw_rows:
+        console.print(f"{prepared.name}: {meta.n:,} of {meta.n_raw_rows:,} rows are kept")
+    console.print(f"{prepared.name}: {columns_text(meta.columns)}", soft_wrap=True, markup=False)
+    for text in warnings_text(meta.columns):
+        console.print(f"warning: {prepared.name}: {text}", soft_wrap=True, markup=False)
 
 
 def _cells(state: State) -> list[Text]:

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from data_prep.account import Column
 from data_prep.dataset import Expected
 from data_prep.errors import DataError
 from data_prep.features import Feature, Target
@@ -36,6 +37,7 @@ class Meta:
     n_raw_rows: rows of the raw table; n, n_test, d: rows, test rows and features of the prepared set.
     target_mean, target_std: of the target before standardization (after the logarithm).
     data_hash: sha256 of the bytes of X.npy followed by those of y.npy. peak_bytes: memory of the preparation.
+    columns: what became of each column of the raw table; empty if the set was prepared before this was recorded.
     """
 
     preparation_version: int
@@ -56,6 +58,7 @@ class Meta:
     software: dict[str, str]
     licence: str = ""
     citation: str = ""
+    columns: tuple[Column, ...] = ()
 
     @property
     def counts(self) -> Expected:
@@ -113,9 +116,11 @@ def write_arrays(folder: Path, features: Sequence[Feature], target: Target) -> s
     for j, feature in enumerate(features):
         with np.errstate(over="ignore"):
             column = feature.values.astype(np.float32)
-        if not np.isfinite(column).all():
+        if (n_bad := int(np.count_nonzero(~np.isfinite(column)))) > 0:
+            first = feature.values[np.argmin(np.isfinite(column))] + (feature.centre or 0.0)
             raise DataError(
-                f"column {feature.name!r} holds values that are infinite or beyond float32; add it to `drop`"
+                f"column {feature.name!r} holds values that are infinite or beyond float32: {n_bad:,} of {n:,}, the "
+                f"first is {first}; change them in the file, or write `drop: [{feature.name!r}]`"
             )
         X[:, j] = column
     X.flush()
@@ -126,7 +131,8 @@ def write_arrays(folder: Path, features: Sequence[Feature], target: Target) -> s
 
 def write_meta(folder: Path, meta: Meta) -> None:
     """Write meta.json."""
-    (folder / "meta.json").write_text(json.dumps(asdict(meta), indent=1, ensure_ascii=False) + "\n", "utf-8")
+    plain = {**asdict(replace(meta, columns=())), "columns": [column.as_plain() for column in meta.columns]}
+    (folder / "meta.json").write_text(json.dumps(plain, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 def set_aside(folder: Path) -> Path:
@@ -185,6 +191,7 @@ def read_meta(folder: Path, command: str) -> Meta:
             )
         raw["raw"] = raw["raw"] and RawFile(**raw["raw"])
         raw["feature_names"] = tuple(raw["feature_names"])
+        raw["columns"] = tuple(Column.from_plain(column) for column in raw.get("columns", ()))
         return Meta(**raw)
     except DataError:
         raise

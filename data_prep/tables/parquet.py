@@ -30,13 +30,18 @@ class ParquetTable:
         index = (self._schema.pandas_metadata or {}).get("index_columns", [])
         self.columns = tuple(name for name in self._schema.names if name not in index)
         self.ignored = frozenset(i for i, name in enumerate(self.columns) if name in ignored)
+        twice = sorted({name for name in self.columns if self._schema.names.count(name) > 1})
+        if twice:
+            raise DataError(f"{path}: two columns have the name {twice[0]!r}; rename one in the file")
         kinds = {i: self._schema.field(name).type for i, name in enumerate(self.columns)}
-        self.nominal = frozenset(i for i, kind in kinds.items() if not _is_number(kind))
+        self._words = frozenset(i for i, kind in kinds.items() if not _is_number(kind))
+        # Text may as well be numbers that were stored as text.
+        self.nominal = frozenset(i for i in self._words if not _is_text(kinds[i]))
 
     def chunks(self, columns: Sequence[int], text: Collection[int] | None) -> Iterator[Chunk]:
         """See `Table.chunks`. Raises DataError for a column that is neither number nor text, a date for instance."""
         self._refuse_other_kinds(columns)
-        as_words = self.nominal | frozenset(text or ())
+        as_words = self._words | frozenset(text or ())
         done = 0
         try:
             with self._open() as file:
@@ -71,7 +76,11 @@ def _is_number(kind: pa.DataType) -> bool:
 def _is_words(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         return _is_words(kind.value_type) or _is_number(kind.value_type)
-    return any(is_kind(kind) for is_kind in (pa.types.is_string, pa.types.is_large_string, pa.types.is_boolean))
+    return _is_text(kind) or pa.types.is_boolean(kind)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 def _numbers(column: pa.Array) -> pd.Series:

@@ -131,7 +131,7 @@ def test_parquet_kinds(tmp_path: Path) -> None:
     frame.to_parquet(tmp_path / "a.parquet")
     table = ParquetTable(tmp_path / "a.parquet", ignored=["i"])
     assert table.columns == ("i", "f", "w", "b", "c")
-    assert (table.nominal, table.ignored) == ({2, 3, 4}, {0})
+    assert (table.nominal, table.ignored) == ({3, 4}, {0})  # text is not declared to be a category
     (chunk,) = table.chunks([4, 1, 3, 2, 0], None)
     assert chunk.frame[4].tolist() == ["u", "v"]
     assert chunk.frame[3].tolist() == ["true", "false"]
