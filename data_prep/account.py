@@ -148,7 +148,15 @@ def _column(
             return Column(name, i, "constant", n_words=n_words, words=most_common)
         feature = features[place[0]]
         return Column(
-            name, i, "number", False, place, None, None, n_words, most_common, (), feature.centre, feature.lost, rounded
+            name,
+            i,
+            "number",
+            features=place,
+            n_words=n_words,
+            words=most_common,
+            centre=feature.centre,
+            lost=feature.lost,
+            rounded=rounded,
         )
     values = [str(value) for value in rows.frame[i].unique()]
     if len(values) == 1:

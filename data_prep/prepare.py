@@ -101,7 +101,7 @@ def is_current(dataset: DataSet, prepared: PreparedData) -> bool:
     if not isinstance(dataset.source, OwnFile):
         return True
     if not meta.columns:
-        return False  # from the time when far from zero its values may have become equal
+        return False  # made when large values were cast to float32 as they were
     path = Path(dataset.source.path)
     if meta.raw is None or not path.is_file():
         return True

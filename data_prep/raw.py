@@ -15,6 +15,7 @@ from data_prep.openml_source import find_openml
 from data_prep.progress import Progress
 from data_prep.rawfile import RawFile
 from data_prep.tables import FrameTable, ParquetTable, Table, TextTable, matlab_table
+from data_prep.words import is_number
 
 
 def raw_folder(data: Path, name: str) -> Path:
@@ -32,7 +33,7 @@ def open_raw(dataset: DataSet, data: Path, progress: Progress, patience: Patienc
         case Friedman(n_rows, seed):
             return FrameTable(friedman_frame(n_rows, seed)), None
         case OwnFile(path):
-            return _own_file(dataset, Path(path))
+            return _own_file(dataset, Path(path), progress)
         case OpenML() as source:
             return find_openml(source, fetcher)
         case Download() as source:
@@ -43,7 +44,7 @@ def open_raw(dataset: DataSet, data: Path, progress: Progress, patience: Patienc
     raise DataError(f"data set {dataset.name}: unknown kind of source {dataset.source!r}")
 
 
-def _own_file(dataset: DataSet, path: Path) -> tuple[Table, RawFile]:
+def _own_file(dataset: DataSet, path: Path, progress: Progress) -> tuple[Table, RawFile]:
     if not path.is_file():
         raise DataError(f"data set {dataset.name}: path={str(path)!r} is no file (seen from {Path.cwd()})")
     raw = RawFile(str(path.resolve()), sha256_of_files(path), path.stat().st_size, None)
@@ -51,5 +52,11 @@ def _own_file(dataset: DataSet, path: Path) -> tuple[Table, RawFile]:
         return ParquetTable(path), raw
     if path.suffix in (".csv", ".tsv", ".txt", ".data"):
         separator = "\t" if path.suffix == ".tsv" and dataset.separator == "," else dataset.separator
-        return TextTable(file_blob(path), header=dataset.header, separator=separator), raw
+        table = TextTable(file_blob(path), header=dataset.header, separator=separator)
+        if dataset.header and all(is_number(name) for name in table.columns):
+            progress.note(
+                f"warning: {dataset.name}: the first line, {', '.join(table.columns[:3])}, …, is taken as the names of "
+                "the columns; if it is a row, write `header: false`"
+            )
+        return table, raw
     raise DataError(f"data set {dataset.name}: path={str(path)!r} must end in .csv, .tsv, .txt, .data, .parquet or .pq")

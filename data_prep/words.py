@@ -34,6 +34,11 @@ def holds_numbers(column: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype)
 
 
+def is_number(word: str) -> bool:
+    """Whether a word is read as a number."""
+    return bool(as_numbers(pd.Series([word], dtype=object)).notna().all())
+
+
 def as_numbers(column: pd.Series) -> pd.Series:
     """The column as numbers, NaN where a value is none; the same whether it was read as text or not."""
     if holds_numbers(column):
@@ -70,14 +75,14 @@ def likeness(values: Sequence[str]) -> Likeness | None:
 
     A number may be written in a way that is not read: with thousands separators, a decimal comma, a unit or a sign.
     """
-    is_number = pd.to_numeric(pd.Series(values, dtype=object), errors="coerce").notna()
-    others = [value.strip() for value, known in zip(values, is_number, strict=True) if not known]
+    plain = as_numbers(pd.Series(values, dtype=object)).notna()
+    others = [value.strip() for value, known in zip(values, plain, strict=True) if not known]
     if 2 * sum(_DATE.fullmatch(value) is not None for value in others) >= len(values):
         return "dates"
     written = [match for value in others if (match := _OTHERWISE_WRITTEN.fullmatch(value))]
     if len({match.group("before", "after") for match in written}) > _MOST_AFFIXES:
         written = []
-    return "numbers" if 2 * (is_number.sum() + len(written)) >= len(values) else None
+    return "numbers" if 2 * (plain.sum() + len(written)) >= len(values) else None
 
 
 def alike(values: Iterable[str]) -> tuple[str, ...]:

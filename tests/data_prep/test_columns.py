@@ -255,6 +255,16 @@ def test_columns_of_one_name(tmp_path: Path, frame: pd.DataFrame) -> None:
     assert prepared(tmp_path, twice, drop=0)[0].meta.d == 1
 
 
+def test_a_first_row_that_is_taken_for_names(tmp_path: Path, frame: pd.DataFrame) -> None:
+    path, notes = tmp_path / "own.csv", Notes()
+    frame.to_csv(path, index=False, header=False)
+    prepare(DataSet(name="own", target=2, path=str(path)), tmp_path, progress=notes)
+    assert "is taken as the names of the columns; if it is a row, write `header: false`" in notes.texts[0]
+    notes = Notes()
+    prepare(DataSet(name="own", target=2, path=str(path), header=False), tmp_path, progress=notes)
+    assert warnings("\n".join(notes.texts)) == []
+
+
 def test_settings_that_contradict_each_other(tmp_path: Path, frame: pd.DataFrame) -> None:
     with pytest.raises(DataError, match="`numeric` and `categorical` both name the column 'a'"):
         prepared(tmp_path, frame, numeric=["a", "b"], categorical=0)
