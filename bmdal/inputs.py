@@ -225,4 +225,9 @@ def _array(name: str, frame: Frame) -> NDArray[Any]:
     for column, dtype in columns:
         if getattr(dtype, "kind", "O") not in "biuf":
             raise BmdalError(f"{name}: column {column!r} holds {dtype}, not numbers; encode it or drop it")
+        values = frame[column] if hasattr(frame, "columns") else frame  # type: ignore[index]
+        if getattr(dtype, "kind", "O") in "iu" and (np.abs(values.to_numpy(np.float64, na_value=0.0)) > 2**53).any():
+            raise BmdalError(
+                f"{name}: column {column!r} holds integers beyond 2^53, which are not exact as numbers; drop it"
+            )
     return frame.to_numpy(dtype=np.float64, na_value=np.nan)

@@ -167,7 +167,8 @@ def _method(method: Method | str) -> Method:
 def _models(method: Method, models: nn.Module | Sequence[nn.Module]) -> list[nn.Module]:
     if method.kernel is None:
         return []
-    given = [models] if isinstance(models, nn.Module) else models
+    single = isinstance(models, nn.Module) and not isinstance(models, nn.ModuleList)
+    given: Any = [models] if single else models
     if not isinstance(given, Sequence | nn.ModuleList) or isinstance(given, str):
         raise BmdalError(f"models must be a torch.nn.Module or a list of them, got {models!r}")
     for model in given:

@@ -77,8 +77,9 @@ class Features(ABC):
         return self.with_tensors([t[rows] for t in self.tensors()])
 
     def to(self, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Self:
-        """The same features on another device or in another precision."""
-        return self.with_tensors([t.to(device=device, dtype=dtype) for t in self.tensors()])
+        """The same features on another device or in another precision; integers, such as row numbers, stay integers."""
+        tensors = [t.to(device=device, dtype=dtype if t.is_floating_point() else None) for t in self.tensors()]
+        return self.with_tensors(tensors)
 
     def squared_distances(self, other: Self) -> Tensor:
         """d_k(x, x')^2 = k(x,x) + k(x',x') - 2 k(x,x'), shape (n, m), never negative."""

@@ -30,4 +30,4 @@ def real_inputs(X: Tensor) -> Tensor:
     """Inputs as a matrix of float32 or float64, shape (n, d). Raises BmdalError for integer inputs."""
     if not X.is_floating_point():
         raise BmdalError(f"this kernel needs real inputs, but the inputs are {X.dtype}; use 'll' or 'grad'")
-    return X.flatten(1).to(torch.promote_types(X.dtype, torch.float32))
+    return X.reshape(len(X), -1).to(torch.promote_types(X.dtype, torch.float32))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
+from types import CellType, FunctionType
 from typing import Any
 
 import torch
@@ -39,8 +40,9 @@ def private_copy(model: nn.Module) -> nn.Module:
     """The network with tensors, attributes and submodules of its own; no parameter requires a gradient.
 
     `copy.deepcopy` refuses networks that keep a result of autograd, such as an embedding of the last call or a weight
-    under the old kind of weight norm; here such tensors are copied without their history. Layers look up embeddings
-    with dense gradients. What cannot be copied, such as an open file, is shared.
+    under the old kind of weight norm; here such tensors are copied without their history. Functions that the network
+    holds and that refer to its parts, refer to the parts of the copy. Layers look up embeddings with dense gradients.
+    What cannot be copied, such as an open file, is shared.
     """
     twin: nn.Module = _copied(model, {})
     for module in twin.modules():
@@ -74,6 +76,8 @@ def _copied(value: Any, copies: dict[int, Any]) -> Any:
         result = value.detach().clone()
     elif isinstance(value, torch.Generator):
         result = value.clone_state()
+    elif isinstance(value, FunctionType):
+        result = _bound_to_copies(value, copies)
     elif type(value) in (dict, OrderedDict):
         result = type(value)((key, _copied(item, copies)) for key, item in value.items())
     elif type(value) in (list, tuple, set):
@@ -86,6 +90,33 @@ def _copied(value: Any, copies: dict[int, Any]) -> Any:
     copies[id(value)] = result
     copies.setdefault(id(copies), []).append(value)  # kept alive, so that no other object gets its id
     return result
+
+
+def _bound_to_copies(function: FunctionType, copies: dict[int, Any]) -> FunctionType:
+    """A function, such as a lambda or a hook, that refers to copies of the modules that it refers to from outside."""
+    cells = function.__closure__ or ()
+    contents = [cell.cell_contents if _is_filled(cell) else None for cell in cells]
+    if not any(isinstance(getattr(c, "__self__", c), nn.Module | FunctionType) for c in contents):
+        return function
+    own = tuple(CellType() for _ in cells)
+    code, defaults = function.__code__, function.__defaults__
+    result = FunctionType(code, function.__globals__, function.__name__, defaults, own)
+    result.__dict__.update(function.__dict__)
+    result.__kwdefaults__, result.__module__ = function.__kwdefaults__, function.__module__
+    copies[id(function)] = result
+    for cell, before, content in zip(own, cells, contents, strict=True):
+        if _is_filled(before):
+            is_part = isinstance(getattr(content, "__self__", content), nn.Module | FunctionType)
+            cell.cell_contents = _copied(content, copies) if is_part else content
+    return result
+
+
+def _is_filled(cell: CellType) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:
+        return False
+    return True
 
 
 def _state(module: nn.Module) -> dict[str, Any]:

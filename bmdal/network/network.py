@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.overrides import TorchFunctionMode
 
 from bmdal.errors import BmdalError, is_out_of_memory
 from bmdal.network.copies import private_copy, unwrapped
@@ -39,7 +40,8 @@ class Function:
         The inputs are not changed. Raises BmdalError for inputs that the network does not take and for other outputs.
         """
         outputs = _call(self.module, X, parameters or {})
-        if outputs.shape[:1] != X.shape[:1] and not (len(X) == 1 and outputs.numel() == self.n_outputs):
+        for_each_point = outputs.shape[:1] == X.shape[:1] or len(X) == 1
+        if not for_each_point or outputs.numel() != len(X) * self.n_outputs:
             raise _unusable(outputs, len(X))
         return outputs.reshape(len(X), self.n_outputs)
 
@@ -125,8 +127,7 @@ class Network:
     @cached_property
     def function(self) -> Function:
         """The network as a function, checked."""
-        function = Function(self.module, _n_outputs(_call(self.module, self.points, {}), len(self.points)))
-        precise, points = self._in_float64(function)
+        precise, points = self._twin
         with own_random_state(self.device) as draws:
             first = precise(points)
         for _ in range(N_REPEATS if draws.made else 1):
@@ -137,21 +138,47 @@ class Network:
                 )
         smallest = 1 if _takes_single_points(precise, points, first) else 2
         _check_independence(precise, points, first, smallest)
-        return Function(self.module, function.n_outputs, smallest)
+        return Function(self.module, precise.n_outputs, smallest)
 
     @cached_property
     def precise(self) -> tuple[Function, Tensor]:
         """The function and the few points in float64, for comparisons; as they are where it takes no float64."""
-        return self._in_float64(self.function)
+        function, points = self._twin
+        return replace(function, smallest=self.function.smallest), points
 
-    def _in_float64(self, function: Function) -> tuple[Function, Tensor]:
-        twin = Function(private_copy(self.module).double(), function.n_outputs, function.smallest)
-        points = self.points.double() if self.points.is_floating_point() else self.points
+    @cached_property
+    def _twin(self) -> tuple[Function, Tensor]:
+        module, points = self.module, self.points
+        with _ForeignParameters(self.model):
+            outputs = _call(module, points, {})
+        function = Function(module, _n_outputs(outputs, len(points)))
+        twin = replace(function, module=private_copy(module).double())
+        in_float64 = points.double() if points.is_floating_point() else points
         try:
-            twin(points)
+            twin(in_float64)
         except BmdalError:  # it names a precision in `forward`
-            return function, self.points
-        return twin, points
+            return function, points
+        return twin, in_float64
+
+
+class _ForeignParameters(TorchFunctionMode):
+    """Within this context nothing may be computed from the parameters of the user's network itself.
+
+    Where `forward` reaches them, through a global variable, the gradients of the copy would be zero.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.names = {id(p): name for name, p in model.named_parameters()}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        for argument in (*args, *(kwargs or {}).values()):
+            if id(argument) in self.names:
+                raise BmdalError(
+                    f"the network reaches its parameter {self.names[id(argument)]!r} by another way than through "
+                    "itself, e.g. a global variable: let `forward` use `self` alone"
+                )
+        return func(*args, **(kwargs or {}))
 
 
 def without_inference_tensors(module: nn.Module, args: Any, kwargs: Any) -> Any:
@@ -169,7 +196,7 @@ def _call(module: nn.Module, X: Tensor, parameters: Mapping[str, Tensor]) -> Ten
     try:
         outputs = functional_call(module, dict(parameters), (X.clone(),))
     except Exception as error:
-        if is_out_of_memory(error):
+        if is_out_of_memory(error) or isinstance(error, BmdalError):
             raise
         dtypes = " and ".join(sorted({str(p.dtype) for p in module.parameters()}))
         raise BmdalError(
@@ -235,7 +262,7 @@ def tolerance(dtype: torch.dtype) -> float:
 
 def _check_cast(X: Tensor, cast: Tensor, reference: Tensor) -> None:
     """Raise BmdalError if a cast rounds away what the points, shape (n, ...), and reference points differ in."""
-    X, cast, reference = X.flatten(1), cast.flatten(1), reference.flatten(1)
+    X, cast, reference = (t.reshape(len(t), -1) for t in (X, cast, reference))
     loss = (cast.to(X) - X).abs().amax(dim=0)
     largest = torch.maximum(X.amax(dim=0), reference.amax(dim=0))
     smallest = torch.minimum(X.amin(dim=0), reference.amin(dim=0))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -26,7 +27,8 @@ from bmdal.network.modes import plain_arithmetic
 
 def pick(net: nn.Module, x: Any, name: str = "maxdiag_ll", batch_size: int = 1, x_train: Any = None) -> list[int]:
     train = x if x_train is None else x_train
-    return select_batch(Method.from_name(name), [net], train, None, x, batch_size, generator()).indices.tolist()
+    models = net if isinstance(net, nn.ModuleList | list) else [net]
+    return select_batch(Method.from_name(name), models, train, None, x, batch_size, generator()).indices.tolist()
 
 
 def plan_of(net: nn.Module, X: Tensor) -> tuple[list[str], bool]:
@@ -254,6 +256,35 @@ def test_generators_of_the_networks_own_are_not_used_up() -> None:
     assert torch.equal(net.g.get_state(), generator(5).get_state())
 
 
+def test_functions_that_refer_to_parts_of_the_network() -> None:
+    """They work on the copy, as do methods that were replaced."""
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)).double()
+    net = copy.deepcopy(plain)
+    body, usual = net[0], net[0].forward
+    head = Lambda(lambda module, x: functional.linear(torch.tanh(body(x)), module.weight, module.bias))
+    head.weight, head.bias = net[2].weight, net[2].bias
+    net[0].forward = lambda x: usual(x)
+    net[2].register_forward_hook(lambda module, args, output: output + 0 * body.weight.sum())
+    X = normal(9, 3)
+    for other in (net, nn.ModuleDict({"body": body, "head": head})):
+        if isinstance(other, nn.ModuleDict):
+            other.forward = lambda x, head=head: head(x)  # type: ignore[method-assign]
+            with pytest.raises(BmdalError, match=r"reaches its parameter 'body.weight' by another way"):
+                pick(other, X, "maxdist-p_grad", 4)  # a default value is nobody's variable
+            other.forward = lambda x: head(x)  # type: ignore[method-assign]
+        assert pick(other, X, "maxdist-p_grad", 4) == pick(plain, X, "maxdist-p_grad", 4)
+
+
+GLOBAL = nn.Linear(2, 1)
+
+
+def test_networks_that_are_reached_as_global_variables_are_refused() -> None:
+    net = Lambda(lambda net, x: GLOBAL(x) + net.a(x), a=nn.Linear(2, 1), b=GLOBAL)
+    with pytest.raises(BmdalError, match=r"reaches its parameter 'b.weight' by another way than through itself"):
+        pick(net, normal(9, 2).float(), "maxdist-p_grad", 4)
+
+
 # What PyTorch runs.
 
 
@@ -464,6 +495,23 @@ def test_points_in_time() -> None:
 def test_harmless_casts(column: list[float]) -> None:
     X = np.stack([np.linspace(-1, 1, 40), column], axis=1)
     assert len(select_batch("maxdist-p_ll", nn.Linear(2, 1), X, None, X, 5, 0).indices) == 5
+
+
+def test_integers_that_are_not_exact() -> None:
+    table = pd.DataFrame({"x": np.linspace(0, 1, 9), "id": 2**60 + np.arange(9)})
+    with pytest.raises(BmdalError, match=r"x_train: column 'id' holds integers beyond 2\^53"):
+        select_batch("maxdist-p_linear", nn.Linear(2, 1), table, None, table, 3, 0)
+
+
+def test_points_that_are_single_numbers() -> None:
+    net, x = Lambda(lambda net, x: net.a(x[:, None]), a=nn.Linear(1, 1)), np.linspace(0, 1, 20)
+    for name in ("maxdist-p_linear", "maxdist-p_grad", "lcmd-tp_ll"):
+        assert len(select_batch(name, net, x[:3], None, x, 4, 0).indices) == 4
+
+
+def test_a_module_list_is_an_ensemble() -> None:
+    nets, x = nn.ModuleList(nn.Linear(2, 1) for _ in range(3)), normal(30, 2).float()
+    assert pick(nets, x, "maxdist-p_ll_ens-3", 4) == pick(list(nets), x, "maxdist-p_ll_ens-3", 4)
 
 
 def test_mixed_precision_of_points() -> None:

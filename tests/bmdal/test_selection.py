@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import naive
 import pytest
@@ -12,7 +12,7 @@ from torch import Tensor
 from toys import generator, normal
 
 from bmdal import Method
-from bmdal.features import DenseFeatures, Features, NNGPFeatures, ProductFeatures
+from bmdal.features import DenseFeatures, Features, NNGPFeatures, ProductFeatures, SumFeatures
 from bmdal.selection import (
     LCMD,
     BaitForward,
@@ -283,3 +283,49 @@ def test_features_that_vanish_beside_others(large: tuple[Tensor, Tensor]) -> Non
         t[:, 30:40] *= 1e-40
     batch = LCMD().select(problem(pool, train, "TP"), 40)
     assert len(set(batch.tolist())) == 40
+
+
+class Stored(Features):
+    """Features of somebody else's, which return parts of a kernel matrix K that they hold, not copies."""
+
+    def __init__(self, K: Tensor, rows: Tensor) -> None:
+        self.K, self.rows = K, rows
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (self.rows,)
+
+    def with_tensors(self, tensors: Sequence[Tensor]) -> Stored:
+        return Stored(self.K, tensors[0])
+
+    def kernel(self, other: Stored) -> Tensor:
+        whole = torch.arange(len(self.K))
+        rows, columns = (slice(None) if torch.equal(r, whole) else r for r in (self.rows, other.rows))
+        if len(other.rows) == 1:
+            columns = slice(int(other.rows), int(other.rows) + 1)
+        return self.K[rows, columns] if isinstance(columns, slice) else self.K[rows][:, columns]
+
+    def diag(self) -> Tensor:
+        return self.K.diagonal()[: len(self)] if len(self) == len(self.K) else self.K.diagonal()[self.rows]
+
+    def scaled(self, factor: float) -> Stored:
+        return Stored(factor * self.K, self.rows)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.K.dtype
+
+
+@pytest.mark.parametrize("combine", [lambda f: f, lambda f: SumFeatures((f, f)), lambda f: ProductFeatures((f, f))])
+@pytest.mark.parametrize("selection", [MaxDist(), LCMD(), MaxDet(), MaxDiag()])
+def test_what_features_return_is_not_written_to(selection: Selection, combine: Callable[[Features], Features]) -> None:
+    """Neither is what third-party features hold: the same batch as with matrices."""
+    Phi = normal(N_POOL, P)
+    K = Phi @ Phi.T
+    before = K.clone()
+    mode = selection.modes[-1] if selection.modes else None
+    chosen = []
+    for features in (DenseFeatures(Phi), Stored(K, torch.arange(N_POOL))):
+        problem = SelectionProblem(combine(features[:N_TRAIN]), combine(features), mode, SIGMA, generator())
+        chosen.append(selection.select(problem, 9).tolist())
+    assert chosen[0] == chosen[1]
+    assert torch.equal(K, before)
