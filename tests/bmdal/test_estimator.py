@@ -7,8 +7,9 @@ import dataclasses
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,20 +17,21 @@ import pytest
 import torch
 import yaml
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from toys import generator
 
 from bmdal import BmdalError, Method, select_batch
-from bmdal.regressor import NetworkRegressor
+from bmdal.regressor import NetworkRegressor, NetworkStack, TrainingData, estimator, train
 from bmdal.regressor.estimator import PAPER
 
 ROOT = Path(__file__).resolve().parents[2]
 Points = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
-@parametrize_with_checks([NetworkRegressor(n_epochs=20), NetworkRegressor("silu", n_epochs=20, n_models=2)])
+@parametrize_with_checks([NetworkRegressor(n_epochs=20), NetworkRegressor("silu", n_epochs=12, n_models=2)])
 def test_scikit_learn_contract(estimator: NetworkRegressor, check: Callable[[NetworkRegressor], None]) -> None:
     check(estimator)
 
@@ -73,10 +75,139 @@ def test_inputs_are_scaled_as_in_the_benchmark() -> None:
     np.testing.assert_allclose(scaling(torch.tensor(X)).numpy(), 5 * np.tanh(z / 5), atol=1e-3)
 
 
+@pytest.mark.parametrize("power", [-1060, -500, 500, 1000])
+def test_the_units_of_inputs_do_not_matter(power: int) -> None:
+    """Also squares of the values that float64 cannot hold, and subnormal numbers."""
+    X, y = points(40)
+    X = np.round(X / [1, 1e-3, 1e3] * 16)
+    regressor = NetworkRegressor(n_epochs=3, n_models=2, random_state=0)
+    expected = regressor.fit(X, y).predict(X + 0.5)
+    assert np.array_equal(regressor.fit(X * 2.0**power, y).predict((X + 0.5) * 2.0**power), expected)
+
+
+@pytest.mark.parametrize("power", [-980, -133, 133, 980])
+def test_the_units_of_targets_do_not_matter(power: int) -> None:
+    X, y = points(40)
+    regressor = NetworkRegressor(n_epochs=3, n_models=2, random_state=0)
+    expected = regressor.fit(X, y).predict(X)
+    assert np.array_equal(regressor.fit(X, y * 2.0**power).predict(X), expected * 2.0**power)
+
+
+def test_learns_beside_the_largest_numbers() -> None:
+    X, y = points(100)
+    largest = np.finfo(np.float64).max
+    X = np.column_stack([np.where(y > 10, largest, -largest), np.full(100, largest)])
+    y = np.where(y > 10, 1e299, -1e299)
+    predicted = NetworkRegressor(n_epochs=20, random_state=0).fit(X, y).predict(X)
+    np.testing.assert_allclose(predicted, y, rtol=0.2)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1e-30, 1, 1e30])
+def test_an_input_that_varies_by_rounding_alone_is_constant(dtype: type[np.floating], size: float) -> None:
+    X, y = points(30)
+    constant = np.full(30, size, dtype=dtype)
+    noisy = np.where(y > 10, constant, np.nextafter(constant, dtype(np.inf)))
+    Z = (X - X.mean(axis=0)).astype(dtype)
+    regressor = NetworkRegressor(n_epochs=3, random_state=0)
+    expected = regressor.fit(np.column_stack([Z, constant]), y).predict(np.column_stack([Z, constant]))
+    predicted = regressor.fit(np.column_stack([Z, noisy]), y).predict(np.column_stack([Z, noisy]))
+    np.testing.assert_allclose(predicted, expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("value", [0.0, 7.0, -1e-40, 1e-320, 1.7e308])
+def test_a_constant_target_is_predicted_as_it_is(value: float) -> None:
+    X, _ = points(30)
+    regressor = NetworkRegressor(n_epochs=1, random_state=0).fit(X, np.full(30, value))
+    assert (regressor.predict(100 * X) == value).all()
+    assert (regressor.y_mean_, regressor.y_scale_) == (value, 1)
+
+
+NEAR = np.arange(30) % 3
+MEANINGLESS = {
+    "rounding": (1e16 + NEAR, "the values of y are all 1e[+]16 up to rounding: .* subtract a constant"),
+    "whole": (2**60 + np.arange(30), "the values of y are all 1152921504606846976 up to rounding"),
+    "single": (
+        np.float32(1e8) + np.float32(8) * NEAR.astype(np.float32),
+        "the values of y are all 100000000.0 up to rounding",
+    ),
+    "column": (np.column_stack([NEAR, 1e16 + 2 * NEAR]), "the values of column 1 of y are all 1e[+]16 up to rounding"),
+    "large": (5e307 * NEAR, r"y must lie within [+]-1e[+]300 and .* its largest magnitude is 1e[+]308: multiply"),
+    "small": (1e-310 * NEAR, "y must .* standard deviation of at least 1e-300, its largest magnitude is 2e-310"),
+    "none": ([None, *NEAR[1:]], "y has a value that is no finite number in float64, in row 0"),
+    "wide": (NEAR.astype(np.longdouble) * (np.finfo(np.longdouble).max / 2), "y has a value that is no finite number"),
+    "narrow": (NEAR * np.finfo(np.longdouble).tiny, "the values of y are all 0.0 up to rounding"),
+}
+
+
+@pytest.mark.parametrize("case", MEANINGLESS)
+def test_targets_that_mean_nothing(case: str) -> None:
+    y, message = MEANINGLESS[case]
+    if case in ("wide", "narrow") and np.finfo(np.longdouble).max == np.finfo(np.float64).max:
+        pytest.skip("long double is float64 here")
+    with pytest.raises(BmdalError, match=message):
+        NetworkRegressor(n_epochs=1).fit(points(30)[0], y)
+
+
+def masked(array: NDArray[np.float64]) -> np.ma.MaskedArray[Any, Any]:
+    return np.ma.masked_greater(array, 0)
+
+
+@pytest.mark.parametrize("hidden", [masked, lambda a: list(masked(a)), lambda a: [masked(a[:10]), *a[10:]]])
+def test_masks_are_not_dropped(hidden: Callable[[NDArray[np.float64]], Any]) -> None:
+    X, y = points(30)
+    regressor = NetworkRegressor(n_epochs=1)
+    for name, given in (("X", (hidden(X), y)), ("y", (X, hidden(y)))):
+        with pytest.raises(BmdalError, match=f"{name} is a masked array: leave out or fill in"):
+            regressor.fit(*given)
+    with pytest.raises(BmdalError, match="X is a masked array"):
+        regressor.fit(X, y).predict(hidden(X))
+
+
+def test_dates_and_records_are_no_numbers() -> None:
+    X, y = points(30)
+    days, regressor = np.arange(30).astype("M8[D]"), NetworkRegressor(n_epochs=1)
+    for given in (days[:, None], pd.DataFrame({"day": days}), list(days), (days - days[0])[:, None]):
+        with pytest.raises(BmdalError, match=r"X must hold numbers, but has values of dtype (datetime|timedelta)64"):
+            regressor.fit(given, y)
+    with pytest.raises(BmdalError, match=r"y must hold numbers, but has values of dtype datetime64"):
+        regressor.fit(X, pd.Series(days))
+    with pytest.raises(BmdalError, match=r"y must hold numbers, but has values of dtype \[\('a', '<f8'\)\]"):
+        regressor.fit(X, y.view([("a", float)]))
+    with pytest.raises(BmdalError, match=r"y is sparse: give y.toarray\(\)"):
+        regressor.fit(X, csr_array(y[:, None]))
+
+
+@pytest.mark.parametrize("to", [np.longdouble, object, ">f8", str, lambda t: torch.tensor(t), lambda t: t[::-1][::-1]])
+def test_numbers_in_any_form(to: Any) -> None:
+    X, y = points(30)
+    change = to if callable(to) and not isinstance(to, type) else lambda t: t.astype(to)
+    regressor = NetworkRegressor(n_epochs=2, random_state=0)
+    expected = regressor.fit(X, y).predict(X)
+    assert np.array_equal(regressor.fit(change(X), change(y)).predict(change(X)), expected)
+
+
+def test_networks_in_another_precision() -> None:
+    """The scaling, beyond the range of the narrower types, stays exact; the networks share nothing."""
+    X, y = points(20)
+    X *= 1e100
+    regressor = NetworkRegressor(n_epochs=3, n_models=2, random_state=0).fit(X, y)
+    first, second = regressor.networks_
+    predicted, inputs = regressor.predict(X), torch.tensor(X)
+    with torch.no_grad():
+        expected = first(inputs)
+        for dtype, tolerance in ((torch.half, 0.02), (torch.double, 0.02), (torch.float, 0.02)):
+            output = first.to(dtype)(inputs)
+            assert output.dtype == dtype
+            torch.testing.assert_close(output.float(), expected, rtol=tolerance, atol=tolerance)
+        assert second(inputs).dtype == torch.float
+    np.testing.assert_allclose(regressor.predict(X), predicted, atol=0.1 * y.std())
+
+
 def test_several_outputs_have_networks_of_their_own() -> None:
     X, y = points(300)
     Y = np.stack([y, -1e-3 * X[:, 0], np.full(300, 7.0)], axis=1)
-    regressor = NetworkRegressor(n_epochs=40, n_models=2, random_state=0).fit(X, Y)
+    regressor = NetworkRegressor(n_epochs=25, n_models=2, random_state=0).fit(X, Y)
     predicted = regressor.predict(X)
     assert predicted.shape == (300, 3)
     assert len(regressor.networks_) == 6
@@ -112,6 +243,34 @@ def test_a_pickled_ensemble_holds_each_network_once() -> None:
 def test_few_points(n: int) -> None:
     X, y = points(n)
     assert np.isfinite(NetworkRegressor(n_epochs=2, batch_size=2).fit(X, y).predict(X)).all()
+
+
+def test_each_network_has_validation_points_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Sequence[TrainingData]] = []
+
+    def spy(stack: NetworkStack, data: Sequence[TrainingData], *args: Any) -> torch.Tensor:
+        seen.append(data)
+        return train(stack, data, *args)
+
+    monkeypatch.setattr(estimator, "train", spy)
+    X, y = points(40)
+    regressor = NetworkRegressor(n_epochs=3, n_models=2, random_state=0).fit(X, np.column_stack([y, -y]))
+    inputs = regressor.networks_[0][0](torch.tensor(X))
+    chosen = []
+    for k, data in enumerate(seen[0]):
+        rows = [int(torch.cdist(x[None], inputs).argmin()) for x in data.X_valid]
+        trained = [int(torch.cdist(x[None], inputs).argmin()) for x in data.X]
+        valid, others = rows[:8], rows[16:]
+        assert rows[:16] == 2 * valid
+        assert len({*valid, *trained}) == 40
+        assert len({*others} & {*trained}) == len(others) == 8
+        targets = torch.tensor((y - y.mean()) / y.std(ddof=1) * (1 if k < 2 else -1), dtype=torch.float32)
+        torch.testing.assert_close(data.y_valid, targets[rows])
+        with torch.no_grad():
+            errors = regressor.networks_[k](torch.tensor(X[valid]))[:, 0] - targets[valid]
+        assert regressor.validation_rmse_[k] == pytest.approx(errors.square().mean().sqrt().item(), rel=1e-3)
+        chosen.append(frozenset(valid))
+    assert len(set(chosen)) == 4
 
 
 def test_frames() -> None:
