@@ -8,21 +8,26 @@
 Source: A Framework and Benchmark for Deep Batch Active Learning for Regression, arXiv 2203.09410.
 """
 
+from bmdal.batch import Batch
 from bmdal.component import register
 from bmdal.errors import BmdalError, IncompatibleError, UnknownComponentError
+from bmdal.features import KernelMatrix
+from bmdal.from_features import select
+from bmdal.from_models import select_batch
 from bmdal.layers import NTKLinear
 from bmdal.linalg import JitterWarning
 from bmdal.method import Method
-from bmdal.select import Batch, select_batch
 
 __all__ = [
     "Batch",
     "BmdalError",
     "IncompatibleError",
     "JitterWarning",
+    "KernelMatrix",
     "Method",
     "NTKLinear",
     "UnknownComponentError",
     "register",
+    "select",
     "select_batch",
 ]

@@ -76,6 +76,11 @@ def tokens(kind: str) -> list[str]:
     return [token for c in _REGISTRY if c.kind == kind for token in c.tokens]
 
 
+def names(kind: str, token: str) -> bool:
+    """Whether a token is the name of a component of a kind."""
+    return any(c.kind == kind and c.parse(token) is not None for c in _REGISTRY)
+
+
 def parse(kind: str, token: str, method_name: str) -> Any:
     """The component of a kind that `token` names. Raises UnknownComponentError, with the valid tokens, for none."""
     for component in _REGISTRY:

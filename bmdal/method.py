@@ -59,11 +59,14 @@ class Method:
             )
         if len(self._ensembles) > 1:
             raise IncompatibleError("a method has at most one ensemble: leave all but one 'ens-N' out")
-        traits: Traits = self.kernel.traits
+        self.check_traits(self.kernel.traits, self.kernel.name)
+
+    def check_traits(self, traits: Traits, name: str) -> None:
+        """Raise IncompatibleError if transformations or selection cannot work on features with these traits."""
         for transformation in self.transformations:
             traits = transformation.traits(traits)
         if self.selection.needs_explicit and not traits.explicit:
-            features = "_".join([self.kernel.name, *(t.name for t in self.transformations)])
+            features = "_".join([name, *(t.name for t in self.transformations)])
             raise IncompatibleError(
                 f"{self.selection.name!r} needs an explicit feature matrix, which {features!r} has not"
                 + ("; put a sketch such as 'rp-512' into the transformations" if traits.sketchable else "")
@@ -106,16 +109,22 @@ class Method:
         return "_".join([self.selection.name + mode, *(part.name for part in parts)])
 
     @classmethod
-    def from_name(cls, name: str, sigma: float = 1e-3) -> Method:
+    def from_name(cls, name: str, sigma: float = 1e-3, kernel: BaseKernel | None = None) -> Method:
         """The method that a name says: the inverse of `name`.
+
+        Args:
+            kernel: the kernel of names that have none, such as "lcmd-tp" or "maxdet-p_rp-512_train".
 
         Raises UnknownComponentError for an unknown part (with the nearest match and all valid ones), IncompatibleError
         for a combination that cannot work.
         """
         first, *rest = re.split(r"_(?![^\[]*\])", name)  # an underscore within [...] separates nothing
         selection, mode = _parse_selection(first, name)
-        kernel = component.parse("kernel", rest[0], name) if rest else None
-        transformations = tuple(component.parse("transformation", token, name) for token in rest[1:])
+        if kernel is None or (rest and component.names("kernel", rest[0])):
+            kernel = component.parse("kernel", rest.pop(0), name) if rest else None
+        elif not selection.needs_kernel:
+            kernel = None
+        transformations = tuple(component.parse("transformation", token, name) for token in rest)
         try:
             return cls(selection, kernel, transformations, mode, sigma)
         except IncompatibleError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -91,6 +92,19 @@ def _fit_and_map(
     return train, pool
 
 
+def transform(
+    method: Method, train: Features, pool: Features, y_train: Tensor | None, generator: torch.Generator
+) -> tuple[Features, Features]:
+    """Given features of the training points, of which there may be none, and of the pool, after the transformations."""
+    if not method.transformations:
+        return train, pool
+    train, fitted = _Fit(y_train, method.sigma, generator)(method.transformations, train)
+    chain = _chain(lambda features: features, fitted)
+    first = pool[:1]
+    size = _chunk_size(max(first.nbytes, chain(first).nbytes), pool.device)
+    return train, _in_chunks(chain, pool, size)
+
+
 @dataclass
 class _Fit:
     """Fits transformations one after the other, and remembers how large the features got on the way."""
@@ -148,8 +162,8 @@ def _check_finite_features(method: Method, name: str, features: Features) -> Non
         )
 
 
-def _chain(base: Callable[[Tensor], Features], fitted: Sequence[Fitted]) -> Callable[[Tensor], Features]:
-    def features(X: Tensor) -> Features:
+def _chain(base: Callable[[Any], Features], fitted: Sequence[Fitted]) -> Callable[[Any], Features]:
+    def features(X: Any) -> Features:
         result = base(X)
         for transformation in fitted:
             result = transformation(result)
@@ -158,7 +172,7 @@ def _chain(base: Callable[[Tensor], Features], fitted: Sequence[Fitted]) -> Call
     return features
 
 
-def _in_chunks(f: Callable[[Tensor], Features], X: Inputs, size: int) -> Features:
+def _in_chunks(f: Callable[[Any], Features], X: Inputs | Features, size: int) -> Features:
     """f(X), computed for `size` points at a time and gathered without a second copy."""
     part = f(X[:size])
     if len(part) == len(X):

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from bmdal.errors import BmdalError
+from bmdal.from_models import select_batch
 from bmdal.method import Method
-from bmdal.select import select_batch
 
 try:
     from skactiveml.base import SingleAnnotatorPoolQueryStrategy

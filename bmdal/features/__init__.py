@@ -3,12 +3,14 @@
 from bmdal.features.base import Features, Sketch
 from bmdal.features.composite import ProductFeatures, SumFeatures
 from bmdal.features.dense import DenseFeatures
+from bmdal.features.kernel_matrix import KernelMatrix
 from bmdal.features.nngp import NNGPFeatures
 from bmdal.features.posterior import PosteriorFeatures, condition
 
 __all__ = [
     "DenseFeatures",
     "Features",
+    "KernelMatrix",
     "NNGPFeatures",
     "PosteriorFeatures",
     "ProductFeatures",

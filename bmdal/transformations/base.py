@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -22,10 +23,12 @@ class Transformation(Component):
 
     Attributes:
         needs_labels: `fit` uses the training labels.
+        needs_train: `fit` uses more of the training features than their kind, so that there must be some.
     """
 
     kind = "transformation"
-    needs_labels = False
+    needs_labels: ClassVar[bool] = False
+    needs_train: ClassVar[bool] = True
 
     @abstractmethod
     def traits(self, before: Traits) -> Traits:

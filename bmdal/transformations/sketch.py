@@ -26,6 +26,7 @@ class RandomProjection(Transformation):
     n_features: int = 512
 
     tokens = ("rp-{n_features}",)
+    needs_train = False
 
     def __post_init__(self) -> None:
         self._require_at_least_one("n_features")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from bmdal.batch import Batch, as_generator, as_labels, check_batch_size, choose, now
 from bmdal.errors import BmdalError
 from bmdal.features import DenseFeatures, Features
 from bmdal.inputs import (
@@ -31,30 +29,6 @@ from bmdal.network.copies import unwrapped
 from bmdal.network.modes import plain_arithmetic
 from bmdal.network.network import Network
 from bmdal.pipeline import CHUNK_BYTES, transformed_features
-from bmdal.randomness import permutation
-from bmdal.selection import SelectionProblem
-
-MAX_EFFECTIVE_DIMENSION_COLUMNS = 1000
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What `select_batch` chose.
-
-    Attributes:
-        indices: rows of `x_pool` in the order of selection, shape (batch_size,), int64 on the CPU, no repeats.
-        n_filled: how many of them, the last ones, are random because the method could not go on.
-        kernel_seconds: wall-clock time for features and transformations.
-        selection_seconds: wall-clock time for the selection itself.
-        effective_dimension: tr(C) / lambda_max(C) for the centred second-moment matrix C of the pool features, if
-            asked for; None if they have no explicit matrix, no columns or more than 1000.
-    """
-
-    indices: Tensor
-    n_filled: int
-    kernel_seconds: float
-    selection_seconds: float
-    effective_dimension: float | None
 
 
 def select_batch(
@@ -99,14 +73,14 @@ def select_batch(
     models = _models(method, models)
     X_train, X_pool = as_tensor("x_train", x_train), as_inputs("x_pool", x_pool)
     check_columns(x_train, x_pool)
-    generator = _generator(generator)
+    generator = as_generator(generator)
     _check(X_train, X_pool, batch_size)
     castable = may_cast(x_train, X_train) or may_cast(x_pool, X_pool)
     X_train, X_pool = in_one_precision(X_train, X_pool, castable)
-    y = _labels(method, y_train, len(X_train))
+    y = as_labels(method, y_train, len(X_train))
     with plain_arithmetic(models):
         device = _device(device, models, X_pool)
-        start = _now(device)
+        start = now(device)
         if method.kernel is None:
             train: Features = DenseFeatures(torch.empty(len(X_train), 0, device=device))
             pool: Features = DenseFeatures(torch.empty(len(X_pool), 0, device=device))
@@ -114,46 +88,7 @@ def select_batch(
             points = few_points(X_train, X_pool)
             networks = [Network(model, points, castable) for model in models]
             train, pool = transformed_features(method, networks, X_train, y, X_pool, generator, device)
-        if method.selection.needs_float64:
-            train, pool = train.to(dtype=torch.float64), pool.to(dtype=torch.float64)
-        kernel_seconds = _now(device) - start
-        effective_dimension = _effective_dimension(pool) if with_effective_dimension else None
-        start = _now(device)
-        problem = SelectionProblem(train, pool, method.mode, method.sigma, generator)
-        chosen = method.selection.select(problem, batch_size)
-        indices = _fill(chosen, len(pool), batch_size, generator)
-        selection_seconds = _now(device) - start
-    return Batch(
-        indices=indices.cpu(),
-        n_filled=batch_size - len(chosen),
-        kernel_seconds=kernel_seconds,
-        selection_seconds=selection_seconds,
-        effective_dimension=effective_dimension,
-    )
-
-
-def _fill(chosen: Tensor, n_pool: int, batch_size: int, generator: torch.Generator) -> Tensor:
-    """Fill a batch with random points that are not in it yet."""
-    if len(chosen) == batch_size:
-        return chosen
-    order = permutation(n_pool, generator, chosen.device)
-    others = order[~torch.isin(order, chosen)]
-    return torch.cat([chosen, others[: batch_size - len(chosen)]])
-
-
-def _effective_dimension(pool: Features) -> float | None:
-    """tr(C) / lambda_max(C) with C = sum_i (phi_i - mean) (phi_i - mean)^T; 0 if all points are equal."""
-    if pool.n_features is None or not 0 < pool.n_features <= MAX_EFFECTIVE_DIMENSION_COLUMNS:
-        return None
-    Phi = pool.matrix()
-    parts = torch.split(Phi, 2**14)
-    mean = (torch.stack([part.sum(dim=0, dtype=torch.float64) for part in parts]).sum(dim=0) / len(Phi)).to(Phi)
-    C = Phi.new_zeros(Phi.shape[1], Phi.shape[1], dtype=torch.float64)
-    for part in parts:
-        centred = part - mean
-        C += centred.T @ centred
-    largest = float(torch.linalg.eigvalsh(C)[-1])
-    return float(C.trace()) / largest if largest > 0 else 0.0
+        return choose(method, train, pool, batch_size, generator, now(device) - start, with_effective_dimension)
 
 
 def _method(method: Method | str) -> Method:
@@ -180,24 +115,13 @@ def _models(method: Method, models: nn.Module | Sequence[nn.Module]) -> list[nn.
     return [unwrapped(model) for model in given]
 
 
-def _generator(generator: torch.Generator | int) -> torch.Generator:
-    if isinstance(generator, int | np.integer) and not isinstance(generator, bool):
-        return torch.Generator().manual_seed(int(generator))
-    if not isinstance(generator, torch.Generator):
-        raise BmdalError(
-            f"generator must be a seed or a torch.Generator like torch.Generator().manual_seed(0), got {generator!r}"
-        )
-    return generator
-
-
 def _check(x_train: Tensor, x_pool: Inputs, batch_size: int) -> None:
     for name, x in (("x_train", x_train), ("x_pool", x_pool)):
         if isinstance(x, Tensor) and x.ndim == 0:
             raise BmdalError(f"{name} must have shape (n, ...), it is a single number")
         if isinstance(x, Tensor) and len(x) and x[0].numel() == 0:
             raise BmdalError(f"{name} has shape {tuple(x.shape)}: its points have no inputs")
-    if not isinstance(batch_size, int | np.integer) or not 1 <= batch_size <= len(x_pool):
-        raise BmdalError(f"batch_size must be between 1 and the pool size {len(x_pool)}, got {batch_size}")
+    check_batch_size(batch_size, len(x_pool))
     if len(x_train) == 0:
         raise BmdalError("x_train is empty: label at least one point first, kernels are scaled by the labelled ones")
     if x_train.shape[1:] != first_point(x_pool).shape[1:]:
@@ -206,18 +130,6 @@ def _check(x_train: Tensor, x_pool: Inputs, batch_size: int) -> None:
     check_finite("x_train", x_train)
     if isinstance(x_pool, Tensor):  # a stream is checked when it is read
         check_finite("x_pool", x_pool)
-
-
-def _labels(method: Method, y_train: Table | None, n_train: int) -> Tensor | None:
-    if not method.needs_labels:
-        return None
-    if y_train is None:
-        raise BmdalError(f"method {method.name!r} needs the training labels y_train")
-    y = as_tensor("y_train", y_train)
-    if y.shape not in ((n_train,), (n_train, 1)):
-        raise BmdalError(f"y_train must have shape ({n_train},) or ({n_train}, 1), it has {tuple(y.shape)}")
-    check_finite("y_train", y)
-    return y.flatten()
 
 
 def _device(given: torch.device | str | None, models: Sequence[nn.Module], x_pool: Inputs) -> torch.device:
@@ -231,9 +143,3 @@ def _device(given: torch.device | str | None, models: Sequence[nn.Module], x_poo
         valid = "cpu, cuda, cuda:0, ..." if torch.cuda.is_available() else "cpu"
         raise BmdalError(f"features cannot be kept on device={str(given or usual)!r}; valid here: device={valid}")
     return device
-
-
-def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()

@@ -1,0 +1,128 @@
+"""The end of every selection: from features to the points to label next."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bmdal.errors import BmdalError
+from bmdal.features import Features
+from bmdal.inputs import Table, as_tensor, check_finite
+from bmdal.method import Method
+from bmdal.randomness import permutation
+from bmdal.selection import SelectionProblem
+
+MAX_EFFECTIVE_DIMENSION_COLUMNS = 1000
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What was chosen.
+
+    Attributes:
+        indices: rows of the pool in the order of selection, shape (batch_size,), int64 on the CPU, no repeats.
+        n_filled: how many of them, the last ones, are random because the method could not go on.
+        kernel_seconds: wall-clock time for features and transformations.
+        selection_seconds: wall-clock time for the selection itself.
+        effective_dimension: tr(C) / lambda_max(C) for the centred second-moment matrix C of the pool features, if
+            asked for; None if they have no explicit matrix, no columns or more than 1000.
+    """
+
+    indices: Tensor
+    n_filled: int
+    kernel_seconds: float
+    selection_seconds: float
+    effective_dimension: float | None
+
+
+def choose(
+    method: Method,
+    train: Features,
+    pool: Features,
+    batch_size: int,
+    generator: torch.Generator,
+    kernel_seconds: float,
+    with_effective_dimension: bool = False,
+) -> Batch:
+    """The batch that a method's selection chooses by transformed features; what it leaves open is filled at random."""
+    start = now(pool.device)
+    if method.selection.needs_float64:
+        train, pool = train.to(dtype=torch.float64), pool.to(dtype=torch.float64)
+    kernel_seconds += now(pool.device) - start
+    effective_dimension = _effective_dimension(pool) if with_effective_dimension else None
+    start = now(pool.device)
+    problem = SelectionProblem(train, pool, method.mode, method.sigma, generator)
+    chosen = method.selection.select(problem, batch_size)
+    indices = _fill(chosen, len(pool), batch_size, generator)
+    return Batch(
+        indices=indices.cpu(),
+        n_filled=batch_size - len(chosen),
+        kernel_seconds=kernel_seconds,
+        selection_seconds=now(pool.device) - start,
+        effective_dimension=effective_dimension,
+    )
+
+
+def _fill(chosen: Tensor, n_pool: int, batch_size: int, generator: torch.Generator) -> Tensor:
+    """Fill a batch with random points that are not in it yet."""
+    if len(chosen) == batch_size:
+        return chosen
+    order = permutation(n_pool, generator, chosen.device)
+    others = order[~torch.isin(order, chosen)]
+    return torch.cat([chosen, others[: batch_size - len(chosen)]])
+
+
+def _effective_dimension(pool: Features) -> float | None:
+    """tr(C) / lambda_max(C) with C = sum_i (phi_i - mean) (phi_i - mean)^T; 0 if all points are equal."""
+    if pool.n_features is None or not 0 < pool.n_features <= MAX_EFFECTIVE_DIMENSION_COLUMNS:
+        return None
+    Phi = pool.matrix()
+    parts = torch.split(Phi, 2**14)
+    mean = (torch.stack([part.sum(dim=0, dtype=torch.float64) for part in parts]).sum(dim=0) / len(Phi)).to(Phi)
+    C = Phi.new_zeros(Phi.shape[1], Phi.shape[1], dtype=torch.float64)
+    for part in parts:
+        centred = part - mean
+        C += centred.T @ centred
+    largest = float(torch.linalg.eigvalsh(C)[-1])
+    return float(C.trace()) / largest if largest > 0 else 0.0
+
+
+def as_generator(generator: torch.Generator | int) -> torch.Generator:
+    """A generator, or a new one for a seed. Raises BmdalError for anything else."""
+    if isinstance(generator, int | np.integer) and not isinstance(generator, bool):
+        return torch.Generator().manual_seed(int(generator))
+    if not isinstance(generator, torch.Generator):
+        raise BmdalError(
+            f"generator must be a seed or a torch.Generator like torch.Generator().manual_seed(0), got {generator!r}"
+        )
+    return generator
+
+
+def check_batch_size(batch_size: int, n_pool: int) -> None:
+    """Raise BmdalError unless 1 <= batch_size <= n_pool."""
+    if not isinstance(batch_size, int | np.integer) or not 1 <= batch_size <= n_pool:
+        raise BmdalError(f"batch_size must be between 1 and the pool size {n_pool}, got {batch_size}")
+
+
+def as_labels(method: Method, y_train: Table | None, n_train: int) -> Tensor | None:
+    """The labels, shape (n_train,), for a method that needs them, None for others. Raises BmdalError for wrong ones."""
+    if not method.needs_labels:
+        return None
+    if y_train is None:
+        raise BmdalError(f"method {method.name!r} needs the training labels y_train")
+    y = as_tensor("y_train", y_train)
+    if y.shape not in ((n_train,), (n_train, 1)):
+        raise BmdalError(f"y_train must have shape ({n_train},) or ({n_train}, 1), it has {tuple(y.shape)}")
+    check_finite("y_train", y)
+    return y.flatten()
+
+
+def now(device: torch.device) -> float:
+    """Seconds, when all that was asked of a device is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

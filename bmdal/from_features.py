@@ -1,0 +1,121 @@
+"""One level below models: from features of points, whatever they come from, to the points to label next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, SequentialSampler
+
+from bmdal.batch import Batch, as_generator, as_labels, check_batch_size, choose, now
+from bmdal.errors import BmdalError, IncompatibleError
+from bmdal.features import DenseFeatures, Features
+from bmdal.inputs import Table, as_inputs, check_finite
+from bmdal.kernels import Linear, Traits
+from bmdal.method import Method
+from bmdal.network.modes import plain_arithmetic
+from bmdal.pipeline import transform
+from bmdal.selection import Selection
+
+PART = 4096
+"""Rows of a data set that are read at a time."""
+Points = Features | Table | Dataset[Any] | DataLoader[Any]
+"""Features of points: `Features`, a matrix with a row for each point, or a data set or loader of such rows."""
+
+
+def select(
+    method: Method | Selection | str,
+    pool: Points,
+    batch_size: int,
+    generator: torch.Generator | int,
+    *,
+    train: Points | None = None,
+    y_train: Table | None = None,
+) -> Batch:
+    """Choose the points that should be labelled next by features that you have: embeddings, kernels, predictions.
+
+        select("lcmd-tp", pool=embeddings, batch_size=50, generator=0, train=embeddings_of_labelled)
+        select("maxdist-p", pool=embeddings, batch_size=50, generator=0)  # a first batch, nothing is labelled yet
+
+    Args:
+        method: selection, mode and transformations by name ("lcmd-tp", "maxdet-p_rp-512_train"), a `Method` with the
+            kernel `linear`, or a selection, in mode TP if there are training points and in mode P otherwise.
+        pool: features of the points to choose from: a matrix (n_pool, p) whose rows are phi, as a tensor, an array
+            (also memory-mapped, in half precision, or of a frame), a data set or loader of such rows in order; or any
+            `bmdal.features.Features`, for instance a `KernelMatrix`.
+        batch_size: number of points to choose, 1 <= batch_size <= n_pool.
+        generator: source of all random draws, or a seed.
+        train: features of the labelled points, of the same kind; only for what looks at them: mode TP and the
+            transformations `scale`, `train` and `acs-...`.
+        y_train: their labels, shape (n_train,), for `acs-rf-hyper-...`.
+
+    Returns: the batch; its indices are rows of the pool.
+
+    Raises BmdalError for input that cannot be used; the message says which and why.
+    """
+    method = _method(method, has_train=train is not None)
+    generator = as_generator(generator)
+    with plain_arithmetic():
+        of_pool = _features("pool", pool)
+        check_batch_size(batch_size, len(of_pool))
+        of_train = of_pool[:0] if train is None else _features("train", train)
+        _check(method, of_train, of_pool)
+        start = now(of_pool.device)
+        y = as_labels(method, y_train, len(of_train))
+        of_train, of_pool = transform(method, of_train, of_pool, y, generator)
+        return choose(method, of_train, of_pool, batch_size, generator, now(of_pool.device) - start)
+
+
+def _method(method: Method | Selection | str, has_train: bool) -> Method:
+    if isinstance(method, str):
+        method = Method.from_name(method, kernel=Linear())
+    if isinstance(method, Selection):
+        usual = method.modes[0] if method.modes else None
+        mode = usual if has_train or "P" not in method.modes else "P"
+        method = Method(method, Linear() if method.needs_kernel else None, mode=mode)
+    if not isinstance(method, Method):
+        raise BmdalError(f"method must be a name such as 'lcmd-tp', a Method or a Selection, got {method!r}")
+    if not isinstance(method.kernel, Linear | None):
+        raise IncompatibleError(
+            f"method {method.name!r}: the features are given, so that there is no kernel {method.kernel.name!r} to be "
+            "computed; leave it out, or give the model to select_batch"
+        )
+    if method.ensemble is not None:
+        raise IncompatibleError(f"method {method.name!r}: {method.ensemble.name!r} needs models: use select_batch")
+    return method
+
+
+def _features(name: str, given: Points) -> Features:
+    if isinstance(given, Features):
+        return given
+    if isinstance(given, DataLoader):
+        if not isinstance(given.sampler, SequentialSampler):
+            raise BmdalError(f"{name} is a loader that shuffles, so that its rows have no numbers: use shuffle=False")
+        given = given.dataset
+    rows = as_inputs(name, given)
+    if isinstance(rows, Tensor):
+        check_finite(name, rows)
+        return _dense(name, rows)
+    return DenseFeatures(torch.cat([_dense(name, rows[i : i + PART]).Phi for i in range(0, len(rows), PART)]))
+
+
+def _dense(name: str, rows: Tensor) -> DenseFeatures:
+    if rows.ndim != 2 or rows.shape[1] == 0:
+        raise BmdalError(f"{name} must be a matrix, a row of features for each point; its shape is {tuple(rows.shape)}")
+    if rows.is_complex():
+        raise BmdalError(f"{name} holds {rows.dtype}; features are real")
+    exact = torch.float64 if rows.dtype in (torch.int32, torch.int64) else torch.float32
+    return DenseFeatures(rows.to(torch.promote_types(rows.dtype, exact)))
+
+
+def _check(method: Method, train: Features, pool: Features) -> None:
+    has_sketch = type(pool).draw_sketch is not Features.draw_sketch
+    method.check_traits(Traits(explicit=pool.n_features is not None, sketchable=has_sketch), f"{type(pool).__name__}")
+    if type(train) is not type(pool) or train.n_features != pool.n_features:
+        kinds = " and ".join(f"{type(f).__name__} with {f.n_features or 'no'} columns" for f in (train, pool))
+        raise BmdalError(f"train and pool must be features of one kind, they are {kinds}")
+    need = [f"transformation {t.name!r}" for t in method.transformations if t.needs_train]
+    need += ["mode TP"] if method.mode == "TP" else []
+    if need and not len(train):
+        raise BmdalError(f"method {method.name!r}: {need[0]} needs labelled points, train=...; mode P alone needs none")

@@ -1,0 +1,156 @@
+"""Features in, indices out: the same batch as by the corresponding network, and refusals with the reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+from toys import generator, normal
+
+from bmdal import BmdalError, KernelMatrix, Method, select, select_batch
+from bmdal.features import DenseFeatures, ProductFeatures
+from bmdal.selection import LCMD, MaxDist, Random
+
+Phi_train, Phi_pool, y_train = normal(30, 12, seed=1), normal(300, 12, seed=2), normal(30, seed=3)
+NAMES = [
+    "random",
+    "maxdiag",
+    "maxdist-p",
+    "maxdist-tp",
+    "lcmd-tp",
+    "kmeanspp-p_train",
+    "maxdet-p_train",
+    "maxdet-tp_scale",
+    "bait-f-p_rp-20_train",
+    "bait-fb-tp",
+    "fw-p_acs-rf-hyper-20",
+    "lcmd-tp_acs-grad",
+]
+
+
+def chosen(name: str, pool: Any = Phi_pool, train: Any = Phi_train, batch_size: int = 15) -> list[int]:
+    return select(name, pool, batch_size, 7, train=train, y_train=y_train).indices.tolist()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_batch_of_the_linear_kernel(name: str) -> None:
+    selection, *transformations = name.split("_")
+    full = name if name == "random" else "_".join([selection, "linear", *transformations])
+    network = select_batch(full, nn.Identity(), Phi_train, y_train, Phi_pool, 15, 7)
+    assert chosen(name) == network.indices.tolist()
+    assert chosen(full) == network.indices.tolist()
+    assert select(
+        Method.from_name(full), Phi_pool, 15, generator(7), train=Phi_train, y_train=y_train
+    ).indices.tolist() == (network.indices.tolist())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_kinds_of_features(name: str, tmp_path: Path) -> None:
+    half = Phi_pool.numpy().astype(np.float16)
+    plain = chosen(name, torch.tensor(half).float(), Phi_train.float())
+    np.save(tmp_path / "pool.npy", half)
+    rows = TensorDataset(torch.tensor(half), torch.arange(300))
+    forms = [half, np.load(tmp_path / "pool.npy", mmap_mode="r"), pd.DataFrame(half.astype(np.float32)), rows]
+    forms += [DataLoader(rows, batch_size=7), DenseFeatures(torch.tensor(half).float())]
+    for form in forms:
+        train = Phi_train if isinstance(form, pd.DataFrame) else Phi_train.float()
+        if not isinstance(form, pd.DataFrame):
+            assert chosen(name, form, train) == plain
+        else:
+            assert chosen(name, form, train) == chosen(name, torch.tensor(half).double(), train)
+
+
+def test_integers_are_features_too() -> None:
+    bits = (Phi_pool > 0).numpy()
+    for dtype, real in ((np.bool_, np.float32), (np.uint8, np.float32), (np.int16, np.float32), (np.int64, np.float64)):
+        assert chosen("maxdist-p", bits.astype(dtype), None) == chosen("maxdist-p", bits.astype(real), None)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if not n.startswith(("bait", "fw", "random"))])
+def test_kernel_matrix(name: str) -> None:
+    Phi = torch.cat([Phi_train, Phi_pool])
+    for K in (KernelMatrix(Phi @ Phi.T), KernelMatrix((Phi @ Phi.T).numpy())):
+        assert chosen(name, K[30:], K[:30]) == chosen(name)
+    with pytest.raises(BmdalError, match="'bait-f' needs an explicit feature matrix, which 'KernelMatrix' has not"):
+        chosen("bait-f-p", K[30:], K[:30])
+
+
+def test_kernel_matrix_of_single_precision_in_a_memory_map(tmp_path: Path) -> None:
+    K = (Phi_pool @ Phi_pool.T).float().numpy()
+    np.save(tmp_path / "K.npy", K)
+    mapped = KernelMatrix(np.load(tmp_path / "K.npy", mmap_mode="r+"))
+    assert chosen("maxdist-p", mapped, None) == chosen("maxdist-p", KernelMatrix(K), None)
+    assert len(set(chosen("maxdet-p", mapped, None))) == 15
+    assert np.array_equal(np.load(tmp_path / "K.npy"), K)
+
+
+@pytest.mark.parametrize(
+    "name", ["random", "maxdiag", "maxdist-p", "lcmd-p", "kmeanspp-p", "maxdet-p", "bait-f-p", "fw-p"]
+)
+def test_a_first_batch_from_nothing(name: str) -> None:
+    none = chosen(name, train=None)
+    assert len(set(none)) == 15
+    if not name.startswith("bait"):  # to which training points are targets
+        assert none == chosen(name)
+    assert len(set(chosen(f"{name}_rp-8" if name != "random" else name, train=None))) == 15
+
+
+def test_selections_by_value() -> None:
+    assert select(LCMD(), Phi_pool, 9, 0, train=Phi_train).indices.tolist() == chosen("lcmd-tp", batch_size=9)
+    assert select(MaxDist(), Phi_pool, 9, 0).indices.tolist() == chosen("maxdist-p", batch_size=9)
+    assert len(select(Random(), Phi_pool, 9, 0).indices) == 9
+
+
+def test_nothing_is_changed() -> None:
+    pool, train = Phi_pool.clone(), Phi_train.clone()
+    for name in NAMES:
+        chosen(name)
+    assert torch.equal(pool, Phi_pool)
+    assert torch.equal(train, Phi_train)
+
+
+def test_messages() -> None:
+    bad = Phi_pool.clone()
+    bad[17, 3] = torch.inf
+    K = Phi_pool @ Phi_pool.T
+    crooked = K.clone()
+    crooked[0, -1] += 100
+    product = ProductFeatures((DenseFeatures(Phi_pool), DenseFeatures(Phi_pool)))
+    cases: dict[str, Any] = {
+        "transformation 'train' needs labelled points, train=": lambda: chosen("maxdet-p_train", train=None),
+        "mode TP needs labelled points": lambda: chosen("lcmd-tp", train=None),
+        "there is no kernel 'grad' to be computed; leave it out, or give the model": lambda: chosen("lcmd-tp_grad"),
+        "unknown transformation 'trein'. Did you mean 'train'": lambda: chosen("maxdet-p_trein"),
+        "'ens-3' needs models": lambda: chosen("lcmd-tp_ens-3"),
+        "method must be a name such as 'lcmd-tp', a Method or a Selection, got 7": lambda: select(7, Phi_pool, 3, 0),  # type: ignore[arg-type]
+        r"pool must be a matrix, a row .* its shape is \(300,\)": lambda: chosen("maxdist-p", Phi_pool[:, 0]),
+        "pool has a NaN or infinite value in row 17": lambda: chosen("maxdist-p", bad),
+        "they are DenseFeatures with 11 columns and DenseFeatures with 12": lambda: chosen(
+            "lcmd-tp", train=Phi_train[:, :11]
+        ),
+        "they are DenseFeatures with 12 columns and KernelMatrix with no": lambda: chosen("lcmd-tp", KernelMatrix(K)),
+        "batch_size must be between 1 and the pool size 300, got 301": lambda: chosen("maxdist-p", batch_size=301),
+        "is a loader that shuffles": lambda: chosen("maxdist-p", DataLoader(TensorDataset(Phi_pool), shuffle=True)),
+        "pool holds torch.complex128; features are real": lambda: chosen("maxdist-p", Phi_pool * 1j),
+        r"numbers, shape \(n, n\), it is \(300, 299\)": lambda: KernelMatrix(K[:, :299]),
+        r"it is a list": lambda: KernelMatrix(K.tolist()),
+        r"has a diagonal of numbers >= 0, K\[5, 5\] is -1.0": lambda: KernelMatrix(
+            torch.eye(9).index_fill(0, torch.tensor(5), -1.0)
+        ),
+        r"is symmetric, but K\[0, 299\] = .* and K\[299, 0\]": lambda: KernelMatrix(crooked),
+        "transformation 'rp-8' needs a finite-dimensional kernel": lambda: chosen(
+            "maxdist-p_rp-8", KernelMatrix(K), None
+        ),
+        "'fw' needs an explicit feature matrix, which 'ProductFeatures' has not; put": lambda: chosen(
+            "fw-p", product, None
+        ),
+    }
+    for message, call in cases.items():
+        with pytest.raises(BmdalError, match=message):
+            call()
