@@ -1,8 +1,7 @@
 """Deep batch active learning for regression: kernels, transformations and selection methods for PyTorch networks.
 
-    method = Method.from_name("lcmd-tp_grad_rp-512")
-    batch = select_batch(method, models=[net], x_train=x, y_train=y, x_pool=x_pool, batch_size=256,
-                         generator=torch.Generator().manual_seed(0))
+    batch = select("lcmd-tp", pool=embeddings, batch_size=50, generator=0, train=embeddings_of_labelled)
+    batch = select_batch("lcmd-tp_grad_rp-512", net, x_train=x, y_train=y, x_pool=x_pool, batch_size=256, generator=0)
     batch.indices
 
 Source: A Framework and Benchmark for Deep Batch Active Learning for Regression, arXiv 2203.09410.

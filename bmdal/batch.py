@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bmdal.errors import BmdalError
+from bmdal.errors import BmdalError, IncompatibleError
 from bmdal.features import Features
 from bmdal.inputs import Table, as_tensor, check_finite
 from bmdal.method import Method
@@ -46,16 +46,18 @@ def choose(
     batch_size: int,
     generator: torch.Generator,
     kernel_seconds: float,
+    target: Features | None = None,
     with_effective_dimension: bool = False,
 ) -> Batch:
     """The batch that a method's selection chooses by transformed features; what it leaves open is filled at random."""
     start = now(pool.device)
     if method.selection.needs_float64:
         train, pool = train.to(dtype=torch.float64), pool.to(dtype=torch.float64)
+        target = None if target is None else target.to(dtype=torch.float64)
     kernel_seconds += now(pool.device) - start
     effective_dimension = _effective_dimension(pool) if with_effective_dimension else None
     start = now(pool.device)
-    problem = SelectionProblem(train, pool, method.mode, method.sigma, generator)
+    problem = SelectionProblem(train, pool, method.mode, method.sigma, generator, target)
     chosen = method.selection.select(problem, batch_size)
     indices = _fill(chosen, len(pool), batch_size, generator)
     return Batch(
@@ -100,6 +102,14 @@ def as_generator(generator: torch.Generator | int) -> torch.Generator:
             f"generator must be a seed or a torch.Generator like torch.Generator().manual_seed(0), got {generator!r}"
         )
     return generator
+
+
+def check_target(method: Method, target: object) -> None:
+    """Raise IncompatibleError if target points are given to a selection that does not look at them."""
+    if target is not None and not method.selection.takes_target:
+        raise IncompatibleError(
+            f"method {method.name!r}: {method.selection.name!r} looks at no target points; 'epig' and 'bait-f' do"
+        )
 
 
 def check_batch_size(batch_size: int, n_pool: int) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, SequentialSampler
 
-from bmdal.batch import Batch, as_generator, as_labels, check_batch_size, choose, now
+from bmdal.batch import Batch, as_generator, as_labels, check_batch_size, check_target, choose, now
 from bmdal.errors import BmdalError, IncompatibleError
 from bmdal.features import DenseFeatures, Features
 from bmdal.inputs import Table, as_inputs, check_finite
@@ -32,6 +33,7 @@ def select(
     *,
     train: Points | None = None,
     y_train: Table | None = None,
+    target: Points | None = None,
 ) -> Batch:
     """Choose the points that should be labelled next by features that you have: embeddings, kernels, predictions.
 
@@ -49,22 +51,26 @@ def select(
         train: features of the labelled points, of the same kind; only for what looks at them: mode TP and the
             transformations `scale`, `train` and `acs-...`.
         y_train: their labels, shape (n_train,), for `acs-rf-hyper-...`.
+        target: features of the points that matter, for `epig`, `bait-f` and `bait-fb`.
 
     Returns: the batch; its indices are rows of the pool.
 
     Raises BmdalError for input that cannot be used; the message says which and why.
     """
     method = _method(method, has_train=train is not None)
+    check_target(method, target)
     generator = as_generator(generator)
     with plain_arithmetic():
         of_pool = _features("pool", pool)
         check_batch_size(batch_size, len(of_pool))
         of_train = of_pool[:0] if train is None else _features("train", train)
-        _check(method, of_train, of_pool)
+        others = [of_pool] if target is None else [of_pool, _features("target", target)]
+        _check(method, of_train, others)
         start = now(of_pool.device)
         y = as_labels(method, y_train, len(of_train))
-        of_train, of_pool = transform(method, of_train, of_pool, y, generator)
-        return choose(method, of_train, of_pool, batch_size, generator, now(of_pool.device) - start)
+        of_train, of_pool, *of_target = transform(method, of_train, others, y, generator)
+        seconds = now(of_pool.device) - start
+        return choose(method, of_train, of_pool, batch_size, generator, seconds, next(iter(of_target), None))
 
 
 def _method(method: Method | Selection | str, has_train: bool) -> Method:
@@ -109,12 +115,13 @@ def _dense(name: str, rows: Tensor) -> DenseFeatures:
     return DenseFeatures(rows.to(torch.promote_types(rows.dtype, exact)))
 
 
-def _check(method: Method, train: Features, pool: Features) -> None:
+def _check(method: Method, train: Features, others: Sequence[Features]) -> None:
+    pool = others[0]
     has_sketch = type(pool).draw_sketch is not Features.draw_sketch
     method.check_traits(Traits(explicit=pool.n_features is not None, sketchable=has_sketch), f"{type(pool).__name__}")
-    if type(train) is not type(pool) or train.n_features != pool.n_features:
-        kinds = " and ".join(f"{type(f).__name__} with {f.n_features or 'no'} columns" for f in (train, pool))
-        raise BmdalError(f"train and pool must be features of one kind, they are {kinds}")
+    if len({(type(f), f.n_features) for f in (train, *others)}) > 1:
+        kinds = ", ".join(f"{type(f).__name__} with {f.n_features or 'no'} columns" for f in (train, *others))
+        raise BmdalError(f"train, pool and target must be features of one kind, they are {kinds}")
     need = [f"transformation {t.name!r}" for t in method.transformations if t.needs_train]
     need += ["mode TP"] if method.mode == "TP" else []
     if need and not len(train):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from bmdal.batch import Batch, as_generator, as_labels, check_batch_size, choose, now
+from bmdal.batch import Batch, as_generator, as_labels, check_batch_size, check_target, choose, now
 from bmdal.errors import BmdalError
 from bmdal.features import DenseFeatures, Features
 from bmdal.inputs import (
@@ -41,6 +41,7 @@ def select_batch(
     generator: torch.Generator | int,
     device: torch.device | str | None = None,
     with_effective_dimension: bool = False,
+    x_target: Table | Dataset[Any] | None = None,
 ) -> Batch:
     """Choose the pool points that should be labelled next (arXiv 2203.09410, Algorithm 1).
 
@@ -66,17 +67,21 @@ def select_batch(
             rounding: some of its sums have no fixed order.
         device: where features are kept and the selection runs; by default the device of the first network.
         with_effective_dimension: also compute `Batch.effective_dimension`.
+        x_target: inputs of the points that matter, shape (n_target, ...), for `epig`, `bait-f` and `bait-fb`: where the
+            network will be used, say. Labels are not needed.
 
     Raises BmdalError for input that cannot be used; the message says which and why.
     """
     method = _method(method)
     models = _models(method, models)
     X_train, X_pool = as_tensor("x_train", x_train), as_inputs("x_pool", x_pool)
-    check_columns(x_train, x_pool)
+    check_columns({"x_train": x_train, "x_pool": x_pool, "x_target": x_target})
+    check_target(method, x_target)
     generator = as_generator(generator)
     _check(X_train, X_pool, batch_size)
     castable = may_cast(x_train, X_train) or may_cast(x_pool, X_pool)
     X_train, X_pool = in_one_precision(X_train, X_pool, castable)
+    others = [X_pool] if x_target is None else [X_pool, _target(x_target, X_pool)]
     y = as_labels(method, y_train, len(X_train))
     with plain_arithmetic(models):
         device = _device(device, models, X_pool)
@@ -84,11 +89,13 @@ def select_batch(
         if method.kernel is None:
             train: Features = DenseFeatures(torch.empty(len(X_train), 0, device=device))
             pool: Features = DenseFeatures(torch.empty(len(X_pool), 0, device=device))
+            target: list[Features] = []
         else:
             points = few_points(X_train, X_pool)
             networks = [Network(model, points, castable) for model in models]
-            train, pool = transformed_features(method, networks, X_train, y, X_pool, generator, device)
-        return choose(method, train, pool, batch_size, generator, now(device) - start, with_effective_dimension)
+            train, pool, *target = transformed_features(method, networks, X_train, y, others, generator, device)
+        seconds, of_target = now(device) - start, next(iter(target), None)
+        return choose(method, train, pool, batch_size, generator, seconds, of_target, with_effective_dimension)
 
 
 def _method(method: Method | str) -> Method:
@@ -113,6 +120,21 @@ def _models(method: Method, models: nn.Module | Sequence[nn.Module]) -> list[nn.
         hint = f"; with 'ens-{len(given)}' in its name it would take them all" if len(given) > 1 else ""
         raise BmdalError(f"method {method.name!r} takes {method.n_models} model(s), {len(given)} were given{hint}")
     return [unwrapped(model) for model in given]
+
+
+def _target(x_target: Table | Dataset[Any], x_pool: Inputs) -> Inputs:
+    X = as_inputs("x_target", x_target)
+    if len(X) == 0 or first_point(X).shape[1:] != first_point(x_pool).shape[1:]:
+        shapes = f"{(len(X), *first_point(X).shape[1:])} and {(len(x_pool), *first_point(x_pool).shape[1:])}"
+        raise BmdalError(f"x_target must have points like those of x_pool, they have shapes {shapes}")
+    if isinstance(X, Tensor):
+        check_finite("x_target", X)
+    dtype = first_point(x_pool).dtype
+    if first_point(X).dtype == dtype:
+        return X
+    if not may_cast(x_target, X):
+        raise BmdalError(f"x_target and x_pool must be of one type, they are {first_point(X).dtype} and {dtype}")
+    return X.to(dtype)
 
 
 def _check(x_train: Tensor, x_pool: Inputs, batch_size: int) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -175,13 +176,16 @@ def in_one_precision(x_train: Tensor, x_pool: Inputs, castable: bool) -> tuple[T
     return x_train.to(common), x_pool.to(common)
 
 
-def check_columns(x_train: object, x_pool: object) -> None:
-    """Raise BmdalError if two frames differ in their columns or the order of these."""
-    train, pool = (list(getattr(x, "columns", [])) for x in (x_train, x_pool))
-    if train and pool and train != pool:
-        i = next((i for i, (a, b) in enumerate(zip(train, pool, strict=False)) if a != b), min(len(train), len(pool)))
-        a, b = (repr(columns[i]) if i < len(columns) else "none" for columns in (train, pool))
-        raise BmdalError(f"x_train and x_pool must have the same columns in the same order: column {i} is {a} and {b}")
+def check_columns(tables: Mapping[str, object]) -> None:
+    """Raise BmdalError if two frames, by what they are called, differ in their columns or the order of these."""
+    frames = {name: list(getattr(table, "columns", [])) for name, table in tables.items()}
+    for (first, one), (second, other) in pairwise((name, columns) for name, columns in frames.items() if columns):
+        if one != other:
+            i = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+            a, b = (repr(columns[i]) if i < len(columns) else "none" for columns in (one, other))
+            raise BmdalError(
+                f"{first} and {second} must have the same columns in the same order: column {i} is {a} and {b}"
+            )
 
 
 def check_finite(name: str, X: Tensor, rows: Sequence[int] | None = None) -> None:

@@ -29,11 +29,11 @@ def transformed_features(
     networks: Sequence[Network],
     x_train: Tensor,
     y_train: Tensor | None,
-    x_pool: Inputs,
+    others: Sequence[Inputs],
     generator: torch.Generator,
     device: torch.device,
-) -> tuple[Features, Features]:
-    """The features that a selection method sees, of the training points and of the pool.
+) -> list[Features]:
+    """The features that a selection method sees, of the training points and then of others, the pool and targets.
 
     Transformations are fitted on the training points, one after the other.
 
@@ -42,14 +42,14 @@ def transformed_features(
         networks: its `n_models` networks.
         x_train: inputs, shape (n_train, ...).
         y_train: labels, shape (n_train,), if the method needs them.
-        x_pool: inputs, shape (n_pool, ...); may live on another device than the features, or on disk.
+        others: inputs, shape (n, ...); may live on another device than the features, or on disk.
         generator: source of all random draws.
         device: where the features are to live.
     """
     state = generator.get_state()
     while True:
         try:
-            return _fit_and_map(method, networks, x_train, y_train, x_pool, generator, device)
+            return _fit_and_map(method, networks, x_train, y_train, others, generator, device)
         except UnfactoredError:  # a network is not what a few points made believe
             generator.set_state(state)
 
@@ -59,10 +59,10 @@ def _fit_and_map(
     networks: Sequence[Network],
     x_train: Tensor,
     y_train: Tensor | None,
-    x_pool: Inputs,
+    others: Sequence[Inputs],
     generator: torch.Generator,
     device: torch.device,
-) -> tuple[Features, Features]:
+) -> list[Features]:
     assert method.kernel is not None
     at = next((i for i, t in enumerate(method.transformations) if isinstance(t, Ensemble)), 0)
     own, common = method.transformations[:at], method.transformations[at:]
@@ -87,22 +87,23 @@ def _fit_and_map(
     train, fitted = fit(common, combine(members))
     point_bytes = max(point_bytes, len(networks) * fit.largest_bytes // len(x_train))
     chain = _chain(lambda X: combine([chain(X) for chain in chains]), fitted)
-    pool = _in_chunks(chain, x_pool, _chunk_size(point_bytes, device))
-    _check_finite_features(method, "pool points", pool)
-    return train, pool
+    mapped = [_in_chunks(chain, X, _chunk_size(point_bytes, device)) for X in others]
+    for name, features in zip(("pool points", "target points"), mapped, strict=False):
+        _check_finite_features(method, name, features)
+    return [train, *mapped]
 
 
 def transform(
-    method: Method, train: Features, pool: Features, y_train: Tensor | None, generator: torch.Generator
-) -> tuple[Features, Features]:
-    """Given features of the training points, of which there may be none, and of the pool, after the transformations."""
+    method: Method, train: Features, others: Sequence[Features], y_train: Tensor | None, generator: torch.Generator
+) -> list[Features]:
+    """Given features of the training points, of which there may be none, and of others, after the transformations."""
     if not method.transformations:
-        return train, pool
+        return [train, *others]
     train, fitted = _Fit(y_train, method.sigma, generator)(method.transformations, train)
     chain = _chain(lambda features: features, fitted)
-    first = pool[:1]
-    size = _chunk_size(max(first.nbytes, chain(first).nbytes), pool.device)
-    return train, _in_chunks(chain, pool, size)
+    first = others[0][:1]
+    size = _chunk_size(max(first.nbytes, chain(first).nbytes), first.device)
+    return [train, *(_in_chunks(chain, features, size) for features in others)]
 
 
 @dataclass

@@ -239,7 +239,7 @@ def _features(method: Method, problem: SpeedProblem) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         network = Network(problem.network, few_points(points.X, problem.x_pool))
-        train, pool = transformed_features(method, [network], points.X, points.y, problem.x_pool, generator, device)
+        train, pool = transformed_features(method, [network], points.X, points.y, [problem.x_pool], generator, device)
     return train.matrix(), pool.matrix()
 
 

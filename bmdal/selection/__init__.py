@@ -2,6 +2,7 @@
 
 from bmdal.selection.bait import BaitForward, BaitForwardBackward
 from bmdal.selection.base import Mode, Selection, SelectionProblem
+from bmdal.selection.epig import EPIG
 from bmdal.selection.frank_wolfe import FrankWolfe
 from bmdal.selection.kmeanspp import KMeansPP
 from bmdal.selection.lcmd import LCMD
@@ -10,6 +11,7 @@ from bmdal.selection.maxdist import MaxDist
 from bmdal.selection.simple import MaxDiag, Random
 
 __all__ = [
+    "EPIG",
     "LCMD",
     "BaitForward",
     "BaitForwardBackward",

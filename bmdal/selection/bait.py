@@ -17,7 +17,7 @@ from bmdal.selection.base import Selection, SelectionProblem, argmax_if_positive
 class _State:
     """Posterior given the selected points, k_S(x, x') = phi^T A phi', in feature space.
 
-    With M the second-moment matrix of training and pool points, the drop of the summed variance by point x is
+    With M the second-moment matrix of the target points, the drop of the summed variance by point x is
     q / (k_S(x, x) + sigma^2), q = phi^T A M A phi. Only the (p, p) matrices A and A M A and two numbers for each pool
     point change: one product of the features with two vectors for each selected point.
     """
@@ -83,15 +83,18 @@ def _remove(Phi: Tensor, M: Tensor, sigma: float, n_remove: int) -> Tensor:
 @register
 @dataclass(frozen=True)
 class BaitForward(Selection):
-    """The point with the largest sum_x' k_S(x', x)^2 / (k_S(x, x) + sigma^2) over x' in train and pool.
+    """The point with the largest sum_x' k_S(x', x)^2 / (k_S(x, x) + sigma^2) over the target points x'.
 
-    This is the greatest drop of the summed posterior variance. In mode TP the selected set S starts with the training
-    points. Needs an explicit feature matrix. Source: arXiv 2203.09410, Section 4.2.
+    This is the greatest drop of the summed posterior variance. Where no targets are given, these are the training and
+    pool points; with targets this is variance-based transductive learning (VTL, arXiv 2402.15898). In mode TP the
+    selected set S starts with the training points. Needs an explicit feature matrix.
+    Source: arXiv 2203.09410, Section 4.2.
     """
 
     tokens = ("bait-f",)
     needs_explicit = True
     needs_float64 = True
+    takes_target = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
         return greedy(_State(*_start(problem), problem.sigma), batch_size, problem.pool.device)
@@ -108,6 +111,7 @@ class BaitForwardBackward(Selection):
     tokens = ("bait-fb",)
     needs_explicit = True
     needs_float64 = True
+    takes_target = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
         Phi, M = _start(problem)
@@ -117,10 +121,15 @@ class BaitForwardBackward(Selection):
 
 
 def _start(problem: SelectionProblem) -> tuple[Tensor, Tensor]:
-    """Features of the pool, and second moments of training and pool points, with the training points in mode TP."""
-    train, pool = problem.train, problem.pool
+    """Features of the pool and second moments of the targets, in mode TP given the training points."""
+    train, pool, target = problem.train, problem.pool, problem.target
     if problem.selected is not None:
         posterior = condition(problem.selected, problem.sigma)
         train, pool = posterior(train), posterior(pool)
-    Phi_train, Phi = train.matrix(), pool.matrix()
+        target = None if target is None else posterior(target)
+    Phi = pool.matrix()
+    if target is not None:
+        Phi_target = target.matrix()
+        return Phi, Phi_target.T @ Phi_target
+    Phi_train = train.matrix()
     return Phi, Phi_train.T @ Phi_train + Phi.T @ Phi

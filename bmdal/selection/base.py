@@ -26,6 +26,7 @@ class SelectionProblem:
         mode: "P" or "TP"; None for a method without modes.
         sigma: standard deviation of the observation noise.
         generator: source of all random draws.
+        target: transformed features of the points that matter; None: nobody has said which do.
     """
 
     train: Features
@@ -33,6 +34,7 @@ class SelectionProblem:
     mode: Mode | None
     sigma: float
     generator: torch.Generator
+    target: Features | None = None
 
     @property
     def selected(self) -> Features | None:
@@ -48,6 +50,7 @@ class Selection(Component):
         needs_kernel: whether it looks at features at all.
         needs_explicit: whether it needs a feature matrix.
         needs_float64: whether features are promoted to float64 first.
+        takes_target: whether it looks at target points.
     """
 
     kind = "selection method"
@@ -55,6 +58,7 @@ class Selection(Component):
     needs_kernel: ClassVar[bool] = True
     needs_explicit: ClassVar[bool] = False
     needs_float64: ClassVar[bool] = False
+    takes_target: ClassVar[bool] = False
 
     @abstractmethod
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:

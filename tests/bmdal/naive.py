@@ -65,6 +65,34 @@ def bait_forward(K: Tensor, n_pool: int, selected: list[int], batch_size: int, s
     return batch
 
 
+def variance_of_targets(
+    K: Tensor, n_pool: int, target: list[int], selected: list[int], batch_size: int, sigma: float
+) -> list[int]:
+    """The drop of the summed posterior variance of some points, `target` being their rows in K."""
+    S, batch = list(selected), []
+    for _ in range(batch_size):
+        free = [i for i in range(n_pool) if i not in batch]
+        after = {i: float(_posterior_variance(K, [*S, i], sigma).diagonal()[target].sum()) for i in free}
+        batch.append(min(free, key=after.__getitem__))
+        S.append(batch[-1])
+    return batch
+
+
+def epig(K: Tensor, n_pool: int, target: list[int], selected: list[int], batch_size: int, sigma: float) -> list[int]:
+    """The mean mutual information of the labels of x and of t, from their 2 x 2 covariance matrices."""
+    S, batch = list(selected), []
+    for _ in range(batch_size):
+        posterior = _posterior_variance(K, S, sigma)
+
+        def information(x: int, posterior: Tensor = posterior) -> float:
+            joint = [posterior[[x, t]][:, [x, t]] + sigma**2 * torch.eye(2, dtype=K.dtype) for t in target]
+            return float(np.mean([0.5 * float((A[0, 0] * A[1, 1]).log() - torch.logdet(A)) for A in joint]))
+
+        batch.append(max((i for i in range(n_pool) if i not in batch), key=information))
+        S.append(batch[-1])
+    return batch
+
+
 def bait_forward_backward(K: Tensor, n_pool: int, selected: list[int], batch_size: int, sigma: float) -> list[int]:
     batch = bait_forward(K, n_pool, selected, 2 * batch_size, sigma)
     while len(batch) > batch_size:

@@ -101,6 +101,22 @@ def test_a_first_batch_from_nothing(name: str) -> None:
     assert len(set(chosen(f"{name}_rp-8" if name != "random" else name, train=None))) == 15
 
 
+def test_targets() -> None:
+    target = 0.5 * normal(20, 12, seed=9) + 1
+    for name in ("epig-p_train", "bait-f-p_train", "bait-fb-tp"):
+        kernel = name.replace("-p_", "-p_linear_").replace("-tp", "-tp_linear")
+        given = select(name, Phi_pool, 9, 0, train=Phi_train, target=target).indices.tolist()
+        network = select_batch(kernel, nn.Identity(), Phi_train, None, Phi_pool, 9, 0, x_target=target.numpy())
+        assert given == network.indices.tolist()
+        assert given != select(name, Phi_pool, 9, 0, train=Phi_train).indices.tolist()
+    with pytest.raises(BmdalError, match="'lcmd' looks at no target points; 'epig' and 'bait-f' do"):
+        select("lcmd-p", Phi_pool, 9, 0, target=target)
+    with pytest.raises(
+        BmdalError, match=r"x_target must have points like those of x_pool, .*\(20, 11\) and \(300, 12\)"
+    ):
+        select_batch("epig-p_linear", nn.Identity(), Phi_train, None, Phi_pool, 9, 0, x_target=target[:, 1:])
+
+
 def test_selections_by_value() -> None:
     assert select(LCMD(), Phi_pool, 9, 0, train=Phi_train).indices.tolist() == chosen("lcmd-tp", batch_size=9)
     assert select(MaxDist(), Phi_pool, 9, 0).indices.tolist() == chosen("maxdist-p", batch_size=9)
@@ -131,10 +147,10 @@ def test_messages() -> None:
         "method must be a name such as 'lcmd-tp', a Method or a Selection, got 7": lambda: select(7, Phi_pool, 3, 0),  # type: ignore[arg-type]
         r"pool must be a matrix, a row .* its shape is \(300,\)": lambda: chosen("maxdist-p", Phi_pool[:, 0]),
         "pool has a NaN or infinite value in row 17": lambda: chosen("maxdist-p", bad),
-        "they are DenseFeatures with 11 columns and DenseFeatures with 12": lambda: chosen(
+        "they are DenseFeatures with 11 columns, DenseFeatures with 12": lambda: chosen(
             "lcmd-tp", train=Phi_train[:, :11]
         ),
-        "they are DenseFeatures with 12 columns and KernelMatrix with no": lambda: chosen("lcmd-tp", KernelMatrix(K)),
+        "they are DenseFeatures with 12 columns, KernelMatrix with no": lambda: chosen("lcmd-tp", KernelMatrix(K)),
         "batch_size must be between 1 and the pool size 300, got 301": lambda: chosen("maxdist-p", batch_size=301),
         "is a loader that shuffles": lambda: chosen("maxdist-p", DataLoader(TensorDataset(Phi_pool), shuffle=True)),
         "pool holds torch.complex128; features are real": lambda: chosen("maxdist-p", Phi_pool * 1j),

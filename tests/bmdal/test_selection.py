@@ -14,6 +14,7 @@ from toys import generator, normal
 from bmdal import Method
 from bmdal.features import DenseFeatures, Features, NNGPFeatures, ProductFeatures, SumFeatures
 from bmdal.selection import (
+    EPIG,
     LCMD,
     BaitForward,
     BaitForwardBackward,
@@ -32,7 +33,8 @@ from bmdal.selection import (
 from bmdal.selection.distances import PrincipalBound
 from bmdal.testing import check_selection
 
-ALL = [Random(), MaxDiag(), MaxDist(), KMeansPP(), LCMD(), MaxDet(), BaitForward(), BaitForwardBackward(), FrankWolfe()]
+BAIT = [BaitForward(), BaitForwardBackward()]
+ALL = [Random(), MaxDiag(), MaxDist(), KMeansPP(), LCMD(), MaxDet(), *BAIT, FrankWolfe(), EPIG()]
 ALL_WITH_MODES = [(s, mode) for s in ALL for mode in (s.modes or (None,))]
 SIGMA = 0.3
 N_POOL, N_TRAIN, P = 40, 6, 5
@@ -283,6 +285,40 @@ def test_features_that_vanish_beside_others(large: tuple[Tensor, Tensor]) -> Non
         t[:, 30:40] *= 1e-40
     batch = LCMD().select(problem(pool, train, "TP"), 40)
     assert len(set(batch.tolist())) == 40
+
+
+@pytest.mark.parametrize("mode", ["P", "TP"])
+def test_target_points(mode: Mode) -> None:
+    """EPIG and variance-based transductive learning, against brute force."""
+    train, pool, target = normal(N_TRAIN, P), normal(N_POOL, P, seed=1), 0.3 * normal(7, P, seed=2) + 1
+    Phi = torch.cat([pool, train, target])
+    K, n = Phi @ Phi.T, N_POOL + N_TRAIN
+    selected = list(range(N_POOL, n)) if mode == "TP" else []
+    dense = [DenseFeatures(x) for x in (train, pool, target)]
+    problem = SelectionProblem(dense[0], dense[1], mode, SIGMA, generator(), dense[2])
+    rows = list(range(n, n + 7))
+    assert EPIG().select(problem, 9).tolist() == naive.epig(K, N_POOL, rows, selected, 9, SIGMA)
+    assert BaitForward().select(problem, 9).tolist() == naive.variance_of_targets(K, N_POOL, rows, selected, 9, SIGMA)
+    product = [ProductFeatures((f, DenseFeatures(torch.ones(len(f), 1).double()))) for f in dense]
+    without_matrix = SelectionProblem(product[0], product[1], mode, SIGMA, generator(), product[2])
+    assert EPIG().select(without_matrix, 9).tolist() == naive.epig(K, N_POOL, rows, selected, 9, SIGMA)
+
+
+@pytest.mark.parametrize("mode", ["P", "TP"])
+@pytest.mark.parametrize("selection", BAIT)
+def test_training_and_pool_points_as_targets_are_the_usual_bait(selection: Selection, mode: Mode) -> None:
+    train, pool = DenseFeatures(normal(N_TRAIN, P)), DenseFeatures(normal(N_POOL, P, seed=1))
+    both = DenseFeatures(torch.cat([train.Phi, pool.Phi]))
+    usual = SelectionProblem(train, pool, mode, SIGMA, generator())
+    with_target = SelectionProblem(train, pool, mode, SIGMA, generator(), both)
+    assert selection.select(usual, 9).tolist() == selection.select(with_target, 9).tolist()
+
+
+def test_a_sample_of_the_pool_stands_for_missing_targets() -> None:
+    train, pool = DenseFeatures(normal(N_TRAIN, P)), DenseFeatures(normal(N_POOL, P, seed=1))
+    without = SelectionProblem(train, pool, "P", SIGMA, generator())
+    all_of_it = SelectionProblem(train, pool, "P", SIGMA, generator(), pool)
+    assert EPIG().select(without, 9).tolist() == EPIG().select(all_of_it, 9).tolist()
 
 
 class Stored(Features):
