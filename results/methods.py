@@ -18,7 +18,6 @@ SELECTION_LABELS = {
     "maxdist": "MaxDist",
     "kmeanspp": "KMeansPP",
     "lcmd": "LCMD",
-    "epig": "EPIG",
 }
 
 # Methods of the literature as combinations of the framework (arXiv 2203.09410, Table 2).
