@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,8 @@ from bmdal.batch import Batch, as_generator, as_labels, check_batch_size, check_
 from bmdal.errors import BmdalError, IncompatibleError
 from bmdal.features import DenseFeatures, Features
 from bmdal.inputs import Table, as_inputs, check_finite
-from bmdal.kernels import Linear, Traits
+from bmdal.kernels import Linear, Predictions, Traits
+from bmdal.kernels.predictions import as_predictions, centred, in_units_of_their_spread
 from bmdal.method import Method
 from bmdal.network.modes import plain_arithmetic
 from bmdal.pipeline import transform
@@ -41,8 +42,9 @@ def select(
         select("maxdist-p", pool=embeddings, batch_size=50, generator=0)  # a first batch, nothing is labelled yet
 
     Args:
-        method: selection, mode and transformations by name ("lcmd-tp", "maxdet-p_rp-512_train"), a `Method` with the
-            kernel `linear`, or a selection, in mode TP if there are training points and in mode P otherwise.
+        method: selection, mode and transformations by name ("lcmd-tp", "maxdet-p_rp-512_train"), or a `Method` with the
+            kernel `linear`: rows are features. With the kernel `pred` ("bait-f-p_pred") rows are predictions, a column
+            for each member of an ensemble. Or a selection, in mode TP if there are training points and P otherwise.
         pool: features of the points to choose from: a matrix (n_pool, p) whose rows are phi, as a tensor, an array
             (also memory-mapped, in half precision, or of a frame), a data set or loader of such rows in order; or any
             `bmdal.features.Features`, for instance a `KernelMatrix`.
@@ -61,10 +63,12 @@ def select(
     check_target(method, target)
     generator = as_generator(generator)
     with plain_arithmetic():
-        of_pool = _features("pool", pool)
+        tables = {"pool": pool, "train": train, "target": target}
+        given = {name: table for name, table in tables.items() if table is not None}
+        features = _of_predictions(given) if isinstance(method.kernel, Predictions) else _of_rows(given)
+        of_pool = features.pop("pool")
         check_batch_size(batch_size, len(of_pool))
-        of_train = of_pool[:0] if train is None else _features("train", train)
-        others = [of_pool] if target is None else [of_pool, _features("target", target)]
+        of_train, others = features.pop("train", of_pool[:0]), [of_pool, *features.values()]
         _check(method, of_train, others)
         start = now(of_pool.device)
         y = as_labels(method, y_train, len(of_train))
@@ -82,7 +86,7 @@ def _method(method: Method | Selection | str, has_train: bool) -> Method:
         method = Method(method, Linear() if method.needs_kernel else None, mode=mode)
     if not isinstance(method, Method):
         raise BmdalError(f"method must be a name such as 'lcmd-tp', a Method or a Selection, got {method!r}")
-    if not isinstance(method.kernel, Linear | None):
+    if not isinstance(method.kernel, Linear | Predictions | None):
         raise IncompatibleError(
             f"method {method.name!r}: the features are given, so that there is no kernel {method.kernel.name!r} to be "
             "computed; leave it out, or give the model to select_batch"
@@ -92,27 +96,46 @@ def _method(method: Method | Selection | str, has_train: bool) -> Method:
     return method
 
 
-def _features(name: str, given: Points) -> Features:
-    if isinstance(given, Features):
-        return given
-    if isinstance(given, DataLoader):
-        if not isinstance(given.sampler, SequentialSampler):
+def _of_rows(given: Mapping[str, Points]) -> dict[str, Features]:
+    return {
+        name: points if isinstance(points, Features) else DenseFeatures(_matrix(name, _rows(name, points)))
+        for name, points in given.items()
+    }
+
+
+def _of_predictions(given: Mapping[str, Points]) -> dict[str, Features]:
+    predictions = {name: as_predictions(name, _rows(name, points)) for name, points in given.items()}
+    shapes = {name: tuple(P.shape[1:]) for name, P in predictions.items()}
+    if len(set(shapes.values())) > 1:
+        raise BmdalError(
+            f"predictions must be of the same members and outputs, their shapes are (n, ...) with {shapes}"
+        )
+    order = sorted(predictions, key=lambda name: name != "train")  # units are those of the training points
+    scaled = dict(zip(order, in_units_of_their_spread([predictions[name] for name in order]), strict=True))
+    return {name: DenseFeatures(centred(scaled[name])) for name in given}
+
+
+def _rows(name: str, points: Points) -> Tensor:
+    if isinstance(points, Features):
+        raise BmdalError(f"{name} must be a matrix of predictions for the kernel 'pred', it is {type(points).__name__}")
+    if isinstance(points, DataLoader):
+        if not isinstance(points.sampler, SequentialSampler):
             raise BmdalError(f"{name} is a loader that shuffles, so that its rows have no numbers: use shuffle=False")
-        given = given.dataset
-    rows = as_inputs(name, given)
+        points = points.dataset
+    rows = as_inputs(name, points)
     if isinstance(rows, Tensor):
         check_finite(name, rows)
-        return _dense(name, rows)
-    return DenseFeatures(torch.cat([_dense(name, rows[i : i + PART]).Phi for i in range(0, len(rows), PART)]))
+        return rows
+    return torch.cat([rows[i : i + PART] for i in range(0, len(rows), PART)])
 
 
-def _dense(name: str, rows: Tensor) -> DenseFeatures:
+def _matrix(name: str, rows: Tensor) -> Tensor:
     if rows.ndim != 2 or rows.shape[1] == 0:
         raise BmdalError(f"{name} must be a matrix, a row of features for each point; its shape is {tuple(rows.shape)}")
     if rows.is_complex():
         raise BmdalError(f"{name} holds {rows.dtype}; features are real")
     exact = torch.float64 if rows.dtype in (torch.int32, torch.int64) else torch.float32
-    return DenseFeatures(rows.to(torch.promote_types(rows.dtype, exact)))
+    return rows.to(torch.promote_types(rows.dtype, exact))
 
 
 def _check(method: Method, train: Features, others: Sequence[Features]) -> None:

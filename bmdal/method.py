@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from numbers import Real
+from typing import cast
 
 from bmdal import component
 from bmdal.errors import BmdalError, IncompatibleError
@@ -22,7 +23,8 @@ class Method:
         kernel: the base kernel; None for a selection that needs none (`random`).
         transformations: what is done to the kernel, in this order.
         mode: "P" or "TP"; None for a selection without modes.
-        sigma: standard deviation of the observation noise in posteriors and selections, greater than 0.
+        sigma: standard deviation of the observation noise in posteriors and selections, greater than 0; None is the
+            kernel's own, 1e-3 for most.
 
     Raises IncompatibleError, with the reason, for a combination that cannot work.
     """
@@ -31,9 +33,12 @@ class Method:
     kernel: BaseKernel | None = None
     transformations: tuple[Transformation, ...] = ()
     mode: Mode | None = None
-    sigma: float = 1e-3
+    sigma: float = None  # type: ignore[assignment]  # a number from here on
 
     def __post_init__(self) -> None:
+        if self.sigma is None:
+            kernel = self.kernel if isinstance(self.kernel, BaseKernel) else BaseKernel
+            object.__setattr__(self, "sigma", kernel.sigma)
         if not isinstance(self.selection, Selection):
             raise BmdalError(f"selection must be a Selection, got {self.selection!r}; a name is for Method.from_name")
         if not isinstance(self.kernel, BaseKernel | None):
@@ -109,7 +114,7 @@ class Method:
         return "_".join([self.selection.name + mode, *(part.name for part in parts)])
 
     @classmethod
-    def from_name(cls, name: str, sigma: float = 1e-3, kernel: BaseKernel | None = None) -> Method:
+    def from_name(cls, name: str, sigma: float | None = None, kernel: BaseKernel | None = None) -> Method:
         """The method that a name says: the inverse of `name`.
 
         Args:
@@ -126,7 +131,7 @@ class Method:
             kernel = None
         transformations = tuple(component.parse("transformation", token, name) for token in rest)
         try:
-            return cls(selection, kernel, transformations, mode, sigma)
+            return cls(selection, kernel, transformations, mode, cast(float, sigma))
         except IncompatibleError as error:
             raise IncompatibleError(f"method {name!r}: {error}") from None
 

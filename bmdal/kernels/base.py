@@ -27,10 +27,16 @@ class Traits:
 
 
 class BaseKernel(Component):
-    """Maps a network and inputs to features (arXiv 2203.09410, Section 3.1)."""
+    """Maps a network and inputs to features (arXiv 2203.09410, Section 3.1).
+
+    Attributes:
+        traits: what its features are like.
+        sigma: standard deviation of the observation noise where a method says nothing else.
+    """
 
     kind = "kernel"
     traits: ClassVar[Traits]
+    sigma: ClassVar[float] = 1e-3
 
     @abstractmethod
     def features(self, network: Network, X: Tensor) -> Features:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections import OrderedDict
-from types import CellType, FunctionType
+from collections import OrderedDict, defaultdict, deque
+from types import CellType, FunctionType, MethodType, SimpleNamespace
 from typing import Any
 
 import torch
@@ -13,6 +13,8 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.nn.parameter import is_lazy
 
 from bmdal.errors import BmdalError
+
+CONTAINERS = (dict, OrderedDict, defaultdict, list, tuple, set, deque, SimpleNamespace)
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -36,79 +38,139 @@ def unwrapped(model: nn.Module) -> nn.Module:
     return model
 
 
-def private_copy(model: nn.Module) -> nn.Module:
-    """The network with tensors, attributes and submodules of its own; no parameter requires a gradient.
+class PrivateCopy:
+    """A network with tensors, attributes and submodules of its own; no parameter requires a gradient.
 
     `copy.deepcopy` refuses networks that keep a result of autograd, such as an embedding of the last call or a weight
     under the old kind of weight norm; here such tensors are copied without their history. Functions that the network
-    holds and that refer to its parts, refer to the parts of the copy. Layers look up embeddings with dense gradients.
+    holds and that refer to its parts refer to the parts of the copy. Layers look up embeddings with dense gradients.
     What cannot be copied, such as an open file, is shared.
+
+    Attributes:
+        module: the copy.
+        without_history: copies of tensors that were results of autograd, by their ids: `forward` may not use them.
     """
-    twin: nn.Module = _copied(model, {})
-    for module in twin.modules():
-        if isinstance(module, nn.Embedding | nn.EmbeddingBag):
-            module.sparse = False
-        if (inner := _wrapped(module)) is not None:
-            module.__dict__["forward"] = inner
-    return twin
+
+    def __init__(self, model: nn.Module) -> None:
+        self.without_history: dict[int, Tensor] = {}
+        self._copies: dict[int, Any] = {}
+        self.module: nn.Module = self._copied(model)
+        for module in self.module.modules():
+            if isinstance(module, nn.Embedding | nn.EmbeddingBag):
+                module.sparse = False
+            if (inner := _wrapped(module)) is not None:
+                module.__dict__["forward"] = inner
+
+    def _copied(self, value: Any) -> Any:
+        copies = self._copies  # by the original's id, as in `copy.deepcopy`
+        if id(value) in copies:
+            return copies[id(value)]
+        copies.setdefault(id(copies), []).append(value)  # kept alive, so that no other object gets its id
+        if isinstance(value, Tensor):
+            return self._tensor(value)
+        if isinstance(value, nn.Module):
+            return self._module(value)
+        if isinstance(value, FunctionType):
+            return self._function(value)
+        if type(value) in CONTAINERS:
+            return self._container(value)
+        try:
+            result = value.clone_state() if isinstance(value, torch.Generator) else copy.deepcopy(value, copies)
+        except Exception:  # whatever a class of the user's raises
+            result = value
+        copies[id(value)] = result
+        return result
+
+    def _module(self, value: nn.Module) -> nn.Module:
+        result: nn.Module = object.__new__(type(value))
+        self._copies[id(value)] = result
+        kept = _not_pickled(value)
+        state = {
+            name: item if name in kept else self._copied(item)
+            for name, item in value.__dict__.items()
+            if name not in ("_compiled_call_impl", "_flat_weight_refs")  # they refer to the original
+        }
+        result.__dict__.update(state)
+        if isinstance(value, nn.RNNBase):
+            result.__setstate__(state)  # type: ignore[no-untyped-call]  # which finds its weights anew
+        return result
+
+    def _tensor(self, value: Tensor) -> Tensor:
+        base = value._base if value._is_view() and not value.is_inference() else None
+        if base is not None and id(base) in self._copies:
+            owner: Tensor = self._copies[id(base)]
+            result = owner.as_strided(value.size(), value.stride(), value.storage_offset())
+        else:
+            result = value.detach().clone()
+        if isinstance(value, nn.Parameter):
+            result = torch.Tensor._make_subclass(type(value), result, False)
+        elif value.grad_fn is not None:
+            self.without_history[id(result)] = result
+        self._copies[id(value)] = result
+        if value.__dict__:
+            result.__dict__.update(self._copied(value.__dict__))
+        return result
+
+    def _container(self, value: Any) -> Any:
+        if isinstance(value, tuple):
+            result: Any = tuple(self._copied(item) for item in value)
+            self._copies[id(value)] = result
+            return result
+        result = copy.copy(value)  # with its default factory or its greatest length
+        self._copies[id(value)] = result
+        if isinstance(value, dict | SimpleNamespace):
+            items = result if isinstance(value, dict) else result.__dict__
+            items.update({key: self._copied(item) for key, item in items.items()})
+        else:
+            items = [self._copied(item) for item in value]
+            result.clear()
+            result.update(items) if isinstance(result, set) else result.extend(items)
+        return result
+
+    def _function(self, value: FunctionType) -> FunctionType:
+        """A lambda or a hook, say, that refers to copies of what it refers to from outside, if that is of a network."""
+        cells = value.__closure__ or ()
+        contents = [cell.cell_contents if _is_filled(cell) else None for cell in cells]
+        if not any(_is_part(content) for content in contents):
+            self._copies[id(value)] = value
+            return value
+        own = tuple(CellType() for _ in cells)
+        result = FunctionType(value.__code__, value.__globals__, value.__name__, value.__defaults__, own)
+        result.__dict__.update(value.__dict__)
+        result.__kwdefaults__, result.__module__ = value.__kwdefaults__, value.__module__
+        self._copies[id(value)] = result
+        for cell, before, content in zip(own, cells, contents, strict=True):
+            if _is_filled(before):
+                cell.cell_contents = self._copied(content) if _is_part(content) else content
+        return result
 
 
 def _wrapped(module: nn.Module) -> nn.Module | None:
-    if isinstance(module, DataParallel | DistributedDataParallel):
-        inner: nn.Module = module.module
-        return inner
-    # torch.compile's wrapper, whose class would import the compiler
-    return module.get_submodule("_orig_mod") if "_orig_mod" in module._modules else None
+    if type(module) in (DataParallel, DistributedDataParallel):
+        return module.get_submodule("module")
+    if type(module).__module__.startswith("torch._dynamo"):  # torch.compile's wrapper
+        return module.get_submodule("_orig_mod")
+    return None
 
 
-def _copied(value: Any, copies: dict[int, Any]) -> Any:
-    """A copy of what a network holds. `copies`: what has been copied, by the original's id, as in `copy.deepcopy`."""
-    if id(value) in copies:
-        return copies[id(value)]
-    result: Any
-    if isinstance(value, nn.Module):
-        result = copies[id(value)] = object.__new__(type(value))
-        state = {name: _copied(item, copies) for name, item in _state(value).items() if name != "_compiled_call_impl"}
-        result.__setstate__(state)
-    elif isinstance(value, nn.Parameter):
-        result = nn.Parameter(value.detach().clone(), requires_grad=False)
-    elif isinstance(value, Tensor):
-        result = value.detach().clone()
-    elif isinstance(value, torch.Generator):
-        result = value.clone_state()
-    elif isinstance(value, FunctionType):
-        result = _bound_to_copies(value, copies)
-    elif type(value) in (dict, OrderedDict):
-        result = type(value)((key, _copied(item, copies)) for key, item in value.items())
-    elif type(value) in (list, tuple, set):
-        result = type(value)(_copied(item, copies) for item in value)
-    else:
-        try:
-            result = copy.deepcopy(value, copies)
-        except Exception:  # whatever a class of the user's raises
-            result = value
-    copies[id(value)] = result
-    copies.setdefault(id(copies), []).append(value)  # kept alive, so that no other object gets its id
-    return result
+def _not_pickled(module: nn.Module) -> set[str]:
+    """Attributes that a class of the user's leaves out when it is pickled: a trainer, a logger."""
+    if isinstance(module, nn.RNNBase):
+        return set()
+    try:
+        state = module.__getstate__()  # type: ignore[no-untyped-call]
+        return set(module.__dict__) - set(state) if isinstance(state, dict) else set()
+    except Exception:  # parametrized modules refuse to be pickled
+        return set()
 
 
-def _bound_to_copies(function: FunctionType, copies: dict[int, Any]) -> FunctionType:
-    """A function, such as a lambda or a hook, that refers to copies of the modules that it refers to from outside."""
-    cells = function.__closure__ or ()
-    contents = [cell.cell_contents if _is_filled(cell) else None for cell in cells]
-    if not any(isinstance(getattr(c, "__self__", c), nn.Module | FunctionType) for c in contents):
-        return function
-    own = tuple(CellType() for _ in cells)
-    code, defaults = function.__code__, function.__defaults__
-    result = FunctionType(code, function.__globals__, function.__name__, defaults, own)
-    result.__dict__.update(function.__dict__)
-    result.__kwdefaults__, result.__module__ = function.__kwdefaults__, function.__module__
-    copies[id(function)] = result
-    for cell, before, content in zip(own, cells, contents, strict=True):
-        if _is_filled(before):
-            is_part = isinstance(getattr(content, "__self__", content), nn.Module | FunctionType)
-            cell.cell_contents = _copied(content, copies) if is_part else content
-    return result
+def _is_part(content: object) -> bool:
+    """Whether it is, or holds, something that may be a part of a network."""
+    if isinstance(content, MethodType):
+        return _is_part(content.__self__)
+    if type(content) in (list, tuple, dict):
+        return any(_is_part(item) for item in (content.values() if isinstance(content, dict) else content))  # type: ignore[attr-defined]
+    return isinstance(content, nn.Module | nn.Parameter | FunctionType)
 
 
 def _is_filled(cell: CellType) -> bool:
@@ -119,8 +181,15 @@ def _is_filled(cell: CellType) -> bool:
     return True
 
 
-def _state(module: nn.Module) -> dict[str, Any]:
-    try:
-        return dict(module.__getstate__())  # type: ignore[no-untyped-call]
-    except Exception:  # parametrized modules refuse to be pickled
-        return module.__dict__
+def private_copy(model: nn.Module) -> nn.Module:
+    """The module of a `PrivateCopy`."""
+    return PrivateCopy(model).module
+
+
+def state_of(module: nn.Module) -> dict[tuple[str, str], object]:
+    """What tells whether `forward` changes a network: identities, lengths and versions of all that its modules hold."""
+    return {
+        (name, key): (id(value), len(value) if type(value) in CONTAINERS and hasattr(value, "__len__") else 0)
+        for name, m in module.named_modules()
+        for key, value in (*m.__dict__.items(), *m._buffers.items())
+    } | {(name, "version of a buffer"): b._version for name, b in module.named_buffers() if not b.is_inference()}

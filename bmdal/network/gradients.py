@@ -13,26 +13,29 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
 from bmdal.errors import BmdalError, is_out_of_memory
 from bmdal.features import DenseFeatures, Features, ProductFeatures
 from bmdal.layers import FactoredLayer, is_factored
-from bmdal.network.network import Function, Network, tolerance, without_inference_tensors
+from bmdal.network.network import Function, Network, check_same, tolerance, without_inference_tensors
 from bmdal.network.per_point import (
+    Factors,
     IrregularError,
     Layer,
     exact,
+    exact_sum,
     factors,
     hooks,
     outer_products,
     point_by_point,
+    summed_gradients,
     vectorized,
 )
 
 N_COMPARED = 4
-"""Points, and outputs of each, whose gradients are compared."""
+"""Points whose gradients are compared."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +75,7 @@ def gradients(network: Network, parameters: Sequence[str], X: Tensor) -> list[Fe
         network.plans[names] = make_plan(network, names)
     plan: Plan = network.plans[names]
     function, n = network.function, len(X)
-    try:
-        found = factors(function, plan.layers, function.padded(X))
-    except IrregularError as error:
-        network.unfactored |= error.layers
-        network.plans.clear()
-        raise UnfactoredError(str(error)) from None
+    found = _checked_factors(network, plan, function.padded(X))
     parts: list[Features] = []
     for layer in plan.layers:
         x, g = (None if t is None else _real(t[:n]) for t in found[layer.name])
@@ -90,6 +88,53 @@ def gradients(network: Network, parameters: Sequence[str], X: Tensor) -> list[Fe
         matrices = (vectorized if plan.many_at_once else point_by_point)(function, plan.others, X)
         parts += [DenseFeatures(_real(matrices[name].flatten(1))) for name in plan.others]
     return parts
+
+
+def _checked_factors(network: Network, plan: Plan, X: Tensor) -> dict[str, Factors]:
+    """The factors of a plan's layers, compared with autograd where the network may treat points by their values."""
+    if not plan.layers:
+        return {}
+    wrong: set[str]
+    try:
+        outputs, found = factors(network.function, plan.layers, X)
+        wrong = set() if network.function.by_points else _wrong_layers(network.function, plan.layers, X, outputs, found)
+    except IrregularError as error:
+        wrong = error.layers
+    except Exception as error:  # whatever PyTorch or a backward pass of the user's raises from within
+        if is_out_of_memory(error) or isinstance(error, BmdalError):
+            raise
+        wrong = {layer.name for layer in plan.layers}
+    if wrong:
+        network.unfactored |= wrong
+        network.plans.clear()
+        raise UnfactoredError(f"linear layers {sorted(wrong)} do not factor")
+    return found
+
+
+def _wrong_layers(
+    function: Function, layers: Sequence[Layer], X: Tensor, outputs: Tensor, found: Mapping[str, Factors]
+) -> set[str]:
+    """Layers whose factors do not add up to the gradient of a random weighted sum of the outputs.
+
+    Autograd takes the points in another order and in two groups. Raises BmdalError if the outputs change by that.
+    """
+    n = len(X)
+    if n < 2 * function.smallest:
+        return set()
+    generator = torch.Generator().manual_seed(n)
+    order = torch.randperm(n, generator=generator).to(X.device)
+    weights = torch.randn(n, function.n_outputs, generator=generator).to(X.device)
+    names = [name for layer in layers for name in (layer.weight, layer.bias)]
+    present = dict(function.module.named_parameters())
+    others, sums = exact_sum(function, [name for name in names if name in present], X[order], weights[order])
+    check_same(others, outputs[order], outputs)
+    wrong: set[str] = set()
+    for layer in layers:
+        for name, gradient in summed_gradients(layer, found[layer.name], weights).items():
+            allowed = 5 * tolerance(outputs.dtype) * _largest(sums[name])
+            if not _largest(gradient - sums[name]) <= allowed:
+                wrong.add(layer.name)
+    return wrong
 
 
 def make_plan(network: Network, parameters: Sequence[str]) -> Plan:
@@ -115,54 +160,54 @@ def make_plan(network: Network, parameters: Sequence[str]) -> Plan:
     return Plan(tuple(layers), others, bool(others) and _many_at_once(network, others))
 
 
-ByPoint = Callable[[Function, Tensor, list[int], list[int]], Iterator[Mapping[str, Tensor]]]
-"""For some rows of the points, one after the other, the gradients of some outputs, (outputs, ...), by parameter."""
+ByPoint = Callable[[Function, Tensor, list[int], Tensor], Iterator[Mapping[str, Tensor]]]
+"""For some rows of the points, one by one, the gradients of weighted sums of outputs, (k, ...), by parameter."""
 
 
 def _compare(network: Network, parameters: Sequence[str], by_point: ByPoint) -> tuple[set[str], bool]:
-    """Compare gradients on the few points with those of single outputs of single points.
+    """Compare gradients on the few points with those of single points, for random weighted sums of the outputs.
 
     The points are given in another order than their own, in which they may happen to be sorted.
     Returns: names of the parameters for which they differ, and whether any of the parameters has a gradient.
     """
     function, points = network.precise
     points = points[_shuffled(len(points))]
-    n, n_outputs = min(len(points), N_COMPARED), min(function.n_outputs, N_COMPARED)
+    n, k = min(len(points), N_COMPARED), min(function.n_outputs, 2)
     rows = [i * (len(points) - 1) // max(1, n - 1) for i in range(n)]
-    outputs = [c * (function.n_outputs - 1) // max(1, n_outputs - 1) for c in range(n_outputs)]
+    weights = torch.randn(k, function.n_outputs, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    weights = weights.to(points.device, points.dtype if points.is_floating_point() else torch.float64)
     error: dict[str, float] = {}
-    size: dict[str, float] = {}
+    allowed: dict[str, float] = {}
     exists = False
-    for i, found in zip(rows, by_point(function, points, rows, outputs), strict=True):
-        right = exact(function, parameters, points[i : i + 1], outputs)
+    for i, found in zip(rows, by_point(function, points, rows, weights), strict=True):
+        right = exact(function, parameters, points[i : i + 1], weights)
         exists = exists or right is not None
         for name, gradient in found.items():
-            expected = torch.zeros_like(gradient) if right is None else right[name]
+            expected = torch.zeros_like(gradient) if right is None else right[name].to(gradient)
             error[name] = max(error.get(name, 0.0), _largest(gradient - expected))
-            size[name] = max(size.get(name, 0.0), _largest(expected))
-    return {name for name in error if not error[name] <= tolerance(points.dtype) * size[name]}, exists
+            allowed[name] = max(allowed.get(name, 0.0), tolerance(expected.dtype) * _largest(expected))
+    return {name for name in error if not error[name] <= allowed[name]}, exists
 
 
 def _by_factors(layers: list[Layer]) -> ByPoint:
     """By products of factors; what turns out not to factor is taken off the list, which becomes empty in the end."""
 
     def by_point(
-        function: Function, points: Tensor, rows: list[int], outputs: list[int]
+        function: Function, points: Tensor, rows: list[int], weights: Tensor
     ) -> Iterator[Mapping[str, Tensor]]:
-        while True:
+        found: dict[str, Factors] = {}
+        while layers and not found:
             try:
-                found = factors(function, layers, function.padded(points))
-                break
+                _, found = factors(function, layers, function.padded(points))
             except IrregularError as error:
                 layers[:] = [layer for layer in layers if layer.name not in error.layers]
-            except RuntimeError as error:  # PyTorch does not differentiate from within, e.g. a checkpointed part
+            except Exception as error:  # PyTorch does not differentiate from within, e.g. a checkpointed part
                 if is_out_of_memory(error):
                     raise
                 layers.clear()
         for i in rows:
-            yield {
-                name: t for layer in layers for name, t in outer_products(layer, found[layer.name], i, outputs).items()
-            }
+            products = [outer_products(layer, found[layer.name], i, weights) for layer in layers]
+            yield {name: gradient for of_layer in products for name, gradient in of_layer.items()}
 
     return by_point
 
@@ -171,13 +216,14 @@ def _many_at_once(network: Network, parameters: Sequence[str]) -> bool:
     """Whether vmap does it, and does it right. Hooks of the user's might keep its tensors, which die with it."""
 
     def by_point(
-        function: Function, points: Tensor, rows: list[int], outputs: list[int]
+        function: Function, points: Tensor, rows: list[int], weights: Tensor
     ) -> Iterator[Mapping[str, Tensor]]:
         found = vectorized(function, parameters, points[rows])
-        return ({name: t[i, outputs] for name, t in found.items()} for i in range(len(rows)))
+        for i in range(len(rows)):
+            yield {name: torch.tensordot(weights.to(t), t[i], 1) for name, t in found.items()}
 
     hooks = [h for m in network.model.modules() for h in (*m._forward_hooks.values(), *m._forward_pre_hooks.values())]
-    if _has_any_global_hook() or not all(_module_of(hook).startswith("torch.") for hook in hooks):  # type: ignore[no-untyped-call]
+    if has_global_hooks() or not all(_module_of(hook).startswith("torch.") for hook in hooks):
         return False
     try:
         return not _compare(network, parameters, by_point)[0]
@@ -195,9 +241,13 @@ def _candidates(network: Network, parameters: set[str]) -> list[Layer]:
         cast(FactoredLayer, m): name
         for name, m in module.named_modules()
         if is_factored(m)
+        and not has_global_hooks()
+        and "forward" not in m.__dict__
         and name not in network.unfactored
         and all(uses[id(p)] == 1 for p in m.parameters())
         and all((f"{name}.{p}" if name else p) in parameters for p, _ in m.named_parameters())
+        and isinstance(m.bias, nn.Parameter | None)
+        and m.weight.numel()
         and not m._forward_hooks
         and list(m._forward_pre_hooks.values()) == [without_inference_tensors]
     }
@@ -207,7 +257,7 @@ def _candidates(network: Network, parameters: set[str]) -> list[Layer]:
         calls[layer].append((args[0].shape if args else torch.Size(), output, _version(output)))
 
     with hooks(names, record):
-        outputs = network.function(points)
+        outputs = network.function(points)  # a cache that this fills is of no concern: see `Function.fresh`
     layers: list[Layer] = []
     for m, name in names.items():
         if len(calls[m]) == 1 and calls[m][0][0][:-1] == (len(points),):
@@ -231,6 +281,11 @@ def _shuffled(n: int) -> list[int]:
 def _largest(t: Tensor) -> float:
     """The largest magnitude; infinite if a value is NaN, so that nothing agrees with it."""
     return float(t.abs().nan_to_num(torch.inf, torch.inf).max()) if t.numel() else 0.0
+
+
+def has_global_hooks() -> bool:
+    """Whether hooks are registered that see the calls of all modules."""
+    return bool(_has_any_global_hook())  # type: ignore[no-untyped-call]
 
 
 def _module_of(hook: object) -> str:

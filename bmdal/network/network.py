@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.overrides import TorchFunctionMode
 
 from bmdal.errors import BmdalError, is_out_of_memory
-from bmdal.network.copies import private_copy, unwrapped
+from bmdal.network.copies import PrivateCopy, private_copy, state_of, unwrapped
+from bmdal.network.operations import Operations
 from bmdal.network.random_state import own_random_state
 
 N_REPEATS = 16
@@ -28,11 +28,15 @@ class Function:
         module: the network, in evaluation mode. What it does to itself is nobody else's concern.
         n_outputs: number of outputs of a point.
         smallest: fewest points that it takes, 1 or 2: some networks drop dimensions of length one.
+        by_points: whether all operations treat every point by itself, whatever its values.
+        keeps_state: whether it changes when it is called.
     """
 
     module: nn.Module
     n_outputs: int
     smallest: int = 1
+    by_points: bool = False
+    keeps_state: bool = False
 
     def __call__(self, X: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
         """Outputs (n, n_outputs) for inputs (n, ...), n >= `smallest`, with other values for some parameters, by name.
@@ -44,6 +48,10 @@ class Function:
         if not for_each_point or outputs.numel() != len(X) * self.n_outputs:
             raise _unusable(outputs, len(X))
         return outputs.reshape(len(X), self.n_outputs)
+
+    def fresh(self) -> Function:
+        """The function as it was before the first call: a cache must not outlive the pass in which it was filled."""
+        return replace(self, module=private_copy(self.module)) if self.keeps_state else self
 
     def padded(self, X: Tensor) -> Tensor:
         """The points, or a single one twice where the network takes no single ones."""
@@ -76,14 +84,18 @@ class Network:
     @cached_property
     def module(self) -> nn.Module:
         """The copy; its parameters require no gradient."""
-        twin = private_copy(self.model)
+        return self._prepared().module
+
+    def _prepared(self) -> PrivateCopy:
+        """A copy in evaluation mode."""
+        twin = PrivateCopy(self.model)
         try:
-            twin.eval()
+            twin.module.eval()
+            for module in twin.module.modules():
+                module.training = False  # also where an `eval` of the user's does not go
+                module.register_forward_pre_hook(without_inference_tensors, with_kwargs=True)
         except Exception as error:
             raise BmdalError(f"the network cannot be put into evaluation mode: {_text(error)}") from error
-        for module in twin.modules():
-            module.training = False  # also where an `eval` of the user's does not go
-            module.register_forward_pre_hook(without_inference_tensors, with_kwargs=True)
         return twin
 
     def __call__(self, X: Tensor) -> Tensor:
@@ -92,7 +104,7 @@ class Network:
         Raises BmdalError for inputs that the network does not take, for outputs that are not real numbers, some for
         each point, and for outputs that depend on other points or on chance.
         """
-        return self.function(self.function.padded(X))[: len(X)]
+        return self.function.fresh()(self.function.padded(X))[: len(X)]
 
     @cached_property
     def points(self) -> Tensor:
@@ -127,58 +139,55 @@ class Network:
     @cached_property
     def function(self) -> Function:
         """The network as a function, checked."""
-        precise, points = self._twin
+        twin, points = self._twin
+        checked = twin.fresh()
         with own_random_state(self.device) as draws:
-            first = precise(points)
+            first = checked(points)
         for _ in range(N_REPEATS if draws.made else 1):
-            if not _same(precise(points), first):
+            if not _same(checked(points), first, first):
                 raise BmdalError(
                     "the network's outputs for the same points differ between calls, in evaluation mode: is dropout "
                     "or noise always on, or does it count its calls? Batches would be a matter of chance"
                 )
-        smallest = 1 if _takes_single_points(precise, points, first) else 2
-        _check_independence(precise, points, first, smallest)
-        return Function(self.module, precise.n_outputs, smallest)
+        smallest = 1 if _takes_single_points(checked, points, first) else 2
+        _check_independence(checked, points, first, smallest)
+        return replace(twin, module=self.module, smallest=smallest, by_points=twin.by_points and not draws.made)
 
     @cached_property
     def precise(self) -> tuple[Function, Tensor]:
         """The function and the few points in float64, for comparisons; as they are where it takes no float64."""
-        function, points = self._twin
-        return replace(function, smallest=self.function.smallest), points
+        twin, points = self._twin
+        return replace(self.function, module=twin.module), points
 
     @cached_property
     def _twin(self) -> tuple[Function, Tensor]:
-        module, points = self.module, self.points
-        with _ForeignParameters(self.model):
-            outputs = _call(module, points, {})
-        function = Function(module, _n_outputs(outputs, len(points)))
-        twin = replace(function, module=private_copy(module).double())
+        points, watched = self.points, self._prepared()
+        operations = Operations(watched.module, len(points), self._forbidden(watched))
+        before = state_of(watched.module)
+        with operations:
+            outputs = _call(watched.module, points, {})
+        keeps_state = state_of(watched.module) != before
+        n_outputs = _n_outputs(outputs, len(points))
+        function = Function(self.module, n_outputs, by_points=operations.all_by_points, keeps_state=keeps_state)
         in_float64 = points.double() if points.is_floating_point() else points
         try:
-            twin(in_float64)
-        except BmdalError:  # it names a precision in `forward`
-            return function, points
+            twin = replace(function, module=private_copy(self.module).double())
+            twin.fresh()(in_float64)
+        except Exception as error:  # it names a precision in `forward`, or cannot be cast
+            if is_out_of_memory(error):
+                raise
+            return replace(function, module=private_copy(self.module)), points
         return twin, in_float64
 
-
-class _ForeignParameters(TorchFunctionMode):
-    """Within this context nothing may be computed from the parameters of the user's network itself.
-
-    Where `forward` reaches them, through a global variable, the gradients of the copy would be zero.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.names = {id(p): name for name, p in model.named_parameters()}
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        for argument in (*args, *(kwargs or {}).values()):
-            if id(argument) in self.names:
-                raise BmdalError(
-                    f"the network reaches its parameter {self.names[id(argument)]!r} by another way than through "
-                    "itself, e.g. a global variable: let `forward` use `self` alone"
-                )
-        return func(*args, **(kwargs or {}))
+    def _forbidden(self, watched: PrivateCopy) -> dict[int, str]:
+        """Tensors that may not be used, by their ids, and why: gradients would be lost on the way."""
+        original = {
+            id(p): f"the network reaches its parameter {name!r} by another way than through itself, e.g. a global "
+            "variable: let `forward` use `self` alone"
+            for name, p in self.model.named_parameters()
+        }
+        reason = "the network uses a tensor that it keeps and that was computed from others: compute it in `forward`"
+        return original | dict.fromkeys(watched.without_history, reason)
 
 
 def without_inference_tensors(module: nn.Module, args: Any, kwargs: Any) -> Any:
@@ -231,7 +240,7 @@ def _takes_single_points(function: Function, points: Tensor, outputs: Tensor) ->
         alone = torch.cat([function(points[:1]), function(points[-1:])])
     except BmdalError:
         return False
-    return _same(alone, outputs[[0, -1]])
+    return _same(alone, outputs[[0, -1]], outputs)
 
 
 def _check_independence(function: Function, points: Tensor, outputs: Tensor, smallest: int) -> None:
@@ -241,18 +250,27 @@ def _check_independence(function: Function, points: Tensor, outputs: Tensor, sma
     first, second = order[: max(smallest, n // 3)], order[max(smallest, n // 3) :]
     groups = [first, second, order[:1].repeat(2)] if len(second) >= smallest else [order, order[:1].repeat(2)]
     for rows in groups:
-        if not _same(function(points[rows]), outputs[rows]):
-            raise BmdalError(
-                "the network's outputs for a point depend on the other points of the batch: in other company the same "
-                "points have other outputs. Does it use statistics of the batch (a BatchNorm without running ones, "
-                "z - z.mean(0)) or the points' order? Points are looked at in pieces, so that none would be right"
-            )
+        check_same(function(points[rows]), outputs[rows], outputs)
 
 
-def _same(a: Tensor, b: Tensor) -> bool:
-    """Whether outputs agree within the rounding of their precision, as measured by the largest."""
-    largest = float(b[torch.isfinite(b)].abs().max()) if bool(torch.isfinite(b).any()) else 0.0
-    return torch.allclose(a, b, rtol=0.0, atol=tolerance(b.dtype) * largest, equal_nan=True)
+def check_same(others: Tensor, outputs: Tensor, reference: Tensor) -> None:
+    """Raise BmdalError if the outputs of the same points differ in other company, as measured by reference outputs."""
+    if not _same(others, outputs, reference):
+        raise BmdalError(
+            "the network's outputs for a point depend on the other points of the batch: in other company the same "
+            "points have other outputs. Does it use statistics of the batch (a BatchNorm without running ones, "
+            "z - z.mean(0)) or the points' order? Points are looked at in pieces, so that none would be right"
+        )
+
+
+def _same(a: Tensor, b: Tensor, reference: Tensor) -> bool:
+    """Whether outputs (m, n_outputs) agree within rounding, as measured by the spread of reference outputs."""
+    finite = reference[torch.isfinite(reference).all(dim=1)]
+    allowed = torch.zeros_like(reference[0])
+    if len(finite):
+        rounding = 256 * torch.finfo(finite.dtype).eps * finite.abs().amax(dim=0)
+        allowed = tolerance(finite.dtype) * (finite.amax(dim=0) - finite.amin(dim=0)) + rounding
+    return bool((((a - b).abs() <= allowed) | (a == b) | (a.isnan() & b.isnan())).all())
 
 
 def tolerance(dtype: torch.dtype) -> float:

@@ -44,6 +44,10 @@ class Layer:
         return f"{self.name}.bias" if self.name else "bias"
 
 
+Factors = tuple[Tensor, Tensor | None]
+"""x~, shape (n, d + 1), and g, shape (n, n_outputs * d_out), of a layer; g is None for dz/dz = I."""
+
+
 class IrregularError(Exception):
     """Layers that were not called once with a row for each point."""
 
@@ -52,13 +56,12 @@ class IrregularError(Exception):
         self.layers = layers
 
 
-def factors(function: Function, layers: Sequence[Layer], X: Tensor) -> dict[str, tuple[Tensor, Tensor | None]]:
-    """x~, shape (n, d + 1), and g, shape (n, n_outputs * d_out), of every layer; None for dz/dz = I.
+def factors(function: Function, layers: Sequence[Layer], X: Tensor) -> tuple[Tensor, dict[str, Factors]]:
+    """The outputs, shape (n, n_outputs), and the factors of every layer's gradient.
 
     Raises IrregularError if one is not called once with a row for each point.
     """
-    if not layers:
-        return {}
+    function = function.fresh()
     modules = {function.module.get_submodule(layer.name): layer for layer in layers}
     x: dict[str, Tensor] = {}
     z: dict[str, Tensor] = {}
@@ -88,7 +91,7 @@ def factors(function: Function, layers: Sequence[Layer], X: Tensor) -> dict[str,
         if layer.name in cut:
             width = function.n_outputs * z[layer.name].shape[1]
             g[layer.name] = torch.zeros(len(X), width, dtype=x[layer.name].dtype, device=X.device)
-    return {layer.name: (x[layer.name], g.get(layer.name)) for layer in layers}
+    return outputs.detach(), {layer.name: (x[layer.name], g.get(layer.name)) for layer in layers}
 
 
 def _output_gradients(outputs: Tensor, z: list[Tensor]) -> list[Tensor]:
@@ -105,22 +108,36 @@ def _output_gradients(outputs: Tensor, z: list[Tensor]) -> list[Tensor]:
     return [torch.cat(gradients, dim=1) for gradients in zip(*per_output, strict=True)]
 
 
-def outer_products(
-    layer: Layer, factors: tuple[Tensor, Tensor | None], row: int, outputs: Sequence[int]
-) -> dict[str, Tensor]:
-    """Gradients of some outputs of one point with respect to a layer's weight and bias, (outputs, ...), by name."""
+def outer_products(layer: Layer, factors: Factors, row: int, weights: Tensor) -> dict[str, Tensor]:
+    """Gradients of weighted sums of one point's outputs by a layer's weight and bias, shape (k, ...), by name.
+
+    weights: shape (k, n_outputs).
+    """
     x, g = factors
-    if g is None:
-        per_output = torch.eye(max(outputs) + 1, layer.d_out, dtype=x.dtype, device=x.device)
-    else:
-        per_output = g[row].reshape(-1, layer.d_out)
-    gradient = per_output[outputs, :, None] * x[row]
-    products = {layer.weight: gradient[..., : layer.d_in]}
-    return products if x.shape[1] == layer.d_in else {**products, layer.bias: gradient[..., -1]}
+    g_row = torch.eye(layer.d_out).to(x) if g is None else g[row].reshape(-1, layer.d_out)
+    gradient = (weights.to(x) @ g_row.to(x))[:, :, None] * x[row]
+    return _by_name(layer, gradient)
+
+
+def summed_gradients(layer: Layer, factors: Factors, weights: Tensor) -> dict[str, Tensor]:
+    """Gradients of sum_ic w_ic f_c(x_i) by a layer's weight and bias, by name.
+
+    weights: shape (n, n_outputs).
+    """
+    x, g = factors
+    weights = weights.to(x)
+    z = weights if g is None else (weights[:, :, None] * g.to(x).reshape(len(x), -1, layer.d_out)).sum(dim=1)
+    return _by_name(layer, z.T @ x)
+
+
+def _by_name(layer: Layer, gradient: Tensor) -> dict[str, Tensor]:
+    of_weight = {layer.weight: gradient[..., : layer.d_in]}
+    return of_weight if gradient.shape[-1] == layer.d_in else {**of_weight, layer.bias: gradient[..., -1]}
 
 
 def vectorized(function: Function, parameters: Sequence[str], X: Tensor) -> dict[str, Tensor]:
     """Gradients by parameter, shape (n, n_outputs, ...), for many points at a time by torch.func's vmap."""
+    function = function.fresh()
     values = dict(function.module.named_parameters())
     wanted = {name: values[name] for name in parameters}
 
@@ -135,7 +152,7 @@ def vectorized(function: Function, parameters: Sequence[str], X: Tensor) -> dict
 def point_by_point(function: Function, parameters: Sequence[str], X: Tensor) -> dict[str, Tensor]:
     """Gradients by parameter, shape (n, n_outputs, ...), one point after the other."""
     values = dict(function.module.named_parameters())
-    outputs = range(function.n_outputs)
+    outputs = torch.eye(function.n_outputs, device=X.device)
     found = {name: values[name].new_zeros(len(X), len(outputs), *values[name].shape) for name in parameters}
     for i in range(len(X)):
         for name, gradient in (exact(function, parameters, X[i : i + 1], outputs) or {}).items():
@@ -143,30 +160,72 @@ def point_by_point(function: Function, parameters: Sequence[str], X: Tensor) -> 
     return found
 
 
-def exact(function: Function, parameters: Sequence[str], x: Tensor, outputs: Sequence[int]) -> dict[str, Tensor] | None:
-    """Gradients of some outputs of one point, shape (outputs, ...), by parameter; None if none depends on any.
+def exact(function: Function, parameters: Sequence[str], x: Tensor, weights: Tensor) -> dict[str, Tensor] | None:
+    """Gradients of weighted sums of one point's outputs, shape (k, ...), by parameter; None if none depends on any.
+
+    Args:
+        x: the point, shape (1, ...).
+        weights: shape (k, n_outputs).
 
     Raises BmdalError if PyTorch cannot differentiate the network.
     """
+    function = function.fresh()
+
+    def outputs() -> Tensor:
+        return weights @ function(function.padded(x))[0].to(weights)
+
+    rows = _gradients(function, parameters, outputs, len(weights))
+    return None if rows is None else {name: torch.stack([row[name] for row in rows]) for name in parameters}
+
+
+def exact_sum(
+    function: Function, parameters: Sequence[str], X: Tensor, weights: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The outputs of points in two groups, and the gradients of sum_ic w_ic f_c(x_i), by parameter.
+
+    Args:
+        X: points, shape (n, ...), n >= 2 `function.smallest`.
+        weights: shape (n, n_outputs).
+    """
+    function = function.fresh()
+    found: list[Tensor] = []
+
+    def outputs() -> Tensor:
+        k = max(function.smallest, len(X) // 3)
+        found.append(torch.cat([function(X[:k]), function(X[k:])]))
+        return (weights * found[0].to(weights)).sum()[None]
+
+    rows = _gradients(function, parameters, outputs, 1)
+    values = dict(function.module.named_parameters())
+    return found[0].detach(), rows[0] if rows else {name: torch.zeros_like(values[name]) for name in parameters}
+
+
+def _gradients(
+    function: Function, parameters: Sequence[str], outputs: Callable[[], Tensor], n: int
+) -> list[dict[str, Tensor]] | None:
+    """The gradient of each of n numbers by the function's own parameters; None if they depend on none."""
     values = dict(function.module.named_parameters())
     leaves = [values[name] for name in parameters]
     try:
         for leaf in leaves:
             leaf.requires_grad_()
         with torch.enable_grad():
-            f = function(function.padded(x))[0]
+            f = outputs()
             if not f.requires_grad:
                 return None
-            rows = [torch.autograd.grad(f[c], leaves, retain_graph=True, materialize_grads=True) for c in outputs]
-    except RuntimeError as error:
-        if is_out_of_memory(error):
+            rows = [torch.autograd.grad(f[k], leaves, retain_graph=k + 1 < n, materialize_grads=True) for k in range(n)]
+    except Exception as error:
+        if is_out_of_memory(error) or isinstance(error, BmdalError):
             raise
-        raise BmdalError(f"the network cannot be differentiated: {error}") from error
+        raise BmdalError(f"the network cannot be differentiated: {type(error).__name__}: {error}") from error
     finally:
         for leaf in leaves:
             leaf.requires_grad_(False)
-    dense = [[t if t.layout == torch.strided else t.to_dense() for t in row] for row in rows]
-    return {name: torch.stack([row[i] for row in dense]) for i, name in enumerate(parameters)}
+    return [{name: _dense(t) for name, t in zip(parameters, row, strict=True)} for row in rows]
+
+
+def _dense(t: Tensor) -> Tensor:
+    return t if t.layout == torch.strided else t.to_dense()
 
 
 @contextmanager

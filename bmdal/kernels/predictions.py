@@ -1,0 +1,64 @@
+"""The kernel of predictions: what the members of an ensemble disagree about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bmdal.component import register
+from bmdal.errors import BmdalError
+from bmdal.features import DenseFeatures
+from bmdal.kernels.base import BaseKernel, Traits
+from bmdal.network.network import Network
+
+
+@register
+@dataclass(frozen=True)
+class Predictions(BaseKernel):
+    """k(x, x') = covariance of the members' predictions f_1, ..., f_K at x and x', summed over the outputs.
+
+    phi(x)_i = (f_i(x) - mean_j f_j(x)) / sqrt(K), with several outputs side by side. For models of any kind: members
+    are what `bmdal.members` finds, or the columns of a matrix of predictions in `select`. Each output is measured in
+    units of the standard deviation of its mean prediction over the training points, or over the pool where there are
+    none, so that units do not matter. Source: Kirsch, arXiv 2302.08981.
+    """
+
+    tokens = ("pred",)
+    traits = Traits(explicit=True, sketchable=True)
+    sigma = 0.1
+
+    def features(self, network: Network, X: Tensor) -> DenseFeatures:
+        """Features of given predictions, shape (n, K) or (n, K, n_outputs), in their own units."""
+        return DenseFeatures(centred(as_predictions("predictions", X)))
+
+
+def as_predictions(name: str, X: Tensor) -> Tensor:
+    """Predictions of at least two members in float64, shape (n, K, n_outputs). Raises BmdalError for other shapes."""
+    if X.ndim not in (2, 3) or X.shape[1] < 2 or not X.is_floating_point():
+        raise BmdalError(
+            f"{name} must be predictions of at least two members, shape (n, members) or (n, members, outputs), it has "
+            f"shape {tuple(X.shape)} and holds {X.dtype}"
+        )
+    return X.to(torch.float64).reshape(len(X), X.shape[1], -1)
+
+
+def centred(P: Tensor) -> Tensor:
+    """phi, shape (n, K * n_outputs), of predictions (n, K, n_outputs)."""
+    phi: Tensor = ((P - P.mean(dim=1, keepdim=True)) / P.shape[1] ** 0.5).flatten(1)
+    return phi
+
+
+def in_units_of_their_spread(predictions: Sequence[Tensor]) -> list[Tensor]:
+    """Predictions (n, K, n_outputs), each output divided by its spread over the first set that has two points.
+
+    The spread is the standard deviation of the mean prediction; an output that does not vary there stays as it is.
+    """
+    reference = next((P for P in predictions if len(P) > 1), predictions[0])
+    means = reference.mean(dim=1)
+    spread = means.std(dim=0, correction=0)
+    rounding = 64 * torch.finfo(means.dtype).eps * means.abs().amax(dim=0)
+    unit = torch.where(spread > rounding, spread, 1.0)
+    return [P / unit for P in predictions]

@@ -1,0 +1,129 @@
+"""Which operations a network is made of: those that treat every point by itself, whatever its values, and others.
+
+A network that sorts, gathers, routes or branches may treat later points otherwise than the few that it was checked on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from bmdal.errors import BmdalError
+
+_METADATA = {"dtype", "device", "requires_grad", "is_cuda", "layout", "is_leaf", "grad_fn", "is_quantized", "is_sparse"}
+_METADATA |= {"is_floating_point", "is_complex", "is_inference", "dim", "ndim", "_version", "data_ptr", "is_nested"}
+_ELEMENTWISE = {
+    *("relu", "relu_", "relu6", "silu", "gelu", "tanh", "tanh_", "sigmoid", "sigmoid_", "elu", "selu", "celu"),
+    *(
+        "leaky_relu",
+        "leaky_relu_",
+        "softplus",
+        "softsign",
+        "mish",
+        "hardswish",
+        "hardsigmoid",
+        "hardtanh",
+        "logsigmoid",
+    ),
+    *("prelu", "threshold", "dropout", "alpha_dropout", "feature_alpha_dropout", "dropout1d", "dropout2d", "dropout3d"),
+    *(
+        "exp",
+        "log",
+        "log1p",
+        "expm1",
+        "sqrt",
+        "rsqrt",
+        "abs",
+        "neg",
+        "sin",
+        "cos",
+        "erf",
+        "square",
+        "reciprocal",
+        "sign",
+    ),
+    *("add", "sub", "mul", "div", "true_divide", "pow", "clamp", "clamp_min", "clamp_max", "clip", "rsub", "where"),
+    *("add_", "sub_", "mul_", "div_", "clamp_", "__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__"),
+    *("__truediv__", "__rtruediv__", "__rdiv__", "__neg__", "__pow__", "__rpow__", "__iadd__", "__isub__", "__imul__"),
+    *("to", "float", "double", "half", "bfloat16", "type", "contiguous", "clone", "detach", "type_as"),
+}
+_OF_POINTS = {
+    *("linear", "bilinear", "layer_norm", "rms_norm", "batch_norm", "group_norm", "conv1d", "conv2d", "conv3d"),
+    *("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "embedding"),
+    *("matmul", "__matmul__", "mm"),
+    *("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"),
+}
+_WITH_DIMENSION = {"flatten", "softmax", "log_softmax", "cat", "concat", "stack", "unsqueeze", "squeeze", "sum", "mean"}
+
+
+class Operations(TorchFunctionMode):
+    """Watches what a network computes from n points, within its context.
+
+    Attributes:
+        all_by_points: whether all of it treats every point by itself, whatever its values and the number of points.
+
+    Raises BmdalError where a tensor of `forbidden`, from id to the reason, is used.
+    """
+
+    def __init__(self, module: nn.Module, n: int, forbidden: dict[int, str]) -> None:
+        super().__init__()
+        self.n, self.forbidden, self.all_by_points = n, forbidden, True
+        self._constants = {
+            id(t): t for t in (*module.parameters(), *module.buffers())
+        }  # and what is computed from them
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        tensors = list(_tensors((*args, *kwargs.values())))
+        for t in tensors:
+            if id(t) in self.forbidden:
+                raise BmdalError(self.forbidden[id(t)])
+        result = func(*args, **kwargs)
+        if all(id(t) in self._constants for t in tensors):
+            if tensors and isinstance(result, Tensor):
+                self._constants[id(result)] = result
+            return result
+        self.all_by_points = self.all_by_points and self._is_by_points(_name(func), args, kwargs, tensors, result)
+        return result
+
+    def _is_by_points(self, name: str, args: Any, kwargs: Any, tensors: list[Tensor], result: Any) -> bool:
+        if name in _METADATA:
+            return True
+        if not isinstance(result, Tensor):
+            return False
+        of_points = [t for t in tensors if id(t) not in self._constants]
+        if result.shape[:1] != (self.n,) or of_points[0].shape[:1] != (self.n,):
+            return False
+        if name in _OF_POINTS:
+            return len(of_points) == 1 and result.ndim >= 2
+        if name in _ELEMENTWISE:  # what is broadcast must not bring points into another dimension
+            return all(t.ndim in (0, result.ndim) and t.shape[:1] in ((), (1,), (self.n,)) for t in of_points)
+        if name in _WITH_DIMENSION:
+            given = kwargs.get("dim", kwargs.get("start_dim", args[1] if len(args) > 1 else None))
+            dims = given if isinstance(given, tuple | list) else (given,)
+            return all(
+                isinstance(d, int) and not isinstance(d, bool) and d != 0 and d != -result.ndim for d in dims
+            ) and (all(d % max(t.ndim, 1) != 0 for d in dims for t in of_points) or name == "unsqueeze")
+        if name == "__getitem__":
+            index = args[1] if isinstance(args[1], tuple) else (args[1],)
+            whole = index[0] is Ellipsis or (isinstance(index[0], slice) and index[0] == slice(None))
+            return whole and not any(isinstance(i, Tensor | list) for i in index) and len(index) <= args[0].ndim
+        return False
+
+
+def _name(func: Any) -> str:
+    """The name of an operation, or of the attribute that is read."""
+    name: str = getattr(func, "__name__", "")
+    return getattr(getattr(func, "__self__", None), "__name__", name) if name == "__get__" else name
+
+
+def _tensors(values: Any) -> Any:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors(value)
+        elif isinstance(value, dict):
+            yield from _tensors(value.values())
