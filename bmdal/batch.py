@@ -95,11 +95,12 @@ def _effective_dimension(pool: Features) -> float | None:
 
 def as_generator(generator: torch.Generator | int) -> torch.Generator:
     """A generator, or a new one for a seed. Raises BmdalError for anything else."""
-    if isinstance(generator, int | np.integer) and not isinstance(generator, bool):
+    if isinstance(generator, int | np.integer) and not isinstance(generator, bool) and 0 <= generator < 2**63:
         return torch.Generator().manual_seed(int(generator))
     if not isinstance(generator, torch.Generator):
         raise BmdalError(
-            f"generator must be a seed or a torch.Generator like torch.Generator().manual_seed(0), got {generator!r}"
+            "generator must be a seed, 0 <= seed < 2^63, or a torch.Generator like torch.Generator().manual_seed(0), "
+            f"got {generator!r}"
         )
     return generator
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,7 +16,6 @@ from bmdal.inputs import (
     Inputs,
     Table,
     as_inputs,
-    as_tensor,
     check_columns,
     check_finite,
     few_points,
@@ -34,7 +33,7 @@ from bmdal.pipeline import CHUNK_BYTES, transformed_features
 def select_batch(
     method: Method | str,
     models: nn.Module | Sequence[nn.Module],
-    x_train: Table,
+    x_train: Table | Dataset[Any],
     y_train: Table | None,
     x_pool: Table | Dataset[Any],
     batch_size: int,
@@ -51,8 +50,8 @@ def select_batch(
 
     Points are tensors, which are used as they are, or numpy arrays or pandas frames. Where a network does not take
     their precision, they are cast to its own, unless this would lose what they differ in. A map-style
-    `torch.utils.data.Dataset` with items x or (x, ...) as pool is read once, in pieces, after a look at a few items;
-    what stays in memory are its features (`rp-512`: 2 KB a point), which for `linear` and `nngp` without a sketch are
+    `torch.utils.data.Dataset` with items x or (x, ...) is read once, in pieces, after a look at a few items; what
+    stays in memory are its features (`rp-512`: 2 KB a point), which for `linear` and `nngp` without a sketch are
     the inputs themselves.
 
     Args:
@@ -74,25 +73,26 @@ def select_batch(
     """
     method = _method(method)
     models = _models(method, models)
-    X_train, X_pool = as_tensor("x_train", x_train), as_inputs("x_pool", x_pool)
+    points: dict[str, Inputs] = {"x_train": as_inputs("x_train", x_train), "x_pool": as_inputs("x_pool", x_pool)}
+    if x_target is not None:
+        points["x_target"] = as_inputs("x_target", x_target)
     check_columns({"x_train": x_train, "x_pool": x_pool, "x_target": x_target})
     check_target(method, x_target)
     generator = as_generator(generator)
-    _check(X_train, X_pool, batch_size)
-    castable = may_cast(x_train, X_train) or may_cast(x_pool, X_pool)
-    X_train, X_pool = in_one_precision(X_train, X_pool, castable)
-    others = [X_pool] if x_target is None else [X_pool, _target(x_target, X_pool)]
+    _check(points, batch_size)
+    castable = any(may_cast(given, X) for given, X in zip((x_train, x_pool, x_target), points.values(), strict=False))
+    X_train, *others = in_one_precision(points, castable)
     y = as_labels(method, y_train, len(X_train))
     with plain_arithmetic(models):
-        device = _device(device, models, X_pool)
+        device = _device(device, models, others[0])
         start = now(device)
         if method.kernel is None:
             train: Features = DenseFeatures(torch.empty(len(X_train), 0, device=device))
-            pool: Features = DenseFeatures(torch.empty(len(X_pool), 0, device=device))
+            pool: Features = DenseFeatures(torch.empty(len(others[0]), 0, device=device))
             target: list[Features] = []
         else:
-            points = few_points(X_train, X_pool)
-            networks = [Network(model, points, castable) for model in models]
+            few = few_points(X_train, others[0])
+            networks = [Network(model, few, castable) for model in models]
             train, pool, *target = transformed_features(method, networks, X_train, y, others, generator, device)
         seconds, of_target = now(device) - start, next(iter(target), None)
         return choose(method, train, pool, batch_size, generator, seconds, of_target, with_effective_dimension)
@@ -109,7 +109,7 @@ def _method(method: Method | str) -> Method:
 def _models(method: Method, models: nn.Module | Sequence[nn.Module]) -> list[nn.Module]:
     if method.kernel is None:
         return []
-    single = isinstance(models, nn.Module) and not isinstance(models, nn.ModuleList)
+    single = isinstance(models, nn.Module) and type(models) is not nn.ModuleList
     given: Any = [models] if single else models
     if not isinstance(given, Sequence | nn.ModuleList) or isinstance(given, str):
         raise BmdalError(f"models must be a torch.nn.Module or a list of them, got {models!r}")
@@ -122,36 +122,24 @@ def _models(method: Method, models: nn.Module | Sequence[nn.Module]) -> list[nn.
     return [unwrapped(model) for model in given]
 
 
-def _target(x_target: Table | Dataset[Any], x_pool: Inputs) -> Inputs:
-    X = as_inputs("x_target", x_target)
-    if len(X) == 0 or first_point(X).shape[1:] != first_point(x_pool).shape[1:]:
-        shapes = f"{(len(X), *first_point(X).shape[1:])} and {(len(x_pool), *first_point(x_pool).shape[1:])}"
-        raise BmdalError(f"x_target must have points like those of x_pool, they have shapes {shapes}")
-    if isinstance(X, Tensor):
-        check_finite("x_target", X)
-    dtype = first_point(x_pool).dtype
-    if first_point(X).dtype == dtype:
-        return X
-    if not may_cast(x_target, X):
-        raise BmdalError(f"x_target and x_pool must be of one type, they are {first_point(X).dtype} and {dtype}")
-    return X.to(dtype)
-
-
-def _check(x_train: Tensor, x_pool: Inputs, batch_size: int) -> None:
-    for name, x in (("x_train", x_train), ("x_pool", x_pool)):
+def _check(points: Mapping[str, Inputs], batch_size: int) -> None:
+    for name, x in points.items():
         if isinstance(x, Tensor) and x.ndim == 0:
             raise BmdalError(f"{name} must have shape (n, ...), it is a single number")
         if isinstance(x, Tensor) and len(x) and x[0].numel() == 0:
             raise BmdalError(f"{name} has shape {tuple(x.shape)}: its points have no inputs")
-    check_batch_size(batch_size, len(x_pool))
-    if len(x_train) == 0:
+    check_batch_size(batch_size, len(points["x_pool"]))
+    if len(points["x_train"]) == 0:
         raise BmdalError("x_train is empty: label at least one point first, kernels are scaled by the labelled ones")
-    if x_train.shape[1:] != first_point(x_pool).shape[1:]:
-        shapes = f"{tuple(x_train.shape)} and {(len(x_pool), *first_point(x_pool).shape[1:])}"
-        raise BmdalError(f"x_train and x_pool must agree in all dimensions but the first, they have shapes {shapes}")
-    check_finite("x_train", x_train)
-    if isinstance(x_pool, Tensor):  # a stream is checked when it is read
-        check_finite("x_pool", x_pool)
+    if "x_target" in points and len(points["x_target"]) == 0:
+        raise BmdalError("x_target is empty: leave it out")
+    shapes = {name: (len(x), *first_point(x).shape[1:]) for name, x in points.items()}
+    if len({shape[1:] for shape in shapes.values()}) > 1:
+        text = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise BmdalError(f"points must agree in all dimensions but the first, they have shapes {text}")
+    for name, x in points.items():
+        if isinstance(x, Tensor):  # a stream is checked when it is read
+            check_finite(name, x)
 
 
 def _device(given: torch.device | str | None, models: Sequence[nn.Module], x_pool: Inputs) -> torch.device:
@@ -159,7 +147,7 @@ def _device(given: torch.device | str | None, models: Sequence[nn.Module], x_poo
     usual = next((p.device for model in models for p in model.parameters()), usual)
     try:
         device = torch.device(given) if given is not None else usual
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         device = torch.device("meta")
     if device.type not in CHUNK_BYTES or (device.type == "cuda" and not torch.cuda.is_available()):
         valid = "cpu, cuda, cuda:0, ..." if torch.cuda.is_available() else "cpu"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -116,7 +116,11 @@ class StreamedInputs:
             )
         X = torch.stack(tensors)
         check_finite(self.name, X, indices)
-        return X if self.dtype is None else X.to(self.dtype)
+        if self.dtype is None:
+            return X
+        if not X.is_floating_point():
+            check_exact(self.name, X)
+        return X.to(self.dtype)
 
     @cached_property
     def first(self) -> Tensor:
@@ -130,7 +134,13 @@ class StreamedInputs:
 
     def _items(self, indices: Sequence[int]) -> Iterable[Any]:
         get_many = getattr(self.dataset, "__getitems__", None)
-        return get_many(list(indices)) if get_many else (self.dataset[i] for i in indices)
+        if get_many is None:
+            return _Lazily(self.dataset, indices)
+        items = get_many(list(indices))
+        if not isinstance(items, Sequence) or len(items) != len(indices):
+            got = f"{len(items)} items" if isinstance(items, Sequence) else f"a {type(items).__name__}"
+            raise BmdalError(f"__getitems__ of {self.name} gave {got} for {len(indices)} indices")
+        return items
 
     def _tensor(self, i: int, item: Any) -> Tensor:
         x = _input(item)
@@ -138,11 +148,23 @@ class StreamedInputs:
             x = np.asarray(x)
         if not isinstance(x, Tensor | np.ndarray):
             raise BmdalError(f"item {i} of {self.name} is {_kind(x)}; items must be x or (x, ...), x a tensor")
-        return as_tensor(f"item {i} of {self.name}", x)
+        # A copy: a data set may hand out the same memory again and again.
+        return as_tensor(f"item {i} of {self.name}", x).clone()
+
+
+@dataclass(frozen=True)
+class _Lazily:
+    """Items of a data set that are made one by one."""
+
+    dataset: Any
+    indices: Sequence[int]
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self.dataset[i] for i in self.indices)
 
 
 def _input(item: Any) -> Any:
-    return item[0] if isinstance(item, tuple | list) else item
+    return item[0] if isinstance(item, tuple | list) and item else item
 
 
 def first_point(X: Inputs) -> Tensor:
@@ -155,25 +177,52 @@ def may_cast(table: object, points: Inputs) -> bool:
     return not (points.holds_tensors if isinstance(points, StreamedInputs) else isinstance(table, Tensor))
 
 
-def few_points(x_train: Tensor, x_pool: Inputs) -> Tensor:
-    """Up to eight training and eight pool points, from all over them, shape (k, ...)."""
-    return torch.cat([x_train[_spread(len(x_train))], x_pool[_spread(len(x_pool))].to(x_train.device)])
+def few_points(x_train: Inputs, x_pool: Inputs) -> Tensor:
+    """Up to eight training and eight pool points, from all over them and differing if they can, shape (k, ...)."""
+    few = _few(x_train)
+    return torch.cat([few, _few(x_pool).to(few.device)])
 
 
-def _spread(n: int) -> list[int]:
-    k = min(n, 8)
+def _few(X: Inputs, n: int = 8) -> Tensor:
+    if not isinstance(X, Tensor):  # reading costs time
+        return X[_spread(len(X), n)]
+    some = X[_spread(len(X), 8 * n)]
+    chosen: list[int] = []
+    for i in range(len(some)):
+        if len(chosen) < n and not any(torch.equal(some[i], some[j]) for j in chosen):
+            chosen.append(i)
+    rest = [i for i in _spread(len(some), n) if i not in chosen]
+    return some[sorted([*chosen, *rest[: n - len(chosen)]])]
+
+
+def _spread(n: int, k: int) -> list[int]:
+    k = min(n, k)
     return [i * (n - 1) // max(1, k - 1) for i in range(k)]
 
 
-def in_one_precision(x_train: Tensor, x_pool: Inputs, castable: bool) -> tuple[Tensor, Inputs]:
-    """Both in the precision of the finer. Raises BmdalError if they differ and must stay as they are."""
-    first, second = x_train.dtype, first_point(x_pool).dtype
-    if first == second:
-        return x_train, x_pool
+def in_one_precision(tables: Mapping[str, Inputs], castable: bool) -> list[Inputs]:
+    """Points in one precision, float64 if some are integers, by what they are called.
+
+    Raises BmdalError if they differ and must stay as they are, or if integers are not exact in float64.
+    """
+    types = {name: first_point(X).dtype for name, X in tables.items()}
+    if len(set(types.values())) == 1:
+        return list(tables.values())
     if not castable:
-        raise BmdalError(f"x_train and x_pool must be of one type, they are {first} and {second}")
-    common = torch.promote_types(first, second)
-    return x_train.to(common), x_pool.to(common)
+        kinds = ", ".join(f"{name} {dtype}" for name, dtype in types.items())
+        raise BmdalError(f"points must be of one type, they are {kinds}")
+    finest = max((dtype for dtype in types.values() if dtype.is_floating_point), key=lambda d: d.itemsize, default=None)
+    common = torch.float64 if finest is None or not all(d.is_floating_point for d in types.values()) else finest
+    for name, X in tables.items():
+        if isinstance(X, Tensor) and not X.is_floating_point():
+            check_exact(name, X)
+    return [X.to(common) for X in tables.values()]
+
+
+def check_exact(name: str, X: Tensor) -> None:
+    """Raise BmdalError for integers beyond 2^53, which float64 cannot tell apart."""
+    if len(X) and bool((X.to(torch.int64).abs() > 2**53).any()):
+        raise BmdalError(f"{name} holds integers beyond 2^53, which are not exact as real numbers; leave them out")
 
 
 def check_columns(tables: Mapping[str, object]) -> None:
@@ -211,6 +260,8 @@ def _checked(name: str, X: Tensor) -> Tensor:
     if X.is_quantized or X.is_meta:
         kind = "quantized: use dequantize()" if X.is_quantized else "on the meta device and has no values"
         raise BmdalError(f"{name} is {kind}")
+    if X.is_floating_point() and X.itemsize == 1:
+        raise BmdalError(f"{name} holds {X.dtype}, with which nothing can be computed; use {name}.float()")
     if type(X).__name__ == "MaskedTensor":
         raise BmdalError(f"{name} is a masked tensor: fill its gaps in, or leave such points out")
     return X

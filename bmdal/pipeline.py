@@ -27,7 +27,7 @@ CHUNK_BYTES = {"cpu": 32 * 2**20, "cuda": 512 * 2**20}
 def transformed_features(
     method: Method,
     networks: Sequence[Network],
-    x_train: Tensor,
+    x_train: Inputs,
     y_train: Tensor | None,
     others: Sequence[Inputs],
     generator: torch.Generator,
@@ -57,7 +57,7 @@ def transformed_features(
 def _fit_and_map(
     method: Method,
     networks: Sequence[Network],
-    x_train: Tensor,
+    x_train: Inputs,
     y_train: Tensor | None,
     others: Sequence[Inputs],
     generator: torch.Generator,
@@ -132,7 +132,7 @@ def _base(kernel: BaseKernel, network: Network, device: torch.device) -> Callabl
     return features
 
 
-def _point_bytes(base: Callable[[Tensor], Features], network: Network, X: Tensor) -> int:
+def _point_bytes(base: Callable[[Tensor], Features], network: Network, X: Inputs) -> int:
     """Memory for one point: its inputs, its features, or what the modules of the network return on the way to them."""
     outputs: dict[nn.Module, int] = {}
 

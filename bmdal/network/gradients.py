@@ -24,6 +24,7 @@ from bmdal.network.per_point import (
     Factors,
     IrregularError,
     Layer,
+    NotDifferentiableError,
     exact,
     exact_sum,
     factors,
@@ -101,7 +102,8 @@ def _checked_factors(network: Network, plan: Plan, X: Tensor) -> dict[str, Facto
     except IrregularError as error:
         wrong = error.layers
     except Exception as error:  # whatever PyTorch or a backward pass of the user's raises from within
-        if is_out_of_memory(error) or isinstance(error, BmdalError):
+        refused = isinstance(error, BmdalError) and not isinstance(error, NotDifferentiableError)
+        if is_out_of_memory(error) or refused:
             raise
         wrong = {layer.name for layer in plan.layers}
     if wrong:
@@ -143,9 +145,10 @@ def make_plan(network: Network, parameters: Sequence[str]) -> Plan:
     Raises BmdalError as `gradients` does.
     """
     values = dict(network.module.named_parameters())
-    if bad := [name for name in parameters if not values[name].is_floating_point()]:
+    if bad := [n for n in parameters if not values[n].is_floating_point() or values[n].layout != torch.strided]:
         raise BmdalError(
-            f"parameter {bad[0]!r} is {values[bad[0]].dtype}, and gradients need real numbers; try 'll' or 'linear'"
+            f"parameter {bad[0]!r} is {values[bad[0]].dtype}, {values[bad[0]].layout}, and gradients need dense real "
+            "numbers; try 'll' or 'linear'"
         )
     layers = _candidates(network, set(parameters))
     wrong, exists = _compare(network, parameters, _by_factors(layers))
@@ -235,7 +238,8 @@ def _many_at_once(network: Network, parameters: Sequence[str]) -> bool:
 
 def _candidates(network: Network, parameters: set[str]) -> list[Layer]:
     """Linear layers, called once, with a row for each of the few points, whose parameters no other module has."""
-    module, points = network.module, network.function.padded(network.points)
+    function, points = network.function.fresh(), network.function.padded(network.points)
+    module = function.module
     uses = Counter(id(p) for m in module.modules() for p in m._parameters.values() if p is not None)
     names = {
         cast(FactoredLayer, m): name
@@ -257,7 +261,7 @@ def _candidates(network: Network, parameters: set[str]) -> list[Layer]:
         calls[layer].append((args[0].shape if args else torch.Size(), output, _version(output)))
 
     with hooks(names, record):
-        outputs = network.function(points)  # a cache that this fills is of no concern: see `Function.fresh`
+        outputs = function(points)
     layers: list[Layer] = []
     for m, name in names.items():
         if len(calls[m]) == 1 and calls[m][0][0][:-1] == (len(points),):

@@ -131,7 +131,7 @@ class Network:
         if not self.may_cast or own in (None, X.dtype) or not X.is_floating_point():
             return None
         try:
-            _call(self.module, X, {})
+            _call(self._prepared().module, X, {})
         except BmdalError:
             return own
         return None
@@ -203,7 +203,7 @@ def without_inference_tensors(module: nn.Module, args: Any, kwargs: Any) -> Any:
 
 def _call(module: nn.Module, X: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
     try:
-        outputs = functional_call(module, dict(parameters), (X.clone(),))
+        outputs = functional_call(module, dict(parameters), (X.clone(),)) if parameters else module(X.clone())
     except Exception as error:
         if is_out_of_memory(error) or isinstance(error, BmdalError):
             raise
@@ -212,7 +212,9 @@ def _call(module: nn.Module, X: Tensor, parameters: Mapping[str, Tensor]) -> Ten
             f"the network (parameters: {dtypes or 'none'}) cannot be called with inputs of shape "
             f"{tuple(X.shape)} and {X.dtype}: {_text(error)}"
         ) from error
-    if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
+    if not isinstance(outputs, Tensor) or outputs.layout != torch.strided or outputs.is_nested or outputs.is_meta:
+        raise _unusable(outputs, len(X))
+    if not outputs.is_floating_point() or outputs.itemsize == 1:
         raise _unusable(outputs, len(X))
     return outputs
 
@@ -225,8 +227,9 @@ def _n_outputs(outputs: Tensor, n: int) -> int:
 
 def _unusable(outputs: object, n: int) -> BmdalError:
     if isinstance(outputs, Tensor):
-        kind = "" if outputs.is_floating_point() else f" of {outputs.dtype}"
-        returned = f"{tuple(outputs.shape)}{kind}"
+        plain = outputs.is_floating_point() and outputs.layout == torch.strided and not outputs.is_nested
+        kind = "" if plain and outputs.itemsize > 1 else f" of {outputs.dtype}, {outputs.layout}"
+        returned = f"a nested tensor{kind}" if outputs.is_nested else f"{tuple(outputs.shape)}{kind}"
     else:
         returned = type(outputs).__name__
     return BmdalError(
@@ -284,7 +287,9 @@ def _check_cast(X: Tensor, cast: Tensor, reference: Tensor) -> None:
     loss = (cast.to(X) - X).abs().amax(dim=0)
     largest = torch.maximum(X.amax(dim=0), reference.amax(dim=0))
     smallest = torch.minimum(X.amin(dim=0), reference.amin(dim=0))
-    spread = largest - smallest
+    some = torch.cat([X[:: -(-len(X) // 1000)], reference])
+    middle = some.sort(dim=0).values[[len(some) // 20, len(some) - 1 - len(some) // 20]].diff(dim=0)[0]
+    spread = torch.where(middle > 0, middle, largest - smallest)  # a value for "unknown" is not what points differ in
     varies = spread > 64 * torch.finfo(X.dtype).eps * torch.maximum(largest.abs(), smallest.abs())
     bad = varies & ~(loss <= max(1e-3, 8 * torch.finfo(cast.dtype).eps) * spread)
     if bool(bad.any()):

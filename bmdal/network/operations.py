@@ -55,7 +55,19 @@ _OF_POINTS = {
     *("matmul", "__matmul__", "mm"),
     *("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"),
 }
-_WITH_DIMENSION = {"flatten", "softmax", "log_softmax", "cat", "concat", "stack", "unsqueeze", "squeeze", "sum", "mean"}
+_WITH_DIMENSION = {
+    "flatten",
+    "unflatten",
+    "softmax",
+    "log_softmax",
+    "cat",
+    "concat",
+    "stack",
+    "unsqueeze",
+    "squeeze",
+    "sum",
+    "mean",
+}
 
 
 class Operations(TorchFunctionMode):

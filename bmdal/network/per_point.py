@@ -48,6 +48,10 @@ Factors = tuple[Tensor, Tensor | None]
 """x~, shape (n, d + 1), and g, shape (n, n_outputs * d_out), of a layer; g is None for dz/dz = I."""
 
 
+class NotDifferentiableError(BmdalError):
+    """PyTorch finds no gradient of what the network computes."""
+
+
 class IrregularError(Exception):
     """Layers that were not called once with a row for each point."""
 
@@ -217,7 +221,7 @@ def _gradients(
     except Exception as error:
         if is_out_of_memory(error) or isinstance(error, BmdalError):
             raise
-        raise BmdalError(f"the network cannot be differentiated: {type(error).__name__}: {error}") from error
+        raise NotDifferentiableError(f"the network cannot be differentiated: {error}") from error
     finally:
         for leaf in leaves:
             leaf.requires_grad_(False)

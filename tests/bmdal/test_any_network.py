@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import io
 import random
+from collections import defaultdict, deque
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,8 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from toys import autograd_features, generator, normal
 
-from bmdal import BmdalError, Method, select_batch
+import bmdal.pipeline
+from bmdal import BmdalError, Method, select, select_batch
 from bmdal.kernels import Gradient, LastLayer, Network
 from bmdal.network.gradients import make_plan
 from bmdal.network.modes import plain_arithmetic
@@ -519,7 +522,9 @@ def test_mixed_precision_of_points() -> None:
     plain = select_batch("maxdist-p_ll", net, x.float(), None, x.float(), 6, 0).indices.tolist()
     for train, pool in ((x.float(), x.numpy()), (x.numpy(), x.float()), (x.float().numpy(), x.numpy())):
         assert select_batch("maxdist-p_ll", net, train, None, pool, 6, 0).indices.tolist() == plain
-    with pytest.raises(BmdalError, match=r"must be of one type, they are torch.float32 and torch.float64"):
+    with pytest.raises(
+        BmdalError, match=r"points must be of one type, they are x_train torch.float32, x_pool torch.float64"
+    ):
         select_batch("maxdist-p_ll", net, x.float(), None, x, 6, 0)
 
 
@@ -657,3 +662,257 @@ def test_rewritten_networks(rewrite: str, spec: Spec, name: str, n: int) -> None
     assert float(net.n) == 0
     torch.save(net.state_dict(), io.BytesIO())
     assert set(net.__dict__) - set(nn.Module().__dict__) == {"run"}
+
+
+# Points that were not among the few: what was right on these must not be believed on others.
+
+
+def deep(forward: Callable[[Any, Tensor], Any], n_outputs: int = 1) -> Lambda:
+    torch.manual_seed(0)
+    return Lambda(forward, a=nn.Linear(3, 4), b=nn.Linear(4, n_outputs), c=nn.Linear(3, n_outputs)).double()
+
+
+def experts_in_order(net: Any, x: Tensor) -> Tensor:
+    order = (x[:, 0] > 2).long().sort(stable=True).indices
+    return net.b(torch.tanh(net.a(x[order])))[order.argsort()] + 0 * net.c(x)
+
+
+def weight_of_rare_rows(net: Any, x: Tensor) -> Tensor:
+    z, m = net.b(torch.tanh(net.a(x))) + 0 * net.c(x), x[:, 0] > 2
+    if bool(m.any()):
+        z[m] += net.a.weight.sum()
+    return z
+
+
+def in_place_for_rare_rows(net: Any, x: Tensor) -> Tensor:
+    h, m = torch.tanh(net.a(x)), x[:, 0] > 2
+    z = net.b(h) + 0 * net.c(x)
+    if bool(m.any()):
+        z = z.clone()
+        z[m] *= 0.1
+    return z
+
+
+def gate(net: Any, x: Tensor) -> Tensor:
+    order = x[:, 1].argsort()
+    return net.b(torch.tanh(net.a(x))) + torch.relu(x[:, :1] - 2) * net.c(x[order])[order.argsort()]
+
+
+def sorted_in_large_batches(net: Any, x: Tensor) -> Tensor:
+    order = x[:, 0].argsort() if len(x) > 20 else torch.arange(len(x))
+    return net.b(torch.tanh(net.a(x[order])))[order.argsort()] + 0 * net.c(x)
+
+
+def clamped(net: Any, x: Tensor) -> Tensor:
+    return net.b(torch.tanh(net.a(x)).clamp(-0.9, 0.9)) + 0 * net.c(x)
+
+
+LATER = [experts_in_order, weight_of_rare_rows, in_place_for_rare_rows, gate, sorted_in_large_batches, clamped]
+
+
+@pytest.mark.parametrize("forward", LATER)
+@pytest.mark.parametrize("chunk", [None, 30_000])
+def test_kernels_on_points_that_behave_otherwise(
+    forward: Callable[[Any, Tensor], Tensor], chunk: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The batch of kernels that are computed from single points."""
+    if chunk:
+        monkeypatch.setattr(bmdal.pipeline, "CHUNK_BYTES", {"cpu": chunk})
+    net, x = deep(forward), normal(100, 3, seed=3)
+    x[:, 0] = x[:, 0].clamp(max=1.5)
+    x[37, 0], x[62, 0] = 4.0, 3.0
+    J = autograd_features(net, x)
+    last = autograd_features(net, x, list(net.c.parameters()))
+    for name in ("lcmd-tp", "maxdist-p", "maxdet-p_train"):
+        selection, *rest = name.split("_")
+        exactly = select(name, J, 12, 0, train=J[:5]).indices.tolist()
+        assert pick(net, x, "_".join([selection, "grad", *rest]), 12, x[:5]) == exactly
+    assert pick(net, x, "maxdist-tp_ll", 2, x[:5]) == select("maxdist-tp", last, 2, 0, train=last[:5]).indices.tolist()
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda net, x: net.b(torch.tanh(net.a(x))) - (x.mean(0)[0] if len(x) > 20 else 0),
+        lambda net, x: net.b(torch.tanh(net.a(x))) * (1.0 + (torch.arange(len(x)) >= 16))[:, None],
+        lambda net, x: net.b(torch.tanh(net.a(x))) + (x[:, :1] > 2) * x[x[:, 0] > 2].mean(),
+    ],
+)
+def test_points_that_depend_on_others_only_in_large_batches(forward: Callable[[Any, Tensor], Tensor]) -> None:
+    x = normal(100, 3, seed=3)
+    x[:, 0] = x[:, 0].clamp(max=1.5)
+    x[37, 0], x[62, 0] = 4.0, 3.0
+    with pytest.raises(BmdalError, match="depend on the other points"):
+        pick(deep(forward), x, "maxdist-p_grad", 5)
+
+
+def test_all_outputs_are_compared() -> None:
+    """Only the third of six outputs is not what it seems."""
+
+    def forward(net: Any, x: Tensor) -> Tensor:
+        h, order = torch.tanh(net.a(x)), x[:, 0].argsort()
+        z = net.b(h)
+        crossed = functional.linear(net.c(x[order])[order.argsort()][:, :1] + h[:, :1], net.b.weight[:1, :1])
+        return torch.cat([z[:, :2], z[:, 2:3] + crossed, z[:, 3:]], dim=1)
+
+    assert_kernels(deep(forward, 6), normal(30, 3, seed=1))
+
+
+def test_equal_points_do_not_hide_anything() -> None:
+    x = torch.zeros(400, 3).double()
+    x[::57] = normal(8, 3)
+    net = Lambda(sorting, a=nn.Linear(3, 1)).double()
+    assert pick(net, x, "maxdist-p_grad", 5) == pick(net.a, x, "maxdist-p_grad", 5)
+    with pytest.raises(BmdalError, match="depend on the other points"):
+        pick(Lambda(lambda net, x: net.a(x - x.mean(0)), a=nn.Linear(3, 1)).double(), x)
+
+
+# Copies that are not the network.
+
+
+def test_parts_that_share_memory() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("table", torch.ones(4))
+            self.view = self.table.view(2, 2)
+            self.a = nn.Linear(2, 2)
+            self.a.weight.scale = 3.0  # an attribute of a parameter
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.table.fill_(2.0)
+            return (self.a(x) @ self.view * self.a.weight.scale).sum(dim=1)
+
+    net, x = Net().double(), normal(9, 2)
+    net.view = net.table.view(2, 2)
+    J = autograd_features(net, x)
+    net.table.fill_(1.0)
+    assert pick(net, x, "maxdist-p_grad", 5) == select("maxdist-p", J, 5, 0).indices.tolist()
+    assert torch.equal(net.table, torch.ones(4).double())
+
+
+def test_tensors_that_are_kept_with_their_history_may_not_be_used() -> None:
+    net = Lambda(lambda net, x: functional.linear(net.enc(x), net.back), enc=nn.Linear(3, 2)).double()
+    net.back = net.enc.weight.t()
+    with pytest.raises(BmdalError, match="uses a tensor that it keeps and that was computed from others"):
+        pick(net, normal(9, 3), "maxdist-p_grad")
+
+
+@pytest.mark.parametrize("kept", [SimpleNamespace, lambda **values: defaultdict(list, values), deque])
+def test_caches_of_all_kinds(kept: Any) -> None:
+    def forward(net: Any, x: Tensor) -> Tensor:
+        h = net.a(x)
+        if isinstance(net.kept, deque):
+            net.kept.append(h)
+        elif isinstance(net.kept, dict):
+            net.kept["h"] = h
+        else:
+            net.kept.h = h
+        return h
+
+    net, x = Lambda(forward, a=nn.Linear(3, 1)), normal(9, 3).float()
+    net.kept = kept()
+    net(x)  # holds a result of autograd
+    before = copy.copy(net.kept)
+    pick(net, x, "maxdist-p_grad", 3)
+    same = zip(before, net.kept, strict=True) if isinstance(before, deque) else [(before, net.kept)]
+    if isinstance(before, SimpleNamespace):
+        same = [(before.h, net.kept.h)]
+    elif isinstance(before, dict):
+        same = [(before["h"], net.kept["h"])]
+    assert all(a is b for a, b in same)
+
+
+def test_a_weight_that_is_cached_in_evaluation_mode() -> None:
+    def forward(net: Any, x: Tensor) -> Tensor:
+        if net.w is None:
+            net.w = net.u @ net.v
+        return functional.linear(x, net.w)
+
+    net = Lambda(forward).double()
+    net.u, net.v, net.w = nn.Parameter(normal(2, 3)), nn.Parameter(normal(3, 4, seed=1)), None
+    X = normal(40, 4, seed=2)
+    J = torch.func.vmap(torch.func.jacrev(lambda u, v, x: (u @ v) @ x, argnums=(0, 1)), in_dims=(None, None, 0))(
+        net.u.detach(), net.v.detach(), X
+    )
+    exactly = torch.cat([j.flatten(1) for j in J], dim=1)
+    assert pick(net, X, "maxdist-p_grad", 9) == select("maxdist-p", exactly, 9, 0).indices.tolist()
+    assert net.w is None
+
+
+def test_wrappers_with_more_than_they_wrap() -> None:
+    class Own(nn.DataParallel):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) ** 2
+
+    class Parts(nn.ModuleList):
+        def forward(self, x: Tensor) -> Tensor:
+            return self[0](x) ** 2
+
+    torch.manual_seed(0)
+    a, x = nn.Linear(3, 1), normal(30, 3).float()
+    squared = Lambda(lambda net, x: net.a(x) ** 2, a=a)
+    compiled = Lambda(lambda net, x: net._orig_mod(x) ** 2, _orig_mod=a)
+    chosen = pick(squared, x, "maxdist-p_grad", 6)
+    assert chosen != pick(a, x, "maxdist-p_grad", 6)
+    for net in (Own(a), compiled):
+        assert pick(net, x, "maxdist-p_grad", 6) == chosen
+    assert select_batch("maxdist-p_grad", Parts([a]), x, None, x, 6, generator()).indices.tolist() == chosen
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3, 1e9])
+def test_noise_beside_a_large_output(offset: float) -> None:
+    net = Lambda(lambda net, x: functional.dropout(net.a(x), 0.5, training=True) + offset, a=nn.Linear(3, 1))
+    with pytest.raises(BmdalError, match="differ between calls"):
+        pick(net, normal(30, 3).float(), "maxdist-p_grad")
+
+
+def test_layers_whose_forward_was_replaced() -> None:
+    net, x = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)).double(), normal(60, 3)
+    usual = net[0].forward
+    net[0].forward = lambda x: usual(x).clamp(-1, 1)
+    assert_kernels_of_single_points(net, x)
+
+
+def assert_kernels_of_single_points(net: nn.Module, x: Tensor) -> None:
+    J = autograd_features(net.eval(), x)
+    with plain_arithmetic([net]):
+        features = Gradient().features(Network(net, x), x)
+    torch.testing.assert_close(features.kernel(features), J @ J.T)
+
+
+# Values, once more.
+
+
+def test_integers_beside_real_numbers() -> None:
+    seconds = (1_700_000_000 + np.arange(20))[:, None]
+    with pytest.raises(BmdalError, match=r"input 0 has values from 17.*off by up to"):
+        select_batch("maxdist-p_ll", nn.Linear(1, 1), np.zeros((3, 1), np.float32) + 1.7e9, None, seconds, 5, 0)
+    with pytest.raises(BmdalError, match=r"x_pool holds integers beyond 2\^53"):
+        select_batch("maxdist-p_ll", nn.Linear(1, 1), np.zeros((3, 1)), None, 2**60 + seconds, 5, 0)
+    few, small = np.zeros((3, 1), np.float32), np.arange(20)[:, None]
+    assert len(select_batch("maxdist-p_ll", nn.Linear(1, 1), few, None, small, 5, 0).indices) == 5
+
+
+def test_a_value_for_unknown_does_not_hide_a_bad_cast() -> None:
+    seconds = np.append(1.7e9 + np.linspace(0, 3600, 400), 0)[:, None]
+    with pytest.raises(BmdalError, match="input 0 has values from"):
+        select_batch("maxdist-p_ll", nn.Linear(1, 1), seconds, None, seconds, 5, 0)
+
+
+def test_a_data_set_that_hands_out_the_same_memory_again() -> None:
+    x = normal(50, 3).float()
+
+    class Reused(torch.utils.data.Dataset[Tensor]):
+        memory = torch.empty(3)
+
+        def __len__(self) -> int:
+            return 50
+
+        def __getitem__(self, i: int) -> Tensor:
+            return self.memory.copy_(x[i])
+
+    net = nn.Linear(3, 1)
+    assert pick(net, Reused(), "maxdist-p_grad", 9, x[:5]) == pick(net, x, "maxdist-p_grad", 9, x[:5])
+    by_set = select_batch("lcmd-tp_grad", net, Reused(), None, Reused(), 9, 0)
+    assert by_set.indices.tolist() == select_batch("lcmd-tp_grad", net, x, None, x, 9, 0).indices.tolist()
