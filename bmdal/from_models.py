@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from bmdal.batch import Batch, as_generator, as_labels, check_batch_size, check_target, choose, now
 from bmdal.errors import BmdalError
 from bmdal.features import DenseFeatures, Features
+from bmdal.from_predictions import select_by_predictions
 from bmdal.inputs import (
     Inputs,
     Table,
@@ -23,6 +24,7 @@ from bmdal.inputs import (
     in_one_precision,
     may_cast,
 )
+from bmdal.kernels import Predictions
 from bmdal.method import Method
 from bmdal.network.copies import unwrapped
 from bmdal.network.modes import plain_arithmetic
@@ -31,9 +33,9 @@ from bmdal.pipeline import CHUNK_BYTES, transformed_features
 
 
 def select_batch(
-    method: Method | str,
-    models: nn.Module | Sequence[nn.Module],
-    x_train: Table | Dataset[Any],
+    method: Method | str | None,
+    models: Any,
+    x_train: Table | Dataset[Any] | None,
     y_train: Table | None,
     x_pool: Table | Dataset[Any],
     batch_size: int,
@@ -55,10 +57,13 @@ def select_batch(
     the inputs themselves.
 
     Args:
-        method: what to do, e.g. "lcmd-tp_grad_rp-512", by name or as a value.
-        models: the trained network, or `method.n_models` of them. Each maps inputs (n, ...) to outputs (n,) or
-            (n, n_outputs).
-        x_train: inputs of the labelled points, shape (n_train, ...), at least one.
+        method: what to do, e.g. "lcmd-tp_grad_rp-512", by name or as a value; None is that one for networks, and
+            "bait-f-p_pred" for models with members.
+        models: the trained network, or `method.n_models` of them; each maps inputs (n, ...) to outputs (n,) or
+            (n, n_outputs). A fitted `NetworkRegressor` stands for its networks. For the kernel `pred` whatever has
+            members: a fitted forest, a list of fitted models, `MCDropout(net)`: see `bmdal.members`.
+        x_train: inputs of the labelled points, shape (n_train, ...), at least one; for `pred` None, if the method does
+            not look at them.
         y_train: their labels, shape (n_train,) or (n_train, 1); only for methods that use them, None otherwise.
         x_pool: inputs to choose from, shape (n_pool, ...); may be on the CPU while the networks are on a GPU.
         batch_size: number of points to choose, 1 <= batch_size <= n_pool.
@@ -71,8 +76,14 @@ def select_batch(
 
     Raises BmdalError for input that cannot be used; the message says which and why.
     """
-    method = _method(method)
+    method = _method(method, models)
+    if isinstance(method.kernel, Predictions):
+        tables = {"x_train": x_train, "x_pool": x_pool, "x_target": x_target}
+        given = {name: table for name, table in tables.items() if table is not None}
+        return select_by_predictions(method, models, given, y_train, batch_size, generator)
     models = _models(method, models)
+    if x_train is None:
+        raise BmdalError(f"method {method.name!r} needs labelled points, x_train; `select` takes features without any")
     points: dict[str, Inputs] = {"x_train": as_inputs("x_train", x_train), "x_pool": as_inputs("x_pool", x_pool)}
     if x_target is not None:
         points["x_target"] = as_inputs("x_target", x_target)
@@ -98,7 +109,11 @@ def select_batch(
         return choose(method, train, pool, batch_size, generator, seconds, of_target, with_effective_dimension)
 
 
-def _method(method: Method | str) -> Method:
+def _method(method: Method | str | None, models: Any) -> Method:
+    if method is None:
+        listed = models if isinstance(models, list | tuple) else [models]
+        networks = all(isinstance(model, nn.Module) or hasattr(model, "networks_") for model in listed)
+        method = "lcmd-tp_grad_rp-512" if networks else "bait-f-p_pred"
     if isinstance(method, str):
         return Method.from_name(method)
     if not isinstance(method, Method):
@@ -106,13 +121,15 @@ def _method(method: Method | str) -> Method:
     return method
 
 
-def _models(method: Method, models: nn.Module | Sequence[nn.Module]) -> list[nn.Module]:
+def _models(method: Method, models: Any) -> list[nn.Module]:
     if method.kernel is None:
         return []
+    models = getattr(models, "networks_", models)
     single = isinstance(models, nn.Module) and type(models) is not nn.ModuleList
     given: Any = [models] if single else models
     if not isinstance(given, Sequence | nn.ModuleList) or isinstance(given, str):
-        raise BmdalError(f"models must be a torch.nn.Module or a list of them, got {models!r}")
+        hint = "; models with members, such as forests, go with 'bait-f-p_pred'" if hasattr(models, "predict") else ""
+        raise BmdalError(f"models must be a torch.nn.Module or a list of them, got {models!r}{hint}")
     for model in given:
         if not isinstance(model, nn.Module):
             raise BmdalError(f"models must be a torch.nn.Module or a list of them, it holds a {type(model).__name__}")

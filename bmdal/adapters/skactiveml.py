@@ -12,10 +12,12 @@ from torch import nn
 
 from bmdal.errors import BmdalError
 from bmdal.from_models import select_batch
+from bmdal.kernels import Predictions
 from bmdal.method import Method
 
 try:
     from skactiveml.base import SingleAnnotatorPoolQueryStrategy
+    from skactiveml.regressor import SklearnRegressor
     from skactiveml.utils import MISSING_LABEL, is_labeled
     from sklearn.base import BaseEstimator, clone
 except ModuleNotFoundError as error:
@@ -60,7 +62,8 @@ class BatchQueryStrategy(SingleAnnotatorPoolQueryStrategy):  # type: ignore[misc
             X: labelled and unlabelled points, shape (n, d).
             y: their labels, shape (n,), `missing_label` where there is none; at least one must be known.
             reg: `bmdal.regressor.NetworkRegressor`, also within `skactiveml.regressor.SklearnRegressor`, or trained
-                networks as in `bmdal.select_batch`.
+                networks as in `bmdal.select_batch`. With the kernel `pred` any regressor that has members, such as a
+                forest.
             fit_reg: whether to fit a copy of the regressor to the labelled points first; networks are never trained.
             candidates: where to choose from: rows of X, shape (n_candidates,), or points, shape (n_candidates, d);
                 None: the unlabelled rows.
@@ -81,16 +84,19 @@ class BatchQueryStrategy(SingleAnnotatorPoolQueryStrategy):  # type: ignore[misc
         if not labelled.any():
             raise BmdalError("y has no label yet: label some points first, e.g. those of skactiveml's RandomSampling")
         x_train, y_train = points[labelled], labels[labelled].astype(np.float64)
+        method = Method.from_name(self.method) if isinstance(self.method, str) else self.method
+        models: Any = reg
         if isinstance(reg, BaseEstimator):
             if fit_reg:
                 reg = clone(reg).fit(x_train, y_train)
-            networks = _networks(reg)
-            y_train = (y_train - reg.y_mean_) / reg.y_scale_  # what the networks predict
-        else:
-            networks = list(reg)
+            if isinstance(method.kernel, Predictions):
+                models = getattr(reg, "estimator_", reg) if isinstance(reg, SklearnRegressor) else reg
+            else:
+                models = _networks(reg)
+                y_train = (y_train - reg.y_mean_) / reg.y_scale_  # what the networks predict
         batch = select_batch(
-            Method.from_name(self.method) if isinstance(self.method, str) else self.method,
-            networks,
+            method,
+            models,
             x_train,
             y_train,
             pool,
