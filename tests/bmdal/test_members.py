@@ -38,7 +38,8 @@ from torch.nn import functional
 from toys import normal, torch_network
 
 from bmdal import BmdalError
-from bmdal.members import MCDropout, VirtualEnsembles, members, prediction_features
+from bmdal.kernels.predictions import as_predictions, centred
+from bmdal.members import MCDropout, VirtualEnsembles, members
 from bmdal.regressor import NetworkRegressor
 
 X, y = make_regression(80, 5, n_informative=4, noise=2.0, random_state=0)
@@ -71,15 +72,15 @@ def check(model: Any, few: Any, pool: Any, naive: list[Any]) -> None:
 def test_features() -> None:
     """Inner products are covariances of the predictions, over members, summed over outputs."""
     P = normal(5, 7, 2, seed=1)
-    Phi = prediction_features(P.numpy())
+    Phi = centred(as_predictions("P", P))
     assert Phi.shape == (5, 14)
     expected = sum(torch.cov(P[..., o], correction=0) for o in range(2))
     torch.testing.assert_close(Phi @ Phi.T, expected)
-    torch.testing.assert_close(prediction_features(P + 1e6), Phi, rtol=0, atol=1e-8)
-    with pytest.raises(BmdalError, match="at least two members"):
-        prediction_features(P[:, :1])
-    with pytest.raises(BmdalError, match=r"\(n, members, outputs\)"):
-        prediction_features(P[..., 0])
+    torch.testing.assert_close(centred(as_predictions("P", P + 1e6)), Phi, rtol=0, atol=1e-8)
+    torch.testing.assert_close(centred(as_predictions("P", P[..., 0])), Phi[:, ::2])
+    for wrong in (P[:, :1], P[:, 0, 0], P.long()):
+        with pytest.raises(BmdalError, match="P must be predictions of at least two members"):
+            as_predictions("P", wrong)
 
 
 @pytest.mark.parametrize("targets", [y, Y], ids=["one output", "two outputs"])

@@ -1,0 +1,29 @@
+"""Networks as members: in float64, on points of any kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from bmdal.errors import BmdalError
+from bmdal.inputs import as_tensor, may_cast
+from bmdal.network.network import Function, Network
+
+
+def as_network(name: str, model: nn.Module, few: Any) -> tuple[Network, Function]:
+    """A network that is checked, and it as a function in float64, where it takes that."""
+    points = as_tensor("the points", few)
+    network = Network(model, points, may_cast(few, points))
+    try:
+        return network, network.precise[0]
+    except BmdalError as error:
+        raise BmdalError(f"{name}: {error}") from error
+
+
+def outputs_of(network: Network, function: Callable[[Tensor], Tensor], X: Any) -> Tensor:
+    points = network.inputs(as_tensor("the points", X)).to(network.precise[1].dtype)
+    if isinstance(function, Function):
+        return function(function.padded(points))[: len(points)]
+    return function(points)
