@@ -56,6 +56,18 @@ def test_learns_beside_a_mean_that_float32_cannot_tell() -> None:
     assert NetworkRegressor(n_epochs=40, random_state=0).fit(X, y).score(X, y) > 0.9
 
 
+def test_batches_of_points_in_time() -> None:
+    """Arrays, frames and tensors in float64 reach the network as they are: nothing is filled up at random."""
+    X = 1.7e9 + np.random.default_rng(0).uniform(0, 3600, size=(1000, 1))
+    regressor = NetworkRegressor(n_epochs=20, random_state=0).fit(X[:100], np.sin((X[:100, 0] - 1.7e9) / 300))
+    batches = [
+        select_batch("lcmd-tp_grad_rp-64", regressor.networks_, form(X[:100]), None, form(X[100:]), 50, 0)
+        for form in (torch.tensor, np.asarray, lambda x: pd.DataFrame(x, columns=["time"]))
+    ]
+    assert all(batch.n_filled == 0 for batch in batches)
+    assert batches[0].indices.tolist() == batches[1].indices.tolist() == batches[2].indices.tolist()
+
+
 def test_mean_of_an_ensemble_and_the_units_of_its_networks() -> None:
     X, y = points(100)
     regressor = NetworkRegressor(n_epochs=5, n_models=3, random_state=0).fit(X, y)

@@ -118,10 +118,7 @@ def test_a_query_strategy_with_a_forest() -> None:
     expected = 60 + select_batch(None, forest(), X[TRAIN], None, X[POOL], 9, generator()).indices
     for reg in (SklearnRegressor(RandomForestRegressor(20, random_state=0)), RandomForestRegressor(20, random_state=0)):
         rows = BatchQueryStrategy("bait-f-p_pred", random_state=0).query(X, labels, reg, batch_size=9)
-        assert (
-            rows.tolist()
-            == (60 + select_batch(None, forest(), X[TRAIN], None, X[POOL], 9, generator()).indices).tolist()
-        )
+        assert rows.tolist() == expected.tolist()
 
 
 def test_messages() -> None:
