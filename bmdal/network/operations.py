@@ -12,62 +12,28 @@ from torch.overrides import TorchFunctionMode
 
 from bmdal.errors import BmdalError
 
-_METADATA = {"dtype", "device", "requires_grad", "is_cuda", "layout", "is_leaf", "grad_fn", "is_quantized", "is_sparse"}
-_METADATA |= {"is_floating_point", "is_complex", "is_inference", "dim", "ndim", "_version", "data_ptr", "is_nested"}
-_ELEMENTWISE = {
-    *("relu", "relu_", "relu6", "silu", "gelu", "tanh", "tanh_", "sigmoid", "sigmoid_", "elu", "selu", "celu"),
-    *(
-        "leaky_relu",
-        "leaky_relu_",
-        "softplus",
-        "softsign",
-        "mish",
-        "hardswish",
-        "hardsigmoid",
-        "hardtanh",
-        "logsigmoid",
-    ),
-    *("prelu", "threshold", "dropout", "alpha_dropout", "feature_alpha_dropout", "dropout1d", "dropout2d", "dropout3d"),
-    *(
-        "exp",
-        "log",
-        "log1p",
-        "expm1",
-        "sqrt",
-        "rsqrt",
-        "abs",
-        "neg",
-        "sin",
-        "cos",
-        "erf",
-        "square",
-        "reciprocal",
-        "sign",
-    ),
-    *("add", "sub", "mul", "div", "true_divide", "pow", "clamp", "clamp_min", "clamp_max", "clip", "rsub", "where"),
-    *("add_", "sub_", "mul_", "div_", "clamp_", "__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__"),
-    *("__truediv__", "__rtruediv__", "__rdiv__", "__neg__", "__pow__", "__rpow__", "__iadd__", "__isub__", "__imul__"),
-    *("to", "float", "double", "half", "bfloat16", "type", "contiguous", "clone", "detach", "type_as"),
-}
-_OF_POINTS = {
-    *("linear", "bilinear", "layer_norm", "rms_norm", "batch_norm", "group_norm", "conv1d", "conv2d", "conv3d"),
-    *("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "embedding"),
-    *("matmul", "__matmul__", "mm"),
-    *("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"),
-}
-_WITH_DIMENSION = {
-    "flatten",
-    "unflatten",
-    "softmax",
-    "log_softmax",
-    "cat",
-    "concat",
-    "stack",
-    "unsqueeze",
-    "squeeze",
-    "sum",
-    "mean",
-}
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_METADATA = _words(
+    "dtype device requires_grad is_cuda layout is_leaf grad_fn is_quantized is_sparse is_floating_point is_complex "
+    "is_inference is_nested is_meta itemsize dim ndim _version data_ptr"
+)
+_ELEMENTWISE = _words(
+    "relu relu_ relu6 silu gelu tanh tanh_ sigmoid sigmoid_ elu elu_ selu celu leaky_relu leaky_relu_ softplus "
+    "softsign mish hardswish hardsigmoid hardtanh logsigmoid prelu threshold dropout dropout1d dropout2d dropout3d "
+    "alpha_dropout feature_alpha_dropout exp log log1p expm1 sqrt rsqrt abs neg sin cos erf square reciprocal add sub "
+    "mul div true_divide pow clamp clamp_min clamp_max clip rsub where add_ sub_ mul_ div_ clamp_ __add__ __radd__ __sub__ "
+    "__rsub__ __mul__ __rmul__ __truediv__ __rtruediv__ __rdiv__ __neg__ __pow__ __rpow__ __iadd__ __isub__ __imul__ "
+    "to float double half bfloat16 type type_as contiguous clone detach"
+)
+_OF_FIRST = _words(
+    "linear matmul __matmul__ mm layer_norm rms_norm batch_norm group_norm conv1d conv2d conv3d embedding max_pool1d "
+    "max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d"
+)
+_ALONG_DIMENSIONS = _words("flatten unflatten softmax log_softmax cat concat stack unsqueeze squeeze sum mean")
 
 
 class Operations(TorchFunctionMode):
@@ -82,9 +48,8 @@ class Operations(TorchFunctionMode):
     def __init__(self, module: nn.Module, n: int, forbidden: dict[int, str]) -> None:
         super().__init__()
         self.n, self.forbidden, self.all_by_points = n, forbidden, True
-        self._constants = {
-            id(t): t for t in (*module.parameters(), *module.buffers())
-        }  # and what is computed from them
+        # Parameters, buffers and what is computed from them.
+        self._constants = {id(t): t for t in (*module.parameters(), *module.buffers())}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -108,16 +73,18 @@ class Operations(TorchFunctionMode):
         of_points = [t for t in tensors if id(t) not in self._constants]
         if result.shape[:1] != (self.n,) or of_points[0].shape[:1] != (self.n,):
             return False
-        if name in _OF_POINTS:
-            return len(of_points) == 1 and result.ndim >= 2
+        if name in _OF_FIRST:
+            uses_batch = name == "batch_norm" and (kwargs.get("training") or args[5:6] == (True,))
+            return (
+                len(of_points) == 1 and bool(args) and of_points[0] is args[0] and result.ndim >= 2 and not uses_batch
+            )
         if name in _ELEMENTWISE:  # what is broadcast must not bring points into another dimension
             return all(t.ndim in (0, result.ndim) and t.shape[:1] in ((), (1,), (self.n,)) for t in of_points)
-        if name in _WITH_DIMENSION:
+        if name in _ALONG_DIMENSIONS:
             given = kwargs.get("dim", kwargs.get("start_dim", args[1] if len(args) > 1 else None))
             dims = given if isinstance(given, tuple | list) else (given,)
-            return all(
-                isinstance(d, int) and not isinstance(d, bool) and d != 0 and d != -result.ndim for d in dims
-            ) and (all(d % max(t.ndim, 1) != 0 for d in dims for t in of_points) or name == "unsqueeze")
+            whole = all(isinstance(d, int) and d not in (0, -result.ndim) for d in dims)
+            return whole and (name == "unsqueeze" or all(d % max(t.ndim, 1) != 0 for d in dims for t in of_points))
         if name == "__getitem__":
             index = args[1] if isinstance(args[1], tuple) else (args[1],)
             whole = index[0] is Ellipsis or (isinstance(index[0], slice) and index[0] == slice(None))

@@ -26,6 +26,8 @@ from bmdal import BmdalError, Method, select, select_batch
 from bmdal.kernels import Gradient, LastLayer, Network
 from bmdal.network.gradients import make_plan
 from bmdal.network.modes import plain_arithmetic
+from bmdal.regressor import NetworkRegressor
+from bmdal.regressor.stack import NetworkStack
 
 
 def pick(net: nn.Module, x: Any, name: str = "maxdiag_ll", batch_size: int = 1, x_train: Any = None) -> list[int]:
@@ -916,3 +918,32 @@ def test_a_data_set_that_hands_out_the_same_memory_again() -> None:
     assert pick(net, Reused(), "maxdist-p_grad", 9, x[:5]) == pick(net, x, "maxdist-p_grad", 9, x[:5])
     by_set = select_batch("lcmd-tp_grad", net, Reused(), None, Reused(), 9, 0)
     assert by_set.indices.tolist() == select_batch("lcmd-tp_grad", net, x, None, x, 9, 0).indices.tolist()
+
+
+def test_which_networks_need_no_checks_on_every_chunk() -> None:
+    """Those made of operations that treat every point by itself; the benchmark's is one, also where d = 16."""
+    stack = NetworkStack(16, "silu", 0.2, 0.2, [generator()], torch.device("cpu"))
+    linear = {"a": nn.Linear(16, 8), "b": nn.Linear(8, 1)}
+    plain = {
+        "benchmark": stack.network(0),
+        "estimator": NetworkRegressor(n_epochs=1).fit(normal(20, 16), normal(20)).networks_[0],
+        "ordinary": nn.Sequential(nn.Linear(16, 8), nn.LayerNorm(8), nn.GELU(), nn.Dropout(), nn.Linear(8, 1)),
+        "batch norm": nn.Sequential(nn.Linear(16, 8), nn.BatchNorm1d(8), nn.LeakyReLU(), nn.Linear(8, 2)),
+        "convolutional": nn.Sequential(nn.Unflatten(1, (1, 16)), nn.Conv1d(1, 3, 2), nn.Flatten(), nn.Linear(45, 1)),
+        "slices": Lambda(lambda net, x: net.b(torch.tanh(net.a(torch.cat([x[:, 8:], x[:, :8]], dim=1)))), **linear),
+    }
+    others = {
+        "sorted": lambda net, x: net.b(net.a(x[x[:, 0].argsort()])),
+        "reshaped": lambda net, x: net.b(net.a(x.view(len(x), -1))),
+        "branching": lambda net, x: net.b(net.a(x)) if x.sum() > 0 else net.b(net.a(x)) * 1,
+        "masked": lambda net, x: net.b(net.a(x)) + 0 * x[x > 9].sum(),
+        "transposed": lambda net, x: net.b(net.a(x + 0 * x.T)) if len(x) == 16 else net.b(net.a(x)),
+        "weights of points": lambda net, x: net.b(net.a(x)) + 0 * functional.linear(net.a.weight, x)[:1, :1],
+        "first point": lambda net, x: net.b(net.a(x + 0 * x[:1])),
+        "numpy": lambda net, x: net.b(net.a(x)) + 0 * float(x.detach().numpy().sum()),
+        "drawing": lambda net, x: net.b(net.a(x)) + 0 * torch.rand(()),
+    }
+    nets = plain | {name: Lambda(forward, **linear) for name, forward in others.items()}
+    for name, net in nets.items():
+        with plain_arithmetic([net]):
+            assert Network(net, normal(16, 16).float()).function.by_points == (name in plain), name
