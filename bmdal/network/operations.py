@@ -25,9 +25,9 @@ _ELEMENTWISE = _words(
     "relu relu_ relu6 silu gelu tanh tanh_ sigmoid sigmoid_ elu elu_ selu celu leaky_relu leaky_relu_ softplus "
     "softsign mish hardswish hardsigmoid hardtanh logsigmoid prelu threshold dropout dropout1d dropout2d dropout3d "
     "alpha_dropout feature_alpha_dropout exp log log1p expm1 sqrt rsqrt abs neg sin cos erf square reciprocal add sub "
-    "mul div true_divide pow clamp clamp_min clamp_max clip rsub where add_ sub_ mul_ div_ clamp_ __add__ __radd__ __sub__ "
-    "__rsub__ __mul__ __rmul__ __truediv__ __rtruediv__ __rdiv__ __neg__ __pow__ __rpow__ __iadd__ __isub__ __imul__ "
-    "to float double half bfloat16 type type_as contiguous clone detach"
+    "mul div true_divide pow clamp clamp_min clamp_max clip rsub where add_ sub_ mul_ div_ clamp_ __add__ __radd__ "
+    "__sub__ __rsub__ __mul__ __rmul__ __truediv__ __rtruediv__ __rdiv__ __neg__ __pow__ __rpow__ "
+    "__iadd__ __isub__ __imul__ to float double half bfloat16 type type_as contiguous clone detach"
 )
 _OF_FIRST = _words(
     "linear matmul __matmul__ mm layer_norm rms_norm batch_norm group_norm conv1d conv2d conv3d embedding max_pool1d "

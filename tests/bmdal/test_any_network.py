@@ -544,12 +544,14 @@ def test_values_that_are_no_points() -> None:
         "is a nested tensor": torch.nested.nested_tensor([t[:3], t[3:]]),
         "is quantized: use dequantize": torch.quantize_per_tensor(t, 0.1, 0, torch.qint8),
         "is on the meta device": t.to("meta"),
-        "it is None": None,
         r"it is a list \(use np.array\)": x.tolist(),
         "must hold numbers, it is an array of datetime64": x.astype("datetime64[s]"),
         "must hold numbers, it is an array of complex64": x.astype(np.complex64),
         "has a NaN or infinite value in row 3": np.where(np.arange(20)[:, None] == 3, np.nan, x),
     }
+    for x_train, x_pool in ((t, None), (None, t)):
+        with pytest.raises(BmdalError, match=r"x_pool must be .* it is None|needs labelled points, x_train"):
+            select_batch("maxdist-p_ll", nn.Linear(2, 1), x_train, None, x_pool, 3, 0)
     for message, points in cases.items():
         for arguments in ((t, points), (points, t)):
             with pytest.raises(BmdalError, match=message):
@@ -933,7 +935,7 @@ def test_which_networks_need_no_checks_on_every_chunk() -> None:
         "slices": Lambda(lambda net, x: net.b(torch.tanh(net.a(torch.cat([x[:, 8:], x[:, :8]], dim=1)))), **linear),
     }
     others = {
-        "sorted": lambda net, x: net.b(net.a(x[x[:, 0].argsort()])),
+        "sorted": lambda net, x: net.b(sorting(net, x)),
         "reshaped": lambda net, x: net.b(net.a(x.view(len(x), -1))),
         "branching": lambda net, x: net.b(net.a(x)) if x.sum() > 0 else net.b(net.a(x)) * 1,
         "masked": lambda net, x: net.b(net.a(x)) + 0 * x[x > 9].sum(),
