@@ -187,10 +187,11 @@ def _few(X: Inputs, n: int = 8) -> Tensor:
     if not isinstance(X, Tensor):  # reading costs time
         return X[_spread(len(X), n)]
     some = X[_spread(len(X), 8 * n)]
-    chosen: list[int] = []
+    distinct: list[int] = []
     for i in range(len(some)):
-        if len(chosen) < n and not any(torch.equal(some[i], some[j]) for j in chosen):
-            chosen.append(i)
+        if not any(torch.equal(some[i], some[j]) for j in distinct):
+            distinct.append(i)
+    chosen = [distinct[k] for k in _spread(len(distinct), n)]
     rest = [i for i in _spread(len(some), n) if i not in chosen]
     return some[sorted([*chosen, *rest[: n - len(chosen)]])]
 

@@ -16,7 +16,6 @@ from bmdal.kernels import BaseKernel
 from bmdal.method import Method
 from bmdal.network.gradients import UnfactoredError
 from bmdal.network.network import Network
-from bmdal.network.per_point import hooks
 from bmdal.network.random_state import own_random_state
 from bmdal.transformations import Ensemble, Fitted, Transformation
 
@@ -134,17 +133,24 @@ def _base(kernel: BaseKernel, network: Network, device: torch.device) -> Callabl
 
 def _point_bytes(base: Callable[[Tensor], Features], network: Network, X: Inputs) -> int:
     """Memory for one point: its inputs, its features, or what the modules of the network return on the way to them."""
-    outputs: dict[nn.Module, int] = {}
+    outputs: dict[str, int] = {}
 
-    def count(module: nn.Module, args: object, output: object) -> None:
-        if isinstance(output, Tensor):
-            outputs[module] = max(outputs.get(module, 0), output.numel() * output.element_size())
+    def count(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, args: object, output: object) -> None:
+            if isinstance(output, Tensor):  # by name: a copy of the module counts as the module
+                outputs[name] = max(outputs.get(name, 0), output.numel() * output.element_size())
+
+        return hook
 
     few = X[:2]  # not one: a network may drop dimensions of length one
     base(few)  # the network is looked at
-    leaves = [module for module in network.module.modules() if not any(module.children())]
-    with hooks(leaves, count):
+    leaves = [(name, module) for name, module in network.module.named_modules() if not any(module.children())]
+    handles = [module.register_forward_hook(count(name)) for name, module in leaves]
+    try:
         features = base(few)
+    finally:
+        for handle in handles:
+            handle.remove()
     return max(few.nbytes, features.nbytes, sum(outputs.values())) // len(few)
 
 

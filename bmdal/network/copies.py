@@ -186,10 +186,15 @@ def private_copy(model: nn.Module) -> nn.Module:
     return PrivateCopy(model).module
 
 
-def state_of(module: nn.Module) -> dict[tuple[str, str], object]:
-    """What tells whether `forward` changes a network: identities, lengths and versions of all that its modules hold."""
-    return {
-        (name, key): (id(value), len(value) if type(value) in CONTAINERS and hasattr(value, "__len__") else 0)
-        for name, m in module.named_modules()
-        for key, value in (*m.__dict__.items(), *m._buffers.items())
-    } | {(name, "version of a buffer"): b._version for name, b in module.named_buffers() if not b.is_inference()}
+def state_of(module: nn.Module) -> object:
+    """What tells whether `forward` changes a network: identities and versions of all that its modules hold."""
+    held = [(name, key, _state(value)) for name, m in module.named_modules() for key, value in m.__dict__.items()]
+    return held, [b._version for b in module.buffers() if not b.is_inference()]
+
+
+def _state(value: Any, depth: int = 0) -> object:
+    if type(value) in CONTAINERS and depth < 5:
+        items = vars(value) if isinstance(value, SimpleNamespace) else value
+        values = items.values() if isinstance(items, dict) else items
+        return id(value), [_state(item, depth + 1) for item in values]
+    return id(value), value._version if isinstance(value, Tensor) and not value.is_inference() else 0

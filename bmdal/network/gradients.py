@@ -31,6 +31,7 @@ from bmdal.network.per_point import (
     hooks,
     outer_products,
     point_by_point,
+    squared_norms_of,
     summed_gradients,
     vectorized,
 )
@@ -121,11 +122,11 @@ def _wrong_layers(
     Autograd takes the points in another order and in two groups. Raises BmdalError if the outputs change by that.
     """
     n = len(X)
-    if n < 2 * function.smallest:
-        return set()
     generator = torch.Generator().manual_seed(n)
-    order = torch.randperm(n, generator=generator).to(X.device)
-    weights = torch.randn(n, function.n_outputs, generator=generator).to(X.device)
+    order = torch.randperm(n, generator=generator, device="cpu").to(X.device)
+    sizes = torch.stack([squared_norms_of(found[layer.name]) for layer in layers]).sum(dim=0).sqrt()
+    weights = torch.randn(n, function.n_outputs, generator=generator, device="cpu").to(X.device)
+    weights = weights / torch.where(sizes > 0, sizes, 1.0)[:, None].to(weights)  # so that no point drowns in another
     names = [name for layer in layers for name in (layer.weight, layer.bias)]
     present = dict(function.module.named_parameters())
     others, sums = exact_sum(function, [name for name in names if name in present], X[order], weights[order])
@@ -160,7 +161,9 @@ def make_plan(network: Network, parameters: Sequence[str]) -> Plan:
     layers = [layer for layer in layers if not wrong & {layer.weight, layer.bias}]
     factored = {name for layer in layers for name in (layer.weight, layer.bias)}
     others = tuple(name for name in parameters if name not in factored)
-    return Plan(tuple(layers), others, bool(others) and _many_at_once(network, others))
+    plan = Plan(tuple(layers), others, bool(others) and _many_at_once(network, others))
+    network.forget_twin()
+    return plan
 
 
 ByPoint = Callable[[Function, Tensor, list[int], Tensor], Iterator[Mapping[str, Tensor]]]
@@ -177,13 +180,15 @@ def _compare(network: Network, parameters: Sequence[str], by_point: ByPoint) -> 
     points = points[_shuffled(len(points))]
     n, k = min(len(points), N_COMPARED), min(function.n_outputs, 2)
     rows = [i * (len(points) - 1) // max(1, n - 1) for i in range(n)]
-    weights = torch.randn(k, function.n_outputs, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    weights = torch.randn(
+        k, function.n_outputs, generator=torch.Generator().manual_seed(0), dtype=torch.float64, device="cpu"
+    )
     weights = weights.to(points.device, points.dtype if points.is_floating_point() else torch.float64)
     error: dict[str, float] = {}
     allowed: dict[str, float] = {}
     exists = False
     for i, found in zip(rows, by_point(function, points, rows, weights), strict=True):
-        right = exact(function, parameters, points[i : i + 1], weights)
+        right = exact(function.copied(), parameters, points[i : i + 1], weights)
         exists = exists or right is not None
         for name, gradient in found.items():
             expected = torch.zeros_like(gradient) if right is None else right[name].to(gradient)
@@ -238,7 +243,7 @@ def _many_at_once(network: Network, parameters: Sequence[str]) -> bool:
 
 def _candidates(network: Network, parameters: set[str]) -> list[Layer]:
     """Linear layers, called once, with a row for each of the few points, whose parameters no other module has."""
-    function, points = network.function.fresh(), network.function.padded(network.points)
+    function, points = network.function.copied(), network.function.padded(network.points)
     module = function.module
     uses = Counter(id(p) for m in module.modules() for p in m._parameters.values() if p is not None)
     names = {
@@ -255,6 +260,9 @@ def _candidates(network: Network, parameters: set[str]) -> list[Layer]:
         and not m._forward_hooks
         and list(m._forward_pre_hooks.values()) == [without_inference_tensors]
     }
+    half = any(p.is_floating_point() and p.itemsize < 4 for p in module.parameters())
+    if half and not function.by_points:  # too coarse for the comparison on every chunk
+        return []
     calls: dict[FactoredLayer, list[tuple[torch.Size, Tensor, int]]] = {m: [] for m in names}
 
     def record(layer: FactoredLayer, args: tuple[Tensor, ...], output: Tensor) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -43,7 +44,7 @@ class Function:
 
         The inputs are not changed. Raises BmdalError for inputs that the network does not take and for other outputs.
         """
-        outputs = _call(self.module, X, parameters or {})
+        outputs = _call(self.module, X.clone(), parameters or {})
         for_each_point = outputs.shape[:1] == X.shape[:1] or len(X) == 1
         if not for_each_point or outputs.numel() != len(X) * self.n_outputs:
             raise _unusable(outputs, len(X))
@@ -51,7 +52,11 @@ class Function:
 
     def fresh(self) -> Function:
         """The function as it was before the first call: a cache must not outlive the pass in which it was filled."""
-        return replace(self, module=private_copy(self.module)) if self.keeps_state else self
+        return self if self.by_points and not self.keeps_state else self.copied()
+
+    def copied(self) -> Function:
+        """The function of a copy of its module."""
+        return replace(self, module=private_copy(self.module))
 
     def padded(self, X: Tensor) -> Tensor:
         """The points, or a single one twice where the network takes no single ones."""
@@ -131,7 +136,7 @@ class Network:
         if not self.may_cast or own in (None, X.dtype) or not X.is_floating_point():
             return None
         try:
-            _call(self._prepared().module, X, {})
+            _call(self._prepared().module, X.clone(), {})
         except BmdalError:
             return own
         return None
@@ -140,7 +145,7 @@ class Network:
     def function(self) -> Function:
         """The network as a function, checked."""
         twin, points = self._twin
-        checked = twin.fresh()
+        checked = twin.copied()
         with own_random_state(self.device) as draws:
             first = checked(points)
         for _ in range(N_REPEATS if draws.made else 1):
@@ -162,22 +167,29 @@ class Network:
     @cached_property
     def _twin(self) -> tuple[Function, Tensor]:
         points, watched = self.points, self._prepared()
-        operations = Operations(watched.module, len(points), self._forbidden(watched))
+        operations = Operations(watched.module, own := points.clone(), self._forbidden(watched))
         before = state_of(watched.module)
-        with operations:
-            outputs = _call(watched.module, points, {})
-        keeps_state = state_of(watched.module) != before
-        n_outputs = _n_outputs(outputs, len(points))
-        function = Function(self.module, n_outputs, by_points=operations.all_by_points, keeps_state=keeps_state)
+        outputs = _call(watched.module, own, {}, operations)
+        function = Function(
+            self.module,
+            _n_outputs(outputs, len(points)),
+            by_points=operations.all_by_points and operations.has_seen(outputs),
+            keeps_state=state_of(watched.module) != before,
+        )
         in_float64 = points.double() if points.is_floating_point() else points
         try:
             twin = replace(function, module=private_copy(self.module).double())
-            twin.fresh()(in_float64)
+            twin.copied()(in_float64)
         except Exception as error:  # it names a precision in `forward`, or cannot be cast
             if is_out_of_memory(error):
                 raise
             return replace(function, module=private_copy(self.module)), points
         return twin, in_float64
+
+    def forget_twin(self) -> None:
+        """Let go of what comparisons need; it is made again if need be."""
+        for name in ("_twin", "precise"):
+            self.__dict__.pop(name, None)
 
     def _forbidden(self, watched: PrivateCopy) -> dict[int, str]:
         """Tensors that may not be used, by their ids, and why: gradients would be lost on the way."""
@@ -201,9 +213,13 @@ def without_inference_tensors(module: nn.Module, args: Any, kwargs: Any) -> Any:
     return tuple(ordinary(a) for a in args), {name: ordinary(a) for name, a in kwargs.items()}
 
 
-def _call(module: nn.Module, X: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
+def _call(
+    module: nn.Module, X: Tensor, parameters: Mapping[str, Tensor], watch: AbstractContextManager[Any] | None = None
+) -> Tensor:
+    """What a module returns, if that can be used; it may write into X."""
     try:
-        outputs = functional_call(module, dict(parameters), (X.clone(),)) if parameters else module(X.clone())
+        with watch or nullcontext():
+            outputs = functional_call(module, dict(parameters), (X,)) if parameters else module(X)
     except Exception as error:
         if is_out_of_memory(error) or isinstance(error, BmdalError):
             raise
@@ -271,7 +287,8 @@ def _same(a: Tensor, b: Tensor, reference: Tensor) -> bool:
     finite = reference[torch.isfinite(reference).all(dim=1)]
     allowed = torch.zeros_like(reference[0])
     if len(finite):
-        rounding = 256 * torch.finfo(finite.dtype).eps * finite.abs().amax(dim=0)
+        units = {torch.float64: 256, torch.float32: 16}.get(finite.dtype, 2)  # in the last place
+        rounding = units * torch.finfo(finite.dtype).eps * finite.abs().amax(dim=0)
         allowed = tolerance(finite.dtype) * (finite.amax(dim=0) - finite.amin(dim=0)) + rounding
     return bool((((a - b).abs() <= allowed) | (a == b) | (a.isnan() & b.isnan())).all())
 

@@ -37,7 +37,7 @@ _ALONG_DIMENSIONS = _words("flatten unflatten softmax log_softmax cat concat sta
 
 
 class Operations(TorchFunctionMode):
-    """Watches what a network computes from n points, within its context.
+    """Watches what a network computes from points X, shape (n, ...), within its context.
 
     Attributes:
         all_by_points: whether all of it treats every point by itself, whatever its values and the number of points.
@@ -45,11 +45,16 @@ class Operations(TorchFunctionMode):
     Raises BmdalError where a tensor of `forbidden`, from id to the reason, is used.
     """
 
-    def __init__(self, module: nn.Module, n: int, forbidden: dict[int, str]) -> None:
+    def __init__(self, module: nn.Module, X: Tensor, forbidden: dict[int, str]) -> None:
         super().__init__()
-        self.n, self.forbidden, self.all_by_points = n, forbidden, True
-        # Parameters, buffers and what is computed from them.
+        self.n, self.forbidden, self.all_by_points = len(X), forbidden, True
+        # Parameters, buffers and what is computed from them; and what is known to be computed from the points.
         self._constants = {id(t): t for t in (*module.parameters(), *module.buffers())}
+        self._of_points = {id(X): X}
+
+    def has_seen(self, outputs: object) -> bool:
+        """Whether the outputs are the result of an operation that was watched."""
+        return id(outputs) in self._of_points
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -58,11 +63,14 @@ class Operations(TorchFunctionMode):
             if id(t) in self.forbidden:
                 raise BmdalError(self.forbidden[id(t)])
         result = func(*args, **kwargs)
-        if all(id(t) in self._constants for t in tensors):
-            if tensors and isinstance(result, Tensor):
-                self._constants[id(result)] = result
-            return result
-        self.all_by_points = self.all_by_points and self._is_by_points(_name(func), args, kwargs, tensors, result)
+        constant = all(id(t) in self._constants for t in tensors)
+        if not constant:
+            known = all(id(t) in self._constants or id(t) in self._of_points for t in tensors)
+            written = "out" in kwargs or id(result) in self._constants
+            by_points = known and not written and self._is_by_points(_name(func), args, kwargs, tensors, result)
+            self.all_by_points = self.all_by_points and by_points
+        if isinstance(result, Tensor):
+            (self._constants if constant else self._of_points)[id(result)] = result
         return result
 
     def _is_by_points(self, name: str, args: Any, kwargs: Any, tensors: list[Tensor], result: Any) -> bool:

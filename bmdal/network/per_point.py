@@ -134,6 +134,13 @@ def summed_gradients(layer: Layer, factors: Factors, weights: Tensor) -> dict[st
     return _by_name(layer, z.T @ x)
 
 
+def squared_norms_of(factors: Factors) -> Tensor:
+    """|x~_i|^2 |g_i|^2 of every point, shape (n,)."""
+    x, g = factors
+    of_x = x.double().square().sum(dim=1)
+    return of_x if g is None else of_x * g.double().square().sum(dim=1)
+
+
 def _by_name(layer: Layer, gradient: Tensor) -> dict[str, Tensor]:
     of_weight = {layer.weight: gradient[..., : layer.d_in]}
     return of_weight if gradient.shape[-1] == layer.d_in else {**of_weight, layer.bias: gradient[..., -1]}
@@ -141,7 +148,7 @@ def _by_name(layer: Layer, gradient: Tensor) -> dict[str, Tensor]:
 
 def vectorized(function: Function, parameters: Sequence[str], X: Tensor) -> dict[str, Tensor]:
     """Gradients by parameter, shape (n, n_outputs, ...), for many points at a time by torch.func's vmap."""
-    function = function.fresh()
+    function = function.copied()  # so that nothing keeps tensors of vmap
     values = dict(function.module.named_parameters())
     wanted = {name: values[name] for name in parameters}
 
@@ -185,10 +192,10 @@ def exact(function: Function, parameters: Sequence[str], x: Tensor, weights: Ten
 def exact_sum(
     function: Function, parameters: Sequence[str], X: Tensor, weights: Tensor
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The outputs of points in two groups, and the gradients of sum_ic w_ic f_c(x_i), by parameter.
+    """The outputs of points in two groups, if they suffice, and the gradients of sum_ic w_ic f_c(x_i), by parameter.
 
     Args:
-        X: points, shape (n, ...), n >= 2 `function.smallest`.
+        X: points, shape (n, ...).
         weights: shape (n, n_outputs).
     """
     function = function.fresh()
@@ -196,7 +203,8 @@ def exact_sum(
 
     def outputs() -> Tensor:
         k = max(function.smallest, len(X) // 3)
-        found.append(torch.cat([function(X[:k]), function(X[k:])]))
+        groups = [X[:k], X[k:]] if len(X) >= 2 * function.smallest else [X]
+        found.append(torch.cat([function(group) for group in groups]))
         return (weights * found[0].to(weights)).sum()[None]
 
     rows = _gradients(function, parameters, outputs, 1)

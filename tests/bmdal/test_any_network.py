@@ -949,3 +949,57 @@ def test_which_networks_need_no_checks_on_every_chunk() -> None:
     for name, net in nets.items():
         with plain_arithmetic([net]):
             assert Network(net, normal(16, 16).float()).function.by_points == (name in plain), name
+
+
+def test_a_buffer_that_points_are_written_into() -> None:
+    def forward(net: Any, x: Tensor) -> Tensor:
+        copy = torch.add(x, 0.0, out=net.memory.resize_(x.shape))
+        order = copy[:, 0].argsort()
+        return net.b(torch.tanh(net.a(copy[order])))[order.argsort()] + 0 * net.c(x)
+
+    net, x = deep(forward), normal(60, 3)
+    net.register_buffer("memory", torch.empty(0, 3).double())
+    plain = deep(lambda net, x: net.b(torch.tanh(net.a(x))) + 0 * net.c(x))
+    assert pick(net, x, "maxdist-p_grad", 9) == pick(plain, x, "maxdist-p_grad", 9)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_chunks_of_few_points_are_checked_too(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    net, x = deep(weight_of_rare_rows), normal(60, 3, seed=3)
+    x[:, 0] = x[:, 0].clamp(max=1.5)
+    x[37, 0], x[12, 0] = 4.0, 3.0
+    J = autograd_features(net, x)
+    monkeypatch.setattr(bmdal.pipeline, "_chunk_size", lambda *arguments: n)
+    assert pick(net, x, "maxdist-p_grad", 9, x[:5]) == select("maxdist-p", J, 9, 0).indices.tolist()
+
+
+@pytest.mark.parametrize("place", ["list", "dictionary", "object", "closure"])
+def test_weights_that_are_cached_anywhere(place: str) -> None:
+    outside: dict[str, Tensor] = {}
+
+    class Box:
+        w: Tensor | None = None
+
+    def forward(net: Any, x: Tensor) -> Tensor:
+        w = {"list": lambda: net.kept[0], "dictionary": lambda: net.table.get("w"), "object": lambda: net.box.w}
+        cached = outside.get("w") if place == "closure" else w[place]()
+        if cached is None:
+            cached = net.u @ net.v
+            net.kept[0] = net.table["w"] = net.box.w = outside["w"] = cached
+        return functional.linear(x, cached)
+
+    def network() -> nn.Module:
+        net = Lambda(forward).double()
+        net.u, net.v = nn.Parameter(normal(2, 3)), nn.Parameter(normal(3, 4, seed=1))
+        net.kept, net.table, net.box = [None], {}, Box()
+        outside.clear()
+        return net
+
+    X = normal(40, 4, seed=2)
+    J = torch.cat([autograd_features(network(), x[None]) for x in X])
+    net = network()
+    if place == "closure":  # nobody can copy it: the first gradient is right, later ones are lost
+        with pytest.raises(BmdalError):
+            pick(net, X, "maxdist-p_grad", 9)
+    else:
+        assert pick(net, X, "maxdist-p_grad", 9) == select("maxdist-p", J, 9, 0).indices.tolist()
