@@ -187,11 +187,10 @@ def _few(X: Inputs, n: int = 8) -> Tensor:
     if not isinstance(X, Tensor):  # reading costs time
         return X[_spread(len(X), n)]
     some = X[_spread(len(X), 8 * n)]
-    distinct: list[int] = []
-    for i in range(len(some)):
-        if not any(torch.equal(some[i], some[j]) for j in distinct):
-            distinct.append(i)
-    chosen = [distinct[k] for k in _spread(len(distinct), n)]
+    values = (torch.view_as_real(some) if some.is_complex() else some).reshape(len(some), -1).to(torch.float64)
+    keys = (values @ torch.arange(1.0, 1 + values.shape[1]).to(values).sin()).tolist()  # equal for equal points
+    chosen = sorted({key: i for i, key in reversed(list(enumerate(keys)))}.values())
+    chosen = [chosen[k] for k in _spread(len(chosen), n)]
     rest = [i for i in _spread(len(some), n) if i not in chosen]
     return some[sorted([*chosen, *rest[: n - len(chosen)]])]
 

@@ -118,6 +118,8 @@ class PrivateCopy:
             return result
         result = copy.copy(value)  # with its default factory or its greatest length
         self._copies[id(value)] = result
+        if not value:
+            return result
         if isinstance(value, dict | SimpleNamespace):
             items = result if isinstance(value, dict) else result.__dict__
             items.update({key: self._copied(item) for key, item in items.items()})
