@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ class Batch:
         selection_seconds: wall-clock time for the selection itself.
         effective_dimension: tr(C) / lambda_max(C) for the centred second-moment matrix C of the pool features, if
             asked for; None if they have no explicit matrix, no columns or more than 1000.
+        ids: if the pool is a pandas frame, the chosen rows' labels in its index, a pandas Index; None otherwise.
     """
 
     indices: Tensor
@@ -37,6 +39,7 @@ class Batch:
     kernel_seconds: float
     selection_seconds: float
     effective_dimension: float | None
+    ids: Any = None
 
 
 def choose(
@@ -103,6 +106,12 @@ def as_generator(generator: torch.Generator | int) -> torch.Generator:
             f"got {generator!r}"
         )
     return generator
+
+
+def with_ids(batch: Batch, pool: object) -> Batch:
+    """The batch with the chosen rows' index labels, if the pool is a pandas frame."""
+    index: Any = getattr(pool, "index", None)
+    return replace(batch, ids=index.take(batch.indices.numpy())) if hasattr(pool, "iloc") else batch
 
 
 def check_target(method: Method, target: object) -> None:

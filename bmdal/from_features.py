@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, SequentialSampler
 
-from bmdal.batch import Batch, as_generator, as_labels, check_batch_size, check_target, choose, now
+from bmdal.batch import Batch, as_generator, as_labels, check_batch_size, check_target, choose, now, with_ids
 from bmdal.errors import BmdalError, IncompatibleError
 from bmdal.features import DenseFeatures, Features
 from bmdal.inputs import Table, as_inputs, check_finite
@@ -74,7 +74,8 @@ def select(
         y = as_labels(method, y_train, len(of_train))
         of_train, of_pool, *of_target = transform(method, of_train, others, y, generator)
         seconds = now(of_pool.device) - start
-        return choose(method, of_train, of_pool, batch_size, generator, seconds, next(iter(of_target), None))
+        batch = choose(method, of_train, of_pool, batch_size, generator, seconds, next(iter(of_target), None))
+    return with_ids(batch, pool)
 
 
 def _method(method: Method | Selection | str, has_train: bool) -> Method:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from bmdal.batch import Batch, as_generator, as_labels, check_batch_size, check_target, choose, now
+from bmdal.batch import Batch, as_generator, as_labels, check_batch_size, check_target, choose, now, with_ids
 from bmdal.errors import BmdalError
 from bmdal.features import DenseFeatures, Features
 from bmdal.from_predictions import select_by_predictions
@@ -80,7 +80,7 @@ def select_batch(
     if isinstance(method.kernel, Predictions):
         tables = {"x_train": x_train, "x_pool": x_pool, "x_target": x_target}
         given = {name: table for name, table in tables.items() if table is not None}
-        return select_by_predictions(method, models, given, y_train, batch_size, generator)
+        return with_ids(select_by_predictions(method, models, given, y_train, batch_size, generator), x_pool)
     models = _models(method, models)
     if x_train is None:
         raise BmdalError(f"method {method.name!r} needs labelled points, x_train; `select` takes features without any")
@@ -106,7 +106,8 @@ def select_batch(
             networks = [Network(model, few, castable) for model in models]
             train, pool, *target = transformed_features(method, networks, X_train, y, others, generator, device)
         seconds, of_target = now(device) - start, next(iter(target), None)
-        return choose(method, train, pool, batch_size, generator, seconds, of_target, with_effective_dimension)
+        batch = choose(method, train, pool, batch_size, generator, seconds, of_target, with_effective_dimension)
+    return with_ids(batch, x_pool)
 
 
 def _method(method: Method | str | None, models: Any) -> Method:

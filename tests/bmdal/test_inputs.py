@@ -16,7 +16,7 @@ from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 from toys import generator, normal, ntk_network, torch_network
 
 import bmdal.pipeline
-from bmdal import BmdalError, Method, select_batch
+from bmdal import BmdalError, Method, select, select_batch
 
 NAMES = [
     "random",
@@ -68,6 +68,16 @@ def test_frames_of_several_types() -> None:
     network, name = ntk_network().float(), Method.from_name("maxdist-tp_grad")
     chosen = [select_batch(name, [network], x, None, x, 2, generator()).indices for x in (table, tensor)]
     assert torch.equal(*chosen)
+
+
+def test_ids_of_frames() -> None:
+    table, network = frame(x_pool).set_index(pd.Index([f"p{i}" for i in range(300)])), ntk_network().float()
+    chosen = select_batch("lcmd-tp_ll", network, frame(x_train), None, table, 5, 0)
+    assert chosen.ids is not None
+    assert chosen.ids.tolist() == [f"p{i}" for i in chosen.indices]
+    by_features = select("maxdist-p", table, 5, 0)
+    assert by_features.ids.tolist() == [f"p{i}" for i in by_features.indices]
+    assert select_batch("lcmd-tp_ll", network, x_train, None, x_pool, 5, 0).ids is None
 
 
 def test_integers_stay_integers() -> None:
