@@ -68,7 +68,7 @@ def test_readme_command(command: str, folder: Path, shared: Path) -> None:
     arguments = [w for w in words[3:] if not w.startswith(("task=", "task.", "training.", "splits="))]
     if words[2] == "benchmark.speed":
         arguments += ["--data", str(folder / "data"), "--output", str(folder / "speed.csv")]
-    if words[2] == "plots":  # needs a record
+    if words[2] in ("plots", "results"):  # need a record, whichever test came before
         test_readme_command("python -m benchmark dataset=friedman", folder, shared)
     done = subprocess.run(
         [sys.executable, "-m", words[2], *arguments, *SHORT.get(words[2], []), *figures],
