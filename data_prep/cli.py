@@ -18,6 +18,7 @@ from data_prep.errors import DataError
 from data_prep.prepare import prepare
 from data_prep.progress import ConsoleProgress
 from data_prep.status import Outcome, print_columns, print_status, status_of, verified
+from data_prep.store import PreparedData
 
 HELP = """\
 Prepare the data sets of the benchmark, show which are there, verify them.
@@ -91,6 +92,7 @@ def _run(arguments: list[str]) -> int:
             failures[name] = str(error)
     progress = ConsoleProgress()
     before = status_of(datasets[0], data).prepared if len(chosen) == 1 else None
+    made_before = _made(before)
     if chosen and not options.verify:
         for dataset in datasets:
             try:
@@ -102,13 +104,18 @@ def _run(arguments: list[str]) -> int:
     else:
         states = [status_of(dataset, data) for dataset in datasets]
     print_status(states, data)
-    if before is not None and states[0].prepared is not None and states[0].prepared.meta == before.meta:
+    if before is not None and _made(states[0].prepared) == made_before:
         print_columns(before)  # of a set prepared just now they have been shown
     for message in failures.values():
         print(f"error: {message}", file=sys.stderr)
     if failures:
         return 2
     return 1 if any(state.outcome is Outcome.WRONG for state in states) else 0
+
+
+def _made(prepared: PreparedData | None) -> int | None:
+    """When the folder of a set was made, in nanoseconds."""
+    return (prepared.folder / "meta.json").stat().st_mtime_ns if prepared is not None else None
 
 
 def _parsed(arguments: list[str]) -> Options:
