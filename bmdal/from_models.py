@@ -70,7 +70,7 @@ def select_batch(
         generator: source of all random draws, or a seed; the same generator state gives the same batch, on a GPU up to
             rounding: some of its sums have no fixed order.
         device: where features are kept and the selection runs; by default the device of the first network.
-        with_effective_dimension: also compute `Batch.effective_dimension`.
+        with_effective_dimension: also compute `Batch.effective_dimension`; not for the kernel `pred`.
         x_target: inputs of the points that matter, shape (n_target, ...), for `epig`, `bait-f` and `bait-fb`: where the
             network will be used, say. Labels are not needed.
 
@@ -80,6 +80,10 @@ def select_batch(
     if isinstance(method.kernel, Predictions):
         tables = {"x_train": x_train, "x_pool": x_pool, "x_target": x_target}
         given = {name: table for name, table in tables.items() if table is not None}
+        if device is not None:
+            raise BmdalError(
+                f"method {method.name!r}: features of predictions are on the CPU, leave device={device!r} out"
+            )
         return with_ids(select_by_predictions(method, models, given, y_train, batch_size, generator), x_pool)
     models = _models(method, models)
     if x_train is None:

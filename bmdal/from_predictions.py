@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bmdal.batch import Batch
+from bmdal.batch import Batch, check_batch_size, check_target
 from bmdal.errors import BmdalError
 from bmdal.from_features import select
 from bmdal.inputs import Table, check_columns
@@ -47,6 +47,8 @@ def select_by_predictions(
                 f"{name} must be an array, a frame or a tensor with at least one point for the kernel 'pred'"
             )
     check_columns(tables)
+    check_target(method, tables.get("x_target"))  # before anything is predicted
+    check_batch_size(batch_size, len(tables["x_pool"]))
     start = time.perf_counter()
     pool = tables["x_pool"]
     few = _rows(pool, sorted({i * (len(pool) - 1) // (N_FEW - 1) for i in range(N_FEW)}))

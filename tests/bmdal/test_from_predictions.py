@@ -138,6 +138,12 @@ def test_messages() -> None:
         "batch_size must be between 1 and the pool size 340": lambda: select_batch(
             None, model, X[TRAIN], None, X[POOL], 341, 0
         ),
+        "features of predictions are on the CPU, leave device='cpu' out": lambda: select_batch(
+            None, model, X[TRAIN], None, X[POOL], 9, 0, device="cpu"
+        ),
+        "'lcmd' looks at no target points": lambda: select_batch(
+            "lcmd-p_pred", model, None, None, X[POOL], 9, 0, x_target=X[TRAIN]
+        ),
         "pool must be predictions of at least two members": lambda: select("bait-f-p_pred", X[:, :1], 3, 0),
         r"same members and outputs, .*\(3,": lambda: select("bait-f-p_pred", X, 3, 0, train=X[:, :2]),
     }
