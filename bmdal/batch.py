@@ -32,6 +32,7 @@ class Batch:
         effective_dimension: tr(C) / lambda_max(C) for the centred second-moment matrix C of the pool features, if
             asked for; None if they have no explicit matrix, no columns or more than 1000.
         ids: if the pool is a pandas frame, the chosen rows' labels in its index, a pandas Index; None otherwise.
+        notes: what was left out, scaled or not looked at, in words.
     """
 
     indices: Tensor
@@ -40,6 +41,7 @@ class Batch:
     selection_seconds: float
     effective_dimension: float | None
     ids: Any = None
+    notes: tuple[str, ...] = ()
 
 
 def choose(
@@ -139,6 +141,12 @@ def as_labels(method: Method, y_train: Table | None, n_train: int) -> Tensor | N
         raise BmdalError(f"y_train must have shape ({n_train},) or ({n_train}, 1), it has {tuple(y.shape)}")
     check_finite("y_train", y)
     return y.flatten()
+
+
+def n_targets(y_train: Any) -> int | None:
+    """The number of targets that labels have; None if they do not say."""
+    shape = getattr(y_train, "shape", None)
+    return None if shape is None or not 1 <= len(shape) <= 2 else 1 if len(shape) == 1 else int(shape[1])
 
 
 def now(device: torch.device) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, SequentialSampler
+from torch.utils.data import DataLoader, Dataset
 
 from bmdal.batch import Batch, as_generator, as_labels, check_batch_size, check_target, choose, now, with_ids
 from bmdal.errors import BmdalError, IncompatibleError
@@ -18,6 +18,7 @@ from bmdal.kernels.predictions import as_predictions, centred, in_units_of_their
 from bmdal.method import Method
 from bmdal.network.modes import plain_arithmetic
 from bmdal.pipeline import transform
+from bmdal.points import given_to_networks
 from bmdal.selection import Selection
 
 PART = 4096
@@ -119,15 +120,14 @@ def _of_predictions(given: Mapping[str, Points]) -> dict[str, Features]:
 def _rows(name: str, points: Points) -> Tensor:
     if isinstance(points, Features):
         raise BmdalError(f"{name} must be a matrix of predictions for the kernel 'pred', it is {type(points).__name__}")
-    if isinstance(points, DataLoader):
-        if not isinstance(points.sampler, SequentialSampler):
-            raise BmdalError(f"{name} is a loader that shuffles, so that its rows have no numbers: use shuffle=False")
-        points = points.dataset
-    rows = as_inputs(name, points)
+    rows = as_inputs(name, points)[0]
     if isinstance(rows, Tensor):
         check_finite(name, rows)
         return rows
-    return torch.cat([rows[i : i + PART] for i in range(0, len(rows), PART)])
+    parts = [given_to_networks(rows[i : i + PART]) for i in range(0, len(rows), PART)]
+    if not all(isinstance(part, Tensor) for part in parts):
+        raise BmdalError(f"{name} must be one matrix, or hold a row of one in each item, not {type(parts[0]).__name__}")
+    return torch.cat(parts)
 
 
 def _matrix(name: str, rows: Tensor) -> Tensor:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
-from bmdal.batch import Batch, as_generator, as_labels, check_batch_size, check_target, choose, now, with_ids
+from bmdal.batch import Batch, as_generator, as_labels, check_batch_size, check_target, choose, n_targets, now, with_ids
 from bmdal.errors import BmdalError
+from bmdal.estimators import last_step, within_pipeline
 from bmdal.features import DenseFeatures, Features
 from bmdal.from_predictions import select_by_predictions
 from bmdal.inputs import (
     Inputs,
+    StreamedInputs,
     Table,
     as_inputs,
     check_columns,
@@ -28,21 +30,27 @@ from bmdal.kernels import Predictions
 from bmdal.method import Method
 from bmdal.network.copies import unwrapped
 from bmdal.network.modes import plain_arithmetic
-from bmdal.network.network import Network
+from bmdal.network.network import Call, Forward, Network, Output
 from bmdal.pipeline import CHUNK_BYTES, transformed_features
+from bmdal.points import form, named_leaves
+from bmdal.points import forward as usual_forward
 
 
 def select_batch(
     method: Method | str | None,
     models: Any,
-    x_train: Table | Dataset[Any] | None,
+    x_train: Any,
     y_train: Table | None,
-    x_pool: Table | Dataset[Any],
+    x_pool: Any,
     batch_size: int,
     generator: torch.Generator | int,
     device: torch.device | str | None = None,
     with_effective_dimension: bool = False,
-    x_target: Table | Dataset[Any] | None = None,
+    x_target: Any = None,
+    *,
+    forward: Forward | None = None,
+    collate_fn: Callable[[list[Any]], Any] | None = None,
+    output: Output = None,
 ) -> Batch:
     """Choose the pool points that should be labelled next (arXiv 2203.09410, Algorithm 1).
 
@@ -50,74 +58,90 @@ def select_batch(
     generators are afterwards as they were. Networks may be compiled, wrapped for data parallelism, half precise or
     frozen. What a point's output is must depend on that point alone; this is checked on a few points.
 
-    Points are tensors, which are used as they are, or numpy arrays or pandas frames. Where a network does not take
-    their precision, they are cast to its own, unless this would lose what they differ in. A map-style
-    `torch.utils.data.Dataset` with items x or (x, ...) is read once, in pieces, after a look at a few items; what
-    stays in memory are its features (`rp-512`: 2 KB a point), which for `linear` and `nngp` without a sketch are
-    the inputs themselves.
+    Points are tensors, which are used as they are, or numpy arrays or pandas frames; tuples and dictionaries of these
+    for networks of several inputs. Where a network does not take their precision, they are cast to its own, unless
+    this would lose what they differ in. A map-style `torch.utils.data.Dataset`, or a loader of one, is read once, in
+    pieces, after a look at a few items; what stays in memory are its features (`rp-512`: 2 KB a point), which for
+    `linear` and `nngp` without a sketch are the inputs themselves. What is left out of an item is in `Batch.notes`.
 
     Args:
         method: what to do, e.g. "lcmd-tp_grad_rp-512", by name or as a value; None is that one for networks, and
             "bait-f-p_pred" for models with members.
-        models: the trained network, or `method.n_models` of them; each maps inputs (n, ...) to outputs (n,) or
-            (n, n_outputs). A fitted `NetworkRegressor` stands for its networks. For the kernel `pred` whatever has
-            members: a fitted forest, a list of fitted models, `MCDropout(net)`: see `bmdal.members`.
-        x_train: inputs of the labelled points, shape (n_train, ...), at least one; for `pred` None, if the method does
-            not look at them.
-        y_train: their labels, shape (n_train,) or (n_train, 1); only for methods that use them, None otherwise.
-        x_pool: inputs to choose from, shape (n_pool, ...); may be on the CPU while the networks are on a GPU.
+        models: the trained network, or `method.n_models` of them; each maps n points to outputs (n,) or
+            (n, n_outputs). Several outputs count each in units of its spread over the training points. A fitted
+            `NetworkRegressor` stands for its networks, also as the last step of a scikit-learn pipeline, whose other
+            steps the points then go through. For the kernel `pred` whatever has members: a fitted forest, a list of
+            fitted models, `MCDropout(net)`: see `bmdal.members`.
+        x_train: the n_train labelled points, at least one; for `pred` None, if the method does not look at them.
+        y_train: their labels, shape (n_train,) or (n_train, n_outputs); None, unless a method uses them. If given,
+            there must be as many as outputs.
+        x_pool: the n_pool points to choose from; may be on the CPU while the networks are on a GPU.
         batch_size: number of points to choose, 1 <= batch_size <= n_pool.
         generator: source of all random draws, or a seed; the same generator state gives the same batch, on a GPU up to
             rounding: some of its sums have no fixed order.
         device: where features are kept and the selection runs; by default the device of the first network.
         with_effective_dimension: also compute `Batch.effective_dimension`; not for the kernel `pred`.
-        x_target: inputs of the points that matter, shape (n_target, ...), for `epig`, `bait-f` and `bait-fb`: where the
-            network will be used, say. Labels are not needed.
+        x_target: the points that matter, for `epig`, `bait-f` and `bait-fb`: where the network will be used, say.
+            Labels are not needed.
+        forward: how a network is called, `forward(network, batch)` -> its predictions. None: `network(batch)`; of a
+            tuple the first part is the batch, the entries of a dictionary but `labels` go by name; of a result its
+            `logits`, or the one tensor of real numbers in it. With `forward` the batch is whole.
+        collate_fn: from a list of items to a batch, as in `torch.utils.data.DataLoader`, for points that are lists or
+            data sets of graphs, say, or of sequences of several lengths. A loader brings its own.
+        output: which outputs count: a column or a list of them, or the number or name of one of several tensors that
+            the network returns; of (mean, log variance) 0. None: all.
 
     Raises BmdalError for input that cannot be used; the message says which and why.
     """
     method = _method(method, models)
-    if isinstance(method.kernel, Predictions):
-        tables = {"x_train": x_train, "x_pool": x_pool, "x_target": x_target}
-        given = {name: table for name, table in tables.items() if table is not None}
-        if device is not None:
-            raise BmdalError(
-                f"method {method.name!r}: features of predictions are on the CPU, leave device={device!r} out"
-            )
-        return with_ids(select_by_predictions(method, models, given, y_train, batch_size, generator), x_pool)
-    models = _models(method, models)
-    if x_train is None:
-        raise BmdalError(f"method {method.name!r} needs labelled points, x_train; `select` takes features without any")
-    points: dict[str, Inputs] = {"x_train": as_inputs("x_train", x_train), "x_pool": as_inputs("x_pool", x_pool)}
-    if x_target is not None:
-        points["x_target"] = as_inputs("x_target", x_target)
-    check_columns({"x_train": x_train, "x_pool": x_pool, "x_target": x_target})
+    tables = {"x_train": x_train, "x_pool": x_pool, "x_target": x_target}
+    given = {name: table for name, table in tables.items() if table is not None or name == "x_pool"}
+    check_columns(given)
     check_target(method, x_target)
     generator = as_generator(generator)
+    if isinstance(method.kernel, Predictions):
+        unused = {"device": device, "forward": forward, "collate_fn": collate_fn}
+        if names := [name for name, value in unused.items() if value is not None]:
+            raise BmdalError(
+                f"method {method.name!r}: {names[0]} is for networks and their kernels; predictions are computed from "
+                f"arrays, frames or tensors, and kept on the CPU: leave {names[0]} out"
+            )
+        return with_ids(select_by_predictions(method, models, given, y_train, batch_size, generator, output), x_pool)
+    if "x_train" not in given:
+        raise BmdalError(f"method {method.name!r} needs labelled points, x_train; `select` takes features without any")
+    models, given = within_pipeline(models, given)
+    models = _models(method, models)
+    read = {name: as_inputs(name, table, collate_fn, whole=forward is not None) for name, table in given.items()}
+    points = {name: X for name, (X, _) in read.items()}
     _check(points, batch_size)
-    castable = any(may_cast(given, X) for given, X in zip((x_train, x_pool, x_target), points.values(), strict=False))
+    castable = any(may_cast(given[name], X) for name, X in points.items())
     X_train, *others = in_one_precision(points, castable)
     y = as_labels(method, y_train, len(X_train))
+    call = Call(forward or usual_forward, output, None if output is not None else n_targets(y_train))
     with plain_arithmetic(models):
         device = _device(device, models, others[0])
         start = now(device)
+        networks: list[Network] = []
         if method.kernel is None:
             train: Features = DenseFeatures(torch.empty(len(X_train), 0, device=device))
             pool: Features = DenseFeatures(torch.empty(len(others[0]), 0, device=device))
             target: list[Features] = []
         else:
             few = few_points(X_train, others[0])
-            networks = [Network(model, few, castable) for model in models]
+            networks = [Network(model, few, castable, call, X_train) for model in models]
             train, pool, *target = transformed_features(method, networks, X_train, y, others, generator, device)
         seconds, of_target = now(device) - start, next(iter(target), None)
         batch = choose(method, train, pool, batch_size, generator, seconds, of_target, with_effective_dimension)
-    return with_ids(batch, x_pool)
+    notes = [note for _, of_points in read.values() for note in of_points] + [n for net in networks for n in net.notes]
+    return with_ids(replace(batch, notes=tuple(dict.fromkeys(notes))), x_pool)
 
 
 def _method(method: Method | str | None, models: Any) -> Method:
     if method is None:
         listed = models if isinstance(models, list | tuple) else [models]
-        networks = all(isinstance(model, nn.Module) or hasattr(model, "networks_") for model in listed)
+        networks = all(
+            isinstance(last := last_step(model), nn.Module) or hasattr(last, "networks_") for model in listed
+        )
         method = "lcmd-tp_grad_rp-512" if networks else "bait-f-p_pred"
     if isinstance(method, str):
         return Method.from_name(method)
@@ -155,17 +179,19 @@ def _check(points: Mapping[str, Inputs], batch_size: int) -> None:
         raise BmdalError("x_train is empty: label at least one point first, kernels are scaled by the labelled ones")
     if "x_target" in points and len(points["x_target"]) == 0:
         raise BmdalError("x_target is empty: leave it out")
-    shapes = {name: (len(x), *first_point(x).shape[1:]) for name, x in points.items()}
-    if len({shape[1:] for shape in shapes.values()}) > 1:
+    forms = {name: form(first_point(x)) for name, x in points.items()}
+    if len(set(forms.values())) > 1:
+        shapes = {name: " and ".join(parts).replace("(n", f"({len(points[name])}") for name, parts in forms.items()}
         text = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
         raise BmdalError(f"points must agree in all dimensions but the first, they have shapes {text}")
     for name, x in points.items():
-        if isinstance(x, Tensor):  # a stream is checked when it is read
-            check_finite(name, x)
+        if not isinstance(x, StreamedInputs):  # which is checked when it is read
+            for place, t in named_leaves(name, x):
+                check_finite(place, t)
 
 
 def _device(given: torch.device | str | None, models: Sequence[nn.Module], x_pool: Inputs) -> torch.device:
-    usual = x_pool.device if isinstance(x_pool, Tensor) else torch.device("cpu")
+    usual = getattr(x_pool, "device", torch.device("cpu"))
     usual = next((p.device for model in models for p in model.parameters()), usual)
     try:
         device = torch.device(given) if given is not None else usual

@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bmdal.batch import Batch, check_batch_size, check_target
+from bmdal.batch import Batch, check_batch_size
 from bmdal.errors import BmdalError
 from bmdal.from_features import select
-from bmdal.inputs import Table, check_columns
+from bmdal.inputs import Table
 from bmdal.members import Members, members
 from bmdal.method import Method
+from bmdal.network.network import Output
 
 PART = 2**14
 """Points that are predicted at a time."""
@@ -31,13 +32,14 @@ def select_by_predictions(
     y_train: Table | None,
     batch_size: int,
     generator: torch.Generator | int,
+    output: Output = None,
 ) -> Batch:
     """The batch of a method with the kernel `pred`.
 
     Args:
         model: what has members, see `bmdal.members.members`.
         tables: points as the model takes them, arrays, frames or tensors: "x_pool" and perhaps "x_train", "x_target".
-        y_train, batch_size, generator: as in `select_batch`.
+        y_train, batch_size, generator, output: as in `select_batch`; an output is a column of predictions.
 
     Raises BmdalError as `members` and `select` do.
     """
@@ -46,14 +48,13 @@ def select_by_predictions(
             raise BmdalError(
                 f"{name} must be an array, a frame or a tensor with at least one point for the kernel 'pred'"
             )
-    check_columns(tables)
-    check_target(method, tables.get("x_target"))  # before anything is predicted
     check_batch_size(batch_size, len(tables["x_pool"]))
     start = time.perf_counter()
     pool = tables["x_pool"]
     few = _rows(pool, sorted({i * (len(pool) - 1) // (N_FEW - 1) for i in range(N_FEW)}))
     found = members(model, few if len(few) > 1 else _rows(pool, [0, 0]))
-    predictions = {name: _predictions(found, table) for name, table in tables.items()}
+    columns = _columns(output, found.n_outputs)
+    predictions = {name: _predictions(found, table)[:, :, columns] for name, table in tables.items()}
     seconds = time.perf_counter() - start
     batch = select(
         method,
@@ -71,6 +72,15 @@ def _predictions(found: Members, table: Any) -> NDArray[np.float64]:
     """Shape (n, K, n_outputs)."""
     parts = [found(_rows(table, slice(start, start + PART))) for start in range(0, len(table), PART)]
     return np.concatenate(parts)
+
+
+def _columns(output: Output, n_outputs: int) -> list[int]:
+    if output is None:
+        return list(range(n_outputs))
+    columns = [output] if isinstance(output, int) else output
+    if isinstance(columns, str) or not columns or not all(0 <= c < n_outputs for c in columns):
+        raise BmdalError(f"output={output!r}: the members have {n_outputs} output(s), counted from 0")
+    return list(columns)
 
 
 def _rows(table: Any, rows: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -12,9 +12,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, IterableDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    SequentialSampler,
+    default_collate,
+    default_convert,
+)
 
 from bmdal.errors import BmdalError
+from bmdal.points import Items, Points, Tree, inputs_of, joined, leaves, named_leaves
 
 
 @runtime_checkable
@@ -32,13 +41,13 @@ Table = Tensor | NDArray[Any] | Frame
 
 
 class Inputs(Protocol):
-    """Inputs of n points, taken piece by piece: a tensor, or a `StreamedInputs`."""
+    """Inputs of n points, taken piece by piece: points that are in memory, or a `StreamedInputs`."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, rows: slice | list[int], /) -> Tensor: ...
+    def __getitem__(self, rows: slice | list[int], /) -> Points: ...
 
-    def to(self, dtype: torch.dtype) -> Inputs: ...
+    def to(self, dtype: torch.dtype, /) -> Inputs: ...
 
 
 def as_tensor(name: str, table: Table) -> Tensor:
@@ -72,65 +81,149 @@ def as_tensor(name: str, table: Table) -> Tensor:
         ) from None
 
 
-def as_inputs(name: str, points: Table | Dataset[Any]) -> Inputs:
-    """Points that are in memory, or read when they are needed. Raises BmdalError for what cannot be used."""
-    if not isinstance(points, Dataset):
-        return as_tensor(name, points)
-    if isinstance(points, IterableDataset) or not hasattr(points, "__len__"):
-        kind = type(points).__name__
-        raise BmdalError(f"{name} must be a map-style data set, with __len__ and __getitem__, which {kind} is not")
-    return StreamedInputs(name, points)
+def as_inputs(
+    name: str, points: Any, collate_fn: Callable[[list[Any]], Any] | None = None, whole: bool = False
+) -> tuple[Inputs, list[str]]:
+    """Points that are in memory, or read when they are needed, and what is left out of them, in words.
+
+    Args:
+        points: a table; a tuple of tables or a dictionary with tables; a map-style data set or a loader of one. With
+            `collate_fn` also a list of items.
+        collate_fn: from a list of items to a batch; None: a loader's own, if it has one; items are stacked otherwise.
+        whole: whether all parts of an item are for the network, or what `bmdal.points.inputs_of` says.
+
+    Raises BmdalError for what cannot be used.
+    """
+    notes: list[str] = []
+    if isinstance(points, DataLoader):
+        collate_fn = collate_fn or _collate_fn(points)
+        notes += _not_heeded(name, points)
+        points = points.dataset
+    is_list = collate_fn is not None and isinstance(points, Sequence)
+    if isinstance(points, Dataset) or is_list:
+        if isinstance(points, IterableDataset) or not hasattr(points, "__len__"):
+            kind = type(points).__name__
+            raise BmdalError(f"{name} must be a map-style data set, with __len__ and __getitem__, which {kind} is not")
+        stream = StreamedInputs(name, points, collate_fn, whole)
+        return stream, notes + stream.notes
+    if collate_fn is not None:
+        raise BmdalError(f"collate_fn puts the items of data sets, loaders and lists together; {name} has none")
+    if not isinstance(points, Mapping | tuple):
+        return as_tensor(name, points), notes
+    tree, note = inputs_of(name, points, whole)
+    return as_tree(name, tree), notes + ([note] if note else [])
+
+
+def as_tree(name: str, tree: Any) -> Tensor | Tree:
+    """Tables in tuples and dictionaries as tensors in these. Raises BmdalError if they differ in their length."""
+
+    def tensors(name: str, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: tensors(f"{name}[{key!r}]", part) for key, part in value.items()}
+        if isinstance(value, tuple):
+            return tuple(tensors(f"{name}[{i}]", part) for i, part in enumerate(value))
+        return as_tensor(name, value)
+
+    tree = tensors(name, tree)
+    if isinstance(tree, Tensor):
+        return tree
+    lengths = {place: t.shape[:1] for place, t in named_leaves(name, tree)}
+    if not lengths:
+        raise BmdalError(f"{name} holds no inputs")
+    if len(set(lengths.values())) > 1 or not all(lengths.values()):
+        text = ", ".join(f"{place} {tuple(shape)}" for place, shape in lengths.items())
+        raise BmdalError(f"the parts of {name} must have one length, they have {text}")
+    return Tree(tree)
+
+
+def _collate_fn(loader: DataLoader[Any]) -> Callable[[list[Any]], Any] | None:
+    """A loader's own way to put items together; None if that is PyTorch's, by which items are stacked."""
+    return None if loader.collate_fn in (default_collate, default_convert) else loader.collate_fn
+
+
+def _not_heeded(name: str, loader: DataLoader[Any]) -> list[str]:
+    """What of a loader plays no part. Raises BmdalError where rows of its data set are not what it yields."""
+    if isinstance(loader.dataset, IterableDataset):
+        raise BmdalError(f"{name} is a loader of an iterable data set, whose points have no rows: use a map-style one")
+    batches = loader.batch_sampler
+    if batches is None:
+        raise BmdalError(f"{name} is a loader without batches of points: give its data set, and collate_fn if need be")
+    if type(batches) is not BatchSampler or not isinstance(batches.sampler, SequentialSampler):
+        raise BmdalError(
+            f"{name} is a loader that shuffles or leaves points out, so that its rows have no numbers: use "
+            "shuffle=False, or give its data set"
+        )
+    workers = f"{name}: num_workers={loader.num_workers} is not used, items are read in this process"
+    last = f"{name}: drop_last=True is not heeded, the last points count too"
+    return [workers] * (loader.num_workers > 0) + [last] * bool(loader.drop_last)
 
 
 @dataclass(frozen=True)
 class StreamedInputs:
-    """The inputs in a map-style `torch.utils.data.Dataset`, read when they are needed and not kept.
+    """The points in a map-style `torch.utils.data.Dataset`, or in a list, read when they are needed and not kept.
 
-    Items are x or (x, ...); x is a tensor, an array or a number and becomes a tensor as in `as_tensor`.
     `__getitems__` (a list of indices) is used where the data set has it.
 
     Attributes:
+        collate: from a list of items to a batch; None: the parts of an item are tensors, arrays or numbers, which
+            become tensors as in `as_tensor` and are stacked.
+        whole: whether all parts of an item are for the network.
         dtype: what they are cast to; None: they stay as they are.
     """
 
     name: str
-    dataset: Dataset[Any]
+    dataset: Any
+    collate: Callable[[list[Any]], Any] | None = None
+    whole: bool = False
     dtype: torch.dtype | None = None
 
     def __len__(self) -> int:
-        return len(self.dataset)  # type: ignore[arg-type]  # checked by as_inputs
+        return len(self.dataset)
 
     def to(self, dtype: torch.dtype) -> StreamedInputs:
         """The same inputs in another precision."""
         return replace(self, dtype=dtype)
 
-    def __getitem__(self, rows: slice | list[int]) -> Tensor:
-        """The inputs of some rows, shape (n, ...). Raises BmdalError for items that cannot be used."""
+    def __getitem__(self, rows: slice | list[int]) -> Points:
+        """The points of some rows. Raises BmdalError for items that cannot be used."""
         indices = range(len(self))[rows] if isinstance(rows, slice) else rows
-        tensors = [self._tensor(i, item) for i, item in zip(indices, self._items(indices), strict=True)]
-        shapes = {t.shape: i for i, t in reversed(list(zip(indices, tensors, strict=True)))}  # the first of each shape
-        if len(shapes) > 1:
-            (one, i), (other, j) = sorted(shapes.items(), key=lambda item: item[1])[:2]
-            raise BmdalError(
-                f"the items of {self.name} must have one shape: item {i} has {tuple(one)}, item {j} has {tuple(other)}"
-            )
-        X = torch.stack(tensors)
-        check_finite(self.name, X, indices)
-        if self.dtype is None:
-            return X
-        if not X.is_floating_point():
-            check_exact(self.name, X)
-        return X.to(self.dtype)
+        if self.collate is not None:
+            X: Points = Items(list(self._items(indices)), self.collate, self.whole)
+        else:
+            tree = self._stacked(self.name, indices, [self._inputs(i, item) for i, item in self._numbered(indices)])
+            X = tree if isinstance(tree, Tensor) else Tree(tree)
+        for place, t in named_leaves(self.name, X):
+            check_finite(place, t, indices if len(t) == len(indices) else None)
+            if self.dtype is not None and not t.is_floating_point():
+                check_exact(place, t)
+        return X if self.dtype is None else X.to(self.dtype)
 
     @cached_property
-    def first(self) -> Tensor:
-        """The first point, shape (1, ...)."""
+    def first(self) -> Points:
+        """The first point."""
         return self[:1]
 
-    @cached_property
+    @property
+    def notes(self) -> list[str]:
+        """What is left out of the items, in words."""
+        return self._look[0]
+
+    @property
     def holds_tensors(self) -> bool:
         """Whether the inputs are tensors already."""
-        return all(isinstance(_input(item), Tensor) for item in self._items(range(len(self))[:1]))
+        return self._look[1]
+
+    @cached_property
+    def _look(self) -> tuple[list[str], bool]:
+        """What the first item, or a batch of it, tells."""
+        if not len(self):
+            return [], True
+        item = next(iter(self._items(range(1))))
+        inputs, note = inputs_of(self.name, item if self.collate is None else self.collate([item]), self.whole)
+        return [note] if note else [], all(isinstance(part, Tensor) for part in _parts(inputs))
+
+    def _numbered(self, indices: Sequence[int]) -> Iterable[tuple[int, Any]]:
+        return zip(indices, self._items(indices), strict=True)
 
     def _items(self, indices: Sequence[int]) -> Iterable[Any]:
         get_many = getattr(self.dataset, "__getitems__", None)
@@ -142,14 +235,42 @@ class StreamedInputs:
             raise BmdalError(f"__getitems__ of {self.name} gave {got} for {len(indices)} indices")
         return items
 
-    def _tensor(self, i: int, item: Any) -> Tensor:
-        x = _input(item)
+    def _inputs(self, i: int, item: Any) -> Any:
+        """What of an item is for the network. A copy: a data set may hand out the same memory again and again."""
+        return self._tensors(f"item {i} of {self.name}", inputs_of(f"item {i} of {self.name}", item, self.whole)[0])
+
+    def _tensors(self, name: str, x: Any) -> Any:
+        if isinstance(x, Mapping):
+            return {key: self._tensors(f"{name}[{key!r}]", value) for key, value in x.items()}
+        if isinstance(x, tuple | list) and self.whole:
+            return tuple(self._tensors(f"{name}[{i}]", value) for i, value in enumerate(x))
         if isinstance(x, int | float | np.generic):
             x = np.asarray(x)
         if not isinstance(x, Tensor | np.ndarray):
-            raise BmdalError(f"item {i} of {self.name} is {_kind(x)}; items must be x or (x, ...), x a tensor")
-        # A copy: a data set may hand out the same memory again and again.
-        return as_tensor(f"item {i} of {self.name}", x).clone()
+            raise BmdalError(
+                f"{name} is {_kind(x)}; without a collate_fn items are made of tensors, arrays and numbers"
+            )
+        return as_tensor(name, x).clone()
+
+    def _stacked(self, name: str, indices: Sequence[int], parts: list[Any]) -> Any:
+        first = parts[0]
+        if isinstance(first, Tensor) and all(isinstance(part, Tensor) for part in parts):
+            shapes = {t.shape: i for i, t in reversed(list(zip(indices, parts, strict=True)))}  # the first of each
+            if len(shapes) > 1:
+                (one, i), (other, j) = sorted(shapes.items(), key=lambda item: item[1])[:2]
+                raise BmdalError(
+                    f"the items of {name} must have one shape: item {i} has {tuple(one)}, item {j} has {tuple(other)}; "
+                    "a collate_fn puts items of several shapes together"
+                )
+            return torch.stack(parts)
+        keys = [list(part) if isinstance(part, dict) else len(part) for part in parts]
+        if len({type(part) for part in parts}) > 1 or any(k != keys[0] for k in keys):
+            raise BmdalError(f"the items of {name} must have the same parts")
+        if isinstance(first, dict):
+            return {key: self._stacked(f"{name}[{key!r}]", indices, [part[key] for part in parts]) for key in first}
+        return tuple(
+            self._stacked(f"{name}[{i}]", indices, list(of_all)) for i, of_all in enumerate(zip(*parts, strict=True))
+        )
 
 
 @dataclass(frozen=True)
@@ -163,27 +284,31 @@ class _Lazily:
         return (self.dataset[i] for i in self.indices)
 
 
-def _input(item: Any) -> Any:
-    return item[0] if isinstance(item, tuple | list) and item else item
-
-
-def first_point(X: Inputs) -> Tensor:
-    """The first of some points, shape (1, ...); empty if there is none."""
+def first_point(X: Inputs) -> Points:
+    """The first of some points; empty if there is none."""
     return X.first if isinstance(X, StreamedInputs) else X[:1]
 
 
 def may_cast(table: object, points: Inputs) -> bool:
     """Whether points may be cast to another precision: all but tensors, which are used as they are."""
-    return not (points.holds_tensors if isinstance(points, StreamedInputs) else isinstance(table, Tensor))
+    if isinstance(points, StreamedInputs):
+        return points.collate is None and not points.holds_tensors
+    return not all(isinstance(part, Tensor) for part in _parts(table))
 
 
-def few_points(x_train: Inputs, x_pool: Inputs) -> Tensor:
-    """Up to eight training and eight pool points, from all over them and differing if they can, shape (k, ...)."""
-    few = _few(x_train)
-    return torch.cat([few, _few(x_pool).to(few.device)])
+def _parts(tree: Any) -> list[Any]:
+    """What tuples and dictionaries hold."""
+    if isinstance(tree, Mapping | tuple | list):
+        return [part for value in (tree.values() if isinstance(tree, Mapping) else tree) for part in _parts(value)]
+    return [tree]
 
 
-def _few(X: Inputs, n: int = 8) -> Tensor:
+def few_points(x_train: Inputs, x_pool: Inputs) -> Points:
+    """Up to eight training and eight pool points, from all over them and differing if they can."""
+    return joined(_few(x_train), _few(x_pool))
+
+
+def _few(X: Inputs, n: int = 8) -> Points:
     if not isinstance(X, Tensor):  # reading costs time
         return X[_spread(len(X), n)]
     some = X[_spread(len(X), 8 * n)]
@@ -205,18 +330,25 @@ def in_one_precision(tables: Mapping[str, Inputs], castable: bool) -> list[Input
 
     Raises BmdalError if they differ and must stay as they are, or if integers are not exact in float64.
     """
-    types = {name: first_point(X).dtype for name, X in tables.items()}
-    if len(set(types.values())) == 1:
+    types = {name: [t.dtype for t in leaves(first_point(X))] for name, X in tables.items()}
+    some = [dtypes for dtypes in types.values() if dtypes]  # a batch of a kind of its own shows no tensors
+    if all(dtypes == some[0] for dtypes in some):
         return list(tables.values())
     if not castable:
-        kinds = ", ".join(f"{name} {dtype}" for name, dtype in types.items())
+        kinds = ", ".join(f"{name} {', '.join(map(str, dtypes))}" for name, dtypes in types.items())
         raise BmdalError(f"points must be of one type, they are {kinds}")
-    finest = max((dtype for dtype in types.values() if dtype.is_floating_point), key=lambda d: d.itemsize, default=None)
-    common = torch.float64 if finest is None or not all(d.is_floating_point for d in types.values()) else finest
+    flat = [dtype for dtypes in some for dtype in dtypes]
+    finest = max((dtype for dtype in flat if dtype.is_floating_point), key=lambda d: d.itemsize, default=None)
+    common = torch.float64 if finest is None or not all(d.is_floating_point for d in flat) else finest
+    mixed = any(len({dtype.is_floating_point for dtype in column}) > 1 for column in zip(*some, strict=True))
+    result: list[Inputs] = []
     for name, X in tables.items():
         if isinstance(X, Tensor) and not X.is_floating_point():
             check_exact(name, X)
-    return [X.to(common) for X in tables.values()]
+        elif mixed and not isinstance(first_point(X), Tensor):
+            raise BmdalError("the parts of points must be of one type each: real numbers or integers everywhere")
+        result.append(X.to(common))
+    return result
 
 
 def check_exact(name: str, X: Tensor) -> None:

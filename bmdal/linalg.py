@@ -59,3 +59,13 @@ def inverse_root(A: Tensor, shift: float) -> Tensor:
     L = cholesky(A, shift)
     inverse: Tensor = torch.linalg.solve_triangular(L, torch.eye(len(L)).to(L), upper=False)
     return inverse.T
+
+
+def spread(values: Tensor) -> Tensor:
+    """Standard deviation of each column over the rows, shape (columns,); 1 for a column that only differs by rounding.
+
+    values: shape (n, columns), in float64.
+    """
+    deviation = values.std(dim=0, correction=0)
+    rounding = 64 * torch.finfo(values.dtype).eps * values.abs().amax(dim=0)
+    return torch.where(deviation > rounding, deviation, 1.0)

@@ -17,6 +17,7 @@ from bmdal.method import Method
 from bmdal.network.gradients import UnfactoredError
 from bmdal.network.network import Network
 from bmdal.network.random_state import own_random_state
+from bmdal.points import Points
 from bmdal.transformations import Ensemble, Fitted, Transformation
 
 CHUNK_BYTES = {"cpu": 32 * 2**20, "cuda": 512 * 2**20}
@@ -39,9 +40,9 @@ def transformed_features(
     Args:
         method: a method with a kernel.
         networks: its `n_models` networks.
-        x_train: inputs, shape (n_train, ...).
+        x_train: the training points.
         y_train: labels, shape (n_train,), if the method needs them.
-        others: inputs, shape (n, ...); may live on another device than the features, or on disk.
+        others: points; may live on another device than the features, or on disk.
         generator: source of all random draws.
         device: where the features are to live.
     """
@@ -67,7 +68,7 @@ def _fit_and_map(
     own, common = method.transformations[:at], method.transformations[at:]
     fit = _Fit(y_train, method.sigma, generator)
 
-    chains: list[Callable[[Tensor], Features]] = []
+    chains: list[Callable[[Points], Features]] = []
     members: list[Features] = []
     point_bytes = 0
     for network in networks:
@@ -123,15 +124,15 @@ class _Fit:
         return train, fitted
 
 
-def _base(kernel: BaseKernel, network: Network, device: torch.device) -> Callable[[Tensor], Features]:
-    def features(X: Tensor) -> Features:
+def _base(kernel: BaseKernel, network: Network, device: torch.device) -> Callable[[Points], Features]:
+    def features(X: Points) -> Features:
         with own_random_state(network.device):
             return kernel.features(network, network.inputs(X)).to(device=device)
 
     return features
 
 
-def _point_bytes(base: Callable[[Tensor], Features], network: Network, X: Inputs) -> int:
+def _point_bytes(base: Callable[[Points], Features], network: Network, X: Inputs) -> int:
     """Memory for one point: its inputs, its features, or what the modules of the network return on the way to them."""
     outputs: dict[str, int] = {}
 

@@ -9,8 +9,10 @@ from typing import ClassVar
 from torch import Tensor
 
 from bmdal.component import Component
+from bmdal.errors import BmdalError
 from bmdal.features import Features
 from bmdal.network.network import Network
+from bmdal.points import Points
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,22 @@ class BaseKernel(Component):
     sigma: ClassVar[float] = 1e-3
 
     @abstractmethod
-    def features(self, network: Network, X: Tensor) -> Features:
-        """Features of n inputs, each of which must depend on no other.
+    def features(self, network: Network, X: Points) -> Features:
+        """Features of n points, each of which must depend on no other.
 
         Args:
             network: the trained network: `network(X)` are its outputs, `network.module` is a private copy of it in
                 evaluation mode.
-            X: inputs as the network takes them, shape (n, ...), on the network's device; not to be changed.
+            X: points as the network takes them, on the network's device, not to be changed: a tensor of shape
+                (n, ...), unless someone gives dictionaries, tuples or graphs. `one_tensor` refuses these.
         """
+
+
+def one_tensor(name: str, X: Points) -> Tensor:
+    """Points that are a tensor. Raises BmdalError for others, with the kernel's name."""
+    if not isinstance(X, Tensor):
+        raise BmdalError(
+            f"kernel {name!r} looks at the points themselves, which must be one tensor or table, not tuples, "
+            "dictionaries or items of a collate_fn; use 'll' or 'grad'"
+        )
+    return X

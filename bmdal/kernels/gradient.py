@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from bmdal.component import register
 from bmdal.errors import BmdalError
 from bmdal.features import Features, SumFeatures
 from bmdal.kernels.base import BaseKernel, Traits
 from bmdal.network.gradients import gradients
 from bmdal.network.network import Network
+from bmdal.points import Points
 
 
 @register
@@ -27,7 +26,7 @@ class Gradient(BaseKernel):
     tokens = ("grad",)
     traits = Traits(explicit=False, sketchable=True)
 
-    def features(self, network: Network, X: Tensor) -> Features:
+    def features(self, network: Network, X: Points) -> Features:
         """Raises BmdalError if the network has no parameters, or its outputs cannot be used or differentiated."""
         names = [name for name, _ in network.module.named_parameters()]
         if not names:

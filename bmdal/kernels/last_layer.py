@@ -13,6 +13,7 @@ from bmdal.features import DenseFeatures, Features, ProductFeatures
 from bmdal.kernels.base import BaseKernel, Traits
 from bmdal.network.gradients import gradients
 from bmdal.network.network import Network
+from bmdal.points import Points
 
 
 @register
@@ -29,7 +30,7 @@ class LastLayer(BaseKernel):
     tokens = ("ll[{layer}]", "ll")
     traits = Traits(explicit=True, sketchable=True)
 
-    def features(self, network: Network, X: Tensor) -> DenseFeatures:
+    def features(self, network: Network, X: Points) -> DenseFeatures:
         """Raises BmdalError if there is no such layer, it has no parameters, or the outputs cannot be used."""
         own = {id(p) for p in self._layer(network.module).parameters()}
         names = [name for name, p in network.module.named_parameters() if id(p) in own]

@@ -10,8 +10,9 @@ from torch import Tensor
 from bmdal.component import register
 from bmdal.errors import BmdalError
 from bmdal.features import DenseFeatures
-from bmdal.kernels.base import BaseKernel, Traits
+from bmdal.kernels.base import BaseKernel, Traits, one_tensor
 from bmdal.network.network import Network
+from bmdal.points import Points
 
 
 @register
@@ -22,12 +23,13 @@ class Linear(BaseKernel):
     tokens = ("linear",)
     traits = Traits(explicit=True, sketchable=True)
 
-    def features(self, network: Network, X: Tensor) -> DenseFeatures:
-        return DenseFeatures(real_inputs(X))
+    def features(self, network: Network, X: Points) -> DenseFeatures:
+        return DenseFeatures(real_inputs(self.name, X))
 
 
-def real_inputs(X: Tensor) -> Tensor:
-    """Inputs as a matrix of float32 or float64, shape (n, d). Raises BmdalError for integer inputs."""
+def real_inputs(name: str, points: Points) -> Tensor:
+    """Inputs as a matrix of float32 or float64, shape (n, d). Raises BmdalError for integers and several tensors."""
+    X = one_tensor(name, points)
     if not X.is_floating_point():
         raise BmdalError(f"this kernel needs real inputs, but the inputs are {X.dtype}; use 'll' or 'grad'")
     return X.reshape(len(X), -1).to(torch.promote_types(X.dtype, torch.float32))

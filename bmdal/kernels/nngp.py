@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
 from bmdal.component import register
 from bmdal.errors import BmdalError
@@ -13,6 +13,7 @@ from bmdal.kernels.base import BaseKernel, Traits
 from bmdal.kernels.linear import real_inputs
 from bmdal.layers import NTKLinear
 from bmdal.network.network import Network
+from bmdal.points import Points
 
 
 @register
@@ -27,7 +28,7 @@ class NNGP(BaseKernel):
     tokens = ("nngp",)
     traits = Traits(explicit=False, sketchable=False)
 
-    def features(self, network: Network, X: Tensor) -> NNGPFeatures:
+    def features(self, network: Network, X: Points) -> NNGPFeatures:
         """Raises BmdalError if the network has no linear layer or the inputs are not real."""
         layers = [m for m in network.model.modules() if isinstance(m, nn.Linear | NTKLinear)]
         if not layers:
@@ -35,4 +36,4 @@ class NNGP(BaseKernel):
                 "kernel 'nngp' takes its depth from the network's linear layers, and there are none; try 'll' or 'grad'"
             )
         sigma_w = next((m.sigma_w for m in layers if isinstance(m, NTKLinear)), 2**0.5)
-        return NNGPFeatures(real_inputs(X), n_layers=len(layers), sigma_w=sigma_w)
+        return NNGPFeatures(real_inputs(self.name, X), n_layers=len(layers), sigma_w=sigma_w)

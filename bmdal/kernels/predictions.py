@@ -11,8 +11,10 @@ from torch import Tensor
 from bmdal.component import register
 from bmdal.errors import BmdalError
 from bmdal.features import DenseFeatures
-from bmdal.kernels.base import BaseKernel, Traits
+from bmdal.kernels.base import BaseKernel, Traits, one_tensor
+from bmdal.linalg import spread
 from bmdal.network.network import Network
+from bmdal.points import Points
 
 
 @register
@@ -30,9 +32,9 @@ class Predictions(BaseKernel):
     traits = Traits(explicit=True, sketchable=True)
     sigma = 0.1
 
-    def features(self, network: Network, X: Tensor) -> DenseFeatures:
+    def features(self, network: Network, X: Points) -> DenseFeatures:
         """Features of given predictions, shape (n, K) or (n, K, n_outputs), in their own units."""
-        return DenseFeatures(centred(as_predictions("predictions", X)))
+        return DenseFeatures(centred(as_predictions("predictions", one_tensor(self.name, X))))
 
 
 def as_predictions(name: str, X: Tensor) -> Tensor:
@@ -57,8 +59,5 @@ def in_units_of_their_spread(predictions: Sequence[Tensor]) -> list[Tensor]:
     The spread is the standard deviation of the mean prediction; an output that does not vary there stays as it is.
     """
     reference = next((P for P in predictions if len(P) > 1), predictions[0])
-    means = reference.mean(dim=1)
-    spread = means.std(dim=0, correction=0)
-    rounding = 64 * torch.finfo(means.dtype).eps * means.abs().amax(dim=0)
-    unit = torch.where(spread > rounding, spread, 1.0)
+    unit = spread(reference.mean(dim=1))
     return [P / unit for P in predictions]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from bmdal.members.checks import Predict, check_count, stacked
 from bmdal.members.networks import as_network, outputs_of
 from bmdal.members.points import Array
 from bmdal.network.copies import private_copy
-from bmdal.network.network import Function, tolerance
+from bmdal.network.network import tolerance
 from bmdal.network.random_state import own_random_state
 
 
@@ -56,7 +56,7 @@ def dropout(model: MCDropout, few: Any) -> Predict:
     module = private_copy(evaluated.module)
     for part in module.modules():
         part.training = isinstance(part, nn.RNNBase | nn.MultiheadAttention)  # which means dropout alone in these
-    noisy = Function(module, evaluated.n_outputs, evaluated.smallest)
+    noisy = replace(evaluated, module=module, by_points=False)
     seeds = torch.randint(2**63 - 1, (model.n_members,), generator=torch.Generator().manual_seed(model.seed)).tolist()
 
     def one(x: Tensor) -> Tensor:
@@ -76,6 +76,7 @@ def dropout(model: MCDropout, few: Any) -> Predict:
         return torch.stack(outputs)
 
     points, seed = network.precise[1], seeds[0]
+    assert isinstance(points, Tensor)
     try:
         together = all_points(points, seed)
         apart = torch.cat([all_points(points[:1], seed), all_points(points[1:], seed)])

@@ -24,6 +24,7 @@ def as_network(name: str, model: nn.Module, few: Any) -> tuple[Network, Function
 
 def outputs_of(network: Network, function: Callable[[Tensor], Tensor], X: Any) -> Tensor:
     points = network.inputs(as_tensor("the points", X)).to(network.precise[1].dtype)
+    assert isinstance(points, Tensor)
     if isinstance(function, Function):
         return function(function.padded(points))[: len(points)]
     return function(points)

@@ -35,6 +35,7 @@ from bmdal.network.per_point import (
     summed_gradients,
     vectorized,
 )
+from bmdal.points import Items, Points
 
 N_COMPARED = 3
 """Points whose gradients are compared."""
@@ -59,7 +60,7 @@ class UnfactoredError(Exception):
     """A layer does not factor on points that were not among the few: start again, the network now knows it."""
 
 
-def gradients(network: Network, parameters: Sequence[str], X: Tensor) -> list[Features]:
+def gradients(network: Network, parameters: Sequence[str], X: Points) -> list[Features]:
     """Features of the gradients with respect to some parameters: those of each linear layer, then of each other one.
 
     A layer's are <x~, x~'> <g, g'> with its input x~ and g = df/dz, shape (n, n_outputs * d_out); a parameter's are a
@@ -67,7 +68,7 @@ def gradients(network: Network, parameters: Sequence[str], X: Tensor) -> list[Fe
 
     Args:
         parameters: their names.
-        X: inputs, shape (n, ...).
+        X: n points.
 
     Raises BmdalError if the parameters are not real or nothing that the network returns depends on them, and
     UnfactoredError if a layer is called otherwise than on the points that the plan was made with.
@@ -92,7 +93,7 @@ def gradients(network: Network, parameters: Sequence[str], X: Tensor) -> list[Fe
     return parts
 
 
-def _checked_factors(network: Network, plan: Plan, X: Tensor) -> dict[str, Factors]:
+def _checked_factors(network: Network, plan: Plan, X: Points) -> dict[str, Factors]:
     """The factors of a plan's layers, compared with autograd where the network may treat points by their values."""
     if not plan.layers:
         return {}
@@ -115,7 +116,7 @@ def _checked_factors(network: Network, plan: Plan, X: Tensor) -> dict[str, Facto
 
 
 def _wrong_layers(
-    function: Function, layers: Sequence[Layer], X: Tensor, outputs: Tensor, found: Mapping[str, Factors]
+    function: Function, layers: Sequence[Layer], X: Points, outputs: Tensor, found: Mapping[str, Factors]
 ) -> set[str]:
     """Layers whose factors do not add up to the gradient of a random weighted sum of the outputs.
 
@@ -166,7 +167,7 @@ def make_plan(network: Network, parameters: Sequence[str]) -> Plan:
     return plan
 
 
-ByPoint = Callable[[Function, Tensor, list[int], Tensor], Iterator[Mapping[str, Tensor]]]
+ByPoint = Callable[[Function, Points, list[int], Tensor], Iterator[Mapping[str, Tensor]]]
 """For some rows of the points, one by one, the gradients of weighted sums of outputs, (k, ...), by parameter."""
 
 
@@ -209,7 +210,7 @@ def _by_factors(layers: list[Layer]) -> ByPoint:
     """By products of factors; what turns out not to factor is taken off the list, which becomes empty in the end."""
 
     def by_point(
-        function: Function, points: Tensor, rows: list[int], weights: Tensor
+        function: Function, points: Points, rows: list[int], weights: Tensor
     ) -> Iterator[Mapping[str, Tensor]]:
         found: dict[str, Factors] = {}
         while layers and not found:
@@ -232,14 +233,18 @@ def _many_at_once(network: Network, parameters: Sequence[str]) -> bool:
     """Whether vmap does it, and does it right. Hooks of the user's might keep its tensors, which die with it."""
 
     def by_point(
-        function: Function, points: Tensor, rows: list[int], weights: Tensor
+        function: Function, points: Points, rows: list[int], weights: Tensor
     ) -> Iterator[Mapping[str, Tensor]]:
         found = vectorized(function, parameters, points[rows])
         for i in range(len(rows)):
             yield {name: torch.tensordot(weights.to(t), t[i], 1) for name, t in found.items()}
 
     hooks = [h for m in network.model.modules() for h in (*m._forward_hooks.values(), *m._forward_pre_hooks.values())]
-    if has_global_hooks() or not all(_module_of(hook).startswith("torch.") for hook in hooks):
+    if (
+        isinstance(network.points, Items)
+        or has_global_hooks()
+        or not all(_module_of(hook).startswith("torch.") for hook in hooks)
+    ):
         return False
     try:
         return not _compare(network, parameters, by_point)[0]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, is_dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,42 +13,113 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from bmdal.errors import BmdalError, is_out_of_memory
+from bmdal.inputs import Inputs
+from bmdal.linalg import spread
 from bmdal.network.copies import PrivateCopy, private_copy, state_of, unwrapped
 from bmdal.network.operations import Operations
 from bmdal.network.random_state import own_random_state
+from bmdal.points import Items, Points, forward, given_to_networks, leaves, named_leaves
 
+PART = 1024
+"""Training points that are looked at together for the spread of the outputs."""
 N_REPEATS = 16
 """Calls that must agree where random numbers are drawn, though the first two outputs agreed."""
 
 
+Forward = Callable[[Any, Any], Any]
+"""From a network and a batch of points to what it predicts."""
+Output = int | str | Sequence[int] | None
+"""Which outputs of a network count: a column, some, or the number or name of one of several tensors; None: all."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """How a network is called, and what of its result counts.
+
+    Attributes:
+        forward: from the network and a batch of points to the result.
+        output: columns that count, or the number or name of the tensor that counts where there are several; None: all.
+        n_targets: how many outputs it must have; None: any number.
+    """
+
+    forward: Forward = forward
+    output: Output = None
+    n_targets: int | None = None
+
+    def __call__(
+        self,
+        module: nn.Module,
+        X: Points,
+        parameters: Mapping[str, Tensor] | None = None,
+        watch: Operations | None = None,
+    ) -> Tensor:
+        """The outputs that count, with other values for some parameters, by name."""
+        caller = _Caller(module, self.forward)
+        given = {f"module.{name}": value for name, value in (parameters or {}).items()}
+        batch = given_to_networks(X)
+        try:
+            with watch.of(batch) if watch is not None else nullcontext():
+                result = functional_call(caller, given, (batch,)) if given else caller.forward(batch)
+                outputs = _chosen(result, self.output)
+        except Exception as error:
+            if is_out_of_memory(error) or isinstance(error, BmdalError):
+                raise
+            dtypes = " and ".join(sorted({str(p.dtype) for p in module.parameters()}))
+            raise BmdalError(
+                f"the network (parameters: {dtypes or 'none'}) cannot be called with inputs {_shapes(X)}: "
+                f"{_text(error)}"
+            ) from error
+        if not isinstance(outputs, Tensor) or outputs.layout != torch.strided or outputs.is_nested or outputs.is_meta:
+            raise _unusable(outputs, len(X))
+        if not outputs.is_floating_point() or outputs.itemsize == 1:
+            raise _unusable(outputs, len(X))
+        return outputs
+
+
+class _Caller(nn.Module):
+    """A network together with how it is called, so that `functional_call` takes both."""
+
+    def __init__(self, module: nn.Module, call: Forward) -> None:
+        super().__init__()
+        self.module, self.call = module, call
+
+    def forward(self, batch: Any) -> Any:
+        return self.call(self.module, batch)
+
+
 @dataclass(frozen=True)
 class Function:
-    """A network as a function of inputs and parameters, to matrices of outputs.
+    """A network as a function of points and parameters, to matrices of outputs.
 
     Attributes:
         module: the network, in evaluation mode. What it does to itself is nobody else's concern.
+        call: how it is called.
         n_outputs: number of outputs of a point.
+        units: by what each output is divided, shape (n_outputs,); None: by nothing.
         smallest: fewest points that it takes, 1 or 2: some networks drop dimensions of length one.
         by_points: whether all operations treat every point by itself, whatever its values.
         keeps_state: whether it changes when it is called.
     """
 
     module: nn.Module
+    call: Call
     n_outputs: int
     smallest: int = 1
     by_points: bool = False
     keeps_state: bool = False
+    units: Tensor | None = None
 
-    def __call__(self, X: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
-        """Outputs (n, n_outputs) for inputs (n, ...), n >= `smallest`, with other values for some parameters, by name.
+    def __call__(self, X: Points, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Outputs (n, n_outputs) for n >= `smallest` points, with other values for some parameters, by name.
 
-        The inputs are not changed. Raises BmdalError for inputs that the network does not take and for other outputs.
+        The points are not changed. Raises BmdalError for points that the network does not take and for other outputs.
         """
-        outputs = _call(self.module, X.clone(), parameters or {})
-        for_each_point = outputs.shape[:1] == X.shape[:1] or len(X) == 1
+        outputs = self.call(self.module, X, parameters)
+        for_each_point = outputs.shape[:1] == (len(X),) or len(X) == 1
         if not for_each_point or outputs.numel() != len(X) * self.n_outputs:
             raise _unusable(outputs, len(X))
-        return outputs.reshape(len(X), self.n_outputs)
+        outputs = outputs.reshape(len(X), self.n_outputs)
+        return outputs if self.units is None else outputs / self.units.to(outputs)
 
     def fresh(self) -> Function:
         """The function as it was before the first call: a cache must not outlive the pass in which it was filled."""
@@ -58,9 +129,13 @@ class Function:
         """The function of a copy of its module."""
         return replace(self, module=private_copy(self.module))
 
-    def padded(self, X: Tensor) -> Tensor:
+    def padded(self, X: Points) -> Points:
         """The points, or a single one twice where the network takes no single ones."""
-        return X if len(X) >= self.smallest else torch.cat([X, X])
+        return X if len(X) >= self.smallest else X[[0, 0]]
+
+
+CALL = Call()
+"""As networks are usually called."""
 
 
 class Network:
@@ -71,13 +146,24 @@ class Network:
 
     Args:
         model: the trained network.
-        points: a few of the points that it will see, shape (k, ...), k >= 2, better differing ones.
+        points: a few of the points that it will see, k >= 2, better differing ones.
         may_cast: whether floating-point inputs may be cast to the network's precision where it does not take theirs.
+        call: how it is called and which outputs count.
+        train: the training points, over which the spread of each of several outputs is its unit; None: no units.
     """
 
-    def __init__(self, model: nn.Module, points: Tensor, may_cast: bool = False) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        points: Points,
+        may_cast: bool = False,
+        call: Call = CALL,
+        train: Inputs | None = None,
+    ) -> None:
         self.model = unwrapped(model)
         self.may_cast = may_cast
+        self.call = call
+        self.train = train
         tensors = (*self.model.parameters(), *self.model.buffers())
         self.device = next((t.device for t in tensors), points.device)
         self.unfactored: set[str] = set()
@@ -103,8 +189,8 @@ class Network:
             raise BmdalError(f"the network cannot be put into evaluation mode: {_text(error)}") from error
         return twin
 
-    def __call__(self, X: Tensor) -> Tensor:
-        """The network's outputs, shape (n, n_outputs), for inputs of shape (n, ...).
+    def __call__(self, X: Points) -> Tensor:
+        """The network's outputs, shape (n, n_outputs), for n points, in units of their spread if there are several.
 
         Raises BmdalError for inputs that the network does not take, for outputs that are not real numbers, some for
         each point, and for outputs that depend on other points or on chance.
@@ -112,11 +198,11 @@ class Network:
         return self.function.fresh()(self.function.padded(X))[: len(X)]
 
     @cached_property
-    def points(self) -> Tensor:
+    def points(self) -> Points:
         """The few points as the network takes them."""
         return self.inputs(self._given)
 
-    def inputs(self, X: Tensor) -> Tensor:
+    def inputs(self, X: Points) -> Points:
         """Points as the network takes them: on its device and, if need be, in its precision.
 
         Raises BmdalError where the cast would lose what the points differ in, or give infinite values.
@@ -126,7 +212,9 @@ class Network:
         if dtype is None or not X.is_floating_point():
             return X.clone() if X.is_inference() else X
         cast = X.to(dtype)
-        _check_cast(X, cast, self._given.to(X))
+        for (place, t), c, reference in zip(named_leaves("", X), leaves(cast), leaves(self._given), strict=True):
+            if t.is_floating_point():
+                _check_cast(f"input{place}", t, c, reference.to(t))
         return cast
 
     @cached_property
@@ -136,7 +224,7 @@ class Network:
         if not self.may_cast or own in (None, X.dtype) or not X.is_floating_point():
             return None
         try:
-            _call(self._prepared().module, X.clone(), {})
+            self.call(self._prepared().module, X)
         except BmdalError:
             return own
         return None
@@ -156,24 +244,38 @@ class Network:
                 )
         smallest = 1 if _takes_single_points(checked, points, first) else 2
         _check_independence(checked, points, first, smallest)
-        return replace(twin, module=self.module, smallest=smallest, by_points=twin.by_points and not draws.made)
+        function = replace(twin, module=self.module, smallest=smallest, by_points=twin.by_points and not draws.made)
+        return function if function.n_outputs == 1 else replace(function, units=self._units(function))
+
+    def _units(self, function: Function) -> Tensor | None:
+        """The spread of each output over the training points, shape (n_outputs,)."""
+        if self.train is None:
+            return None
+        outputs = []
+        with own_random_state(self.device):
+            for start in range(0, len(self.train), PART):
+                X = self.inputs(self.train[start : start + PART])
+                outputs.append(function.fresh()(function.padded(X))[: len(X)].double())
+        return spread(torch.cat(outputs))
 
     @cached_property
-    def precise(self) -> tuple[Function, Tensor]:
+    def precise(self) -> tuple[Function, Points]:
         """The function and the few points in float64, for comparisons; as they are where it takes no float64."""
         twin, points = self._twin
         return replace(self.function, module=twin.module), points
 
     @cached_property
-    def _twin(self) -> tuple[Function, Tensor]:
+    def _twin(self) -> tuple[Function, Points]:
         points, watched = self.points, self._prepared()
-        operations = Operations(watched.module, own := points.clone(), self._forbidden(watched))
+        operations = Operations(watched.module, len(points), self._forbidden(watched))
         before = state_of(watched.module)
-        outputs = _call(watched.module, own, {}, operations)
+        outputs = self.call(watched.module, points, watch=operations)
+        alone = operations.all_by_points and operations.has_seen(outputs) and not isinstance(points, Items)
         function = Function(
             self.module,
-            _n_outputs(outputs, len(points)),
-            by_points=operations.all_by_points and operations.has_seen(outputs),
+            self.call,
+            self._n_outputs(outputs, len(points)),
+            by_points=alone,
             keeps_state=state_of(watched.module) != before,
         )
         in_float64 = points.double() if points.is_floating_point() else points
@@ -185,6 +287,28 @@ class Network:
                 raise
             return replace(function, module=private_copy(self.module)), points
         return twin, in_float64
+
+    def _n_outputs(self, outputs: Tensor, n: int) -> int:
+        if outputs.shape[:1] != (n,) or not outputs.numel():
+            raise _unusable(outputs, n)
+        n_outputs, n_targets = outputs.numel() // n, self.call.n_targets
+        if n_targets not in (None, n_outputs):
+            raise BmdalError(
+                f"the network has {n_outputs} outputs and y_train {n_targets} target(s): say which outputs count, for "
+                "instance output=0, the mean where the other is a variance"
+            )
+        return n_outputs
+
+    @property
+    def notes(self) -> list[str]:
+        """What was found that its user may not know."""
+        n_outputs = self.function.n_outputs if "function" in self.__dict__ else 1
+        if n_outputs == 1:
+            return []
+        return [
+            f"the network has {n_outputs} outputs; all count, each in units of its spread over the training points "
+            "(output=... takes some)"
+        ]
 
     def forget_twin(self) -> None:
         """Let go of what comparisons need; it is made again if need be."""
@@ -213,32 +337,48 @@ def without_inference_tensors(module: nn.Module, args: Any, kwargs: Any) -> Any:
     return tuple(ordinary(a) for a in args), {name: ordinary(a) for name, a in kwargs.items()}
 
 
-def _call(
-    module: nn.Module, X: Tensor, parameters: Mapping[str, Tensor], watch: AbstractContextManager[Any] | None = None
-) -> Tensor:
-    """What a module returns, if that can be used; it may write into X."""
-    try:
-        with watch or nullcontext():
-            outputs = functional_call(module, dict(parameters), (X,)) if parameters else module(X)
-    except Exception as error:
-        if is_out_of_memory(error) or isinstance(error, BmdalError):
-            raise
-        dtypes = " and ".join(sorted({str(p.dtype) for p in module.parameters()}))
+def _chosen(result: Any, output: Output) -> Any:
+    """The outputs that count: of several tensors one, and of its columns some."""
+    if isinstance(result, Tensor):
+        if output is None:
+            return result
+        n_outputs = result.shape[1] if result.ndim == 2 else 1
+        columns = [output] if isinstance(output, int) else output
+        if isinstance(columns, str) or not columns or not all(0 <= c < n_outputs for c in columns):
+            raise BmdalError(
+                f"output={output!r}: the network returns one tensor of shape {tuple(result.shape)}, so that output "
+                f"must be a column from 0 to {n_outputs - 1}, or a list of columns"
+            )
+        matrix = result if result.ndim == 2 else result[:, None]
+        return matrix[:, output : output + 1] if isinstance(output, int) else matrix[:, list(columns)]
+    parts = _parts(result)
+    tensors = {key: t for key, t in parts.items() if isinstance(t, Tensor) and t.is_floating_point()}
+    if isinstance(output, int | str):
+        if output not in tensors:
+            raise BmdalError(f"output={output!r}: the network returns {type(result).__name__} with {list(tensors)}")
+        return tensors[output]
+    if output is None and "logits" in tensors:
+        return tensors["logits"]
+    if output is None and len(tensors) == 1 and next(iter(tensors.values())).ndim <= 2:
+        return next(iter(tensors.values()))
+    if tensors and output is None:
+        shapes = ", ".join(f"{key!r} {tuple(t.shape)}" for key, t in tensors.items())
         raise BmdalError(
-            f"the network (parameters: {dtypes or 'none'}) cannot be called with inputs of shape "
-            f"{tuple(X.shape)} and {X.dtype}: {_text(error)}"
-        ) from error
-    if not isinstance(outputs, Tensor) or outputs.layout != torch.strided or outputs.is_nested or outputs.is_meta:
-        raise _unusable(outputs, len(X))
-    if not outputs.is_floating_point() or outputs.itemsize == 1:
-        raise _unusable(outputs, len(X))
-    return outputs
+            f"the network returns {type(result).__name__} with {shapes}; say which of them counts, a mean rather than "
+            f"a variance, for instance output={next(iter(tensors))!r}"
+        )
+    return result
 
 
-def _n_outputs(outputs: Tensor, n: int) -> int:
-    if outputs.shape[:1] != (n,) or not outputs.numel():
-        raise _unusable(outputs, n)
-    return outputs.numel() // n
+def _parts(result: Any) -> dict[Any, Any]:
+    """What a network returns in tuples, dictionaries and dataclasses, by number or name."""
+    if isinstance(result, Mapping):
+        return dict(result)
+    if hasattr(result, "_asdict"):
+        return dict(result._asdict())
+    if isinstance(result, tuple | list):
+        return dict(enumerate(result))
+    return dict(vars(result)) if is_dataclass(result) else {}
 
 
 def _unusable(outputs: object, n: int) -> BmdalError:
@@ -250,11 +390,11 @@ def _unusable(outputs: object, n: int) -> BmdalError:
         returned = type(outputs).__name__
     return BmdalError(
         f"the network must return one tensor of shape ({n}, ...) of real numbers for {n} inputs, it returned "
-        f"{returned}; wrap it in a module that returns the predictions alone"
+        f"{returned}; say with forward=lambda model, batch: ... what the predictions are"
     )
 
 
-def _takes_single_points(function: Function, points: Tensor, outputs: Tensor) -> bool:
+def _takes_single_points(function: Function, points: Points, outputs: Tensor) -> bool:
     try:
         alone = torch.cat([function(points[:1]), function(points[-1:])])
     except BmdalError:
@@ -262,7 +402,7 @@ def _takes_single_points(function: Function, points: Tensor, outputs: Tensor) ->
     return _same(alone, outputs[[0, -1]], outputs)
 
 
-def _check_independence(function: Function, points: Tensor, outputs: Tensor, smallest: int) -> None:
+def _check_independence(function: Function, points: Points, outputs: Tensor, smallest: int) -> None:
     """Raise BmdalError if the points' outputs are others in another order and in other company."""
     n = len(points)
     order = torch.tensor([*range(n - 1, -1, -2), *range(n - 2, -1, -2)], device=points.device)
@@ -298,7 +438,7 @@ def tolerance(dtype: torch.dtype) -> float:
     return {torch.float64: 5e-9, torch.float32: 1e-3}.get(dtype, 0.05)
 
 
-def _check_cast(X: Tensor, cast: Tensor, reference: Tensor) -> None:
+def _check_cast(name: str, X: Tensor, cast: Tensor, reference: Tensor) -> None:
     """Raise BmdalError if a cast rounds away what the points, shape (n, ...), and reference points differ in."""
     X, cast, reference = (t.reshape(len(t), -1) for t in (X, cast, reference))
     loss = (cast.to(X) - X).abs().amax(dim=0)
@@ -312,10 +452,14 @@ def _check_cast(X: Tensor, cast: Tensor, reference: Tensor) -> None:
     if bool(bad.any()):
         j = int(bad.nonzero()[0])
         raise BmdalError(
-            f"input {j} has values from {float(smallest[j])!r} to {float(largest[j])!r}; in {cast.dtype}, which the "
+            f"{name} {j} has values from {float(smallest[j])!r} to {float(largest[j])!r}; in {cast.dtype}, which the "
             f"network takes, they would be off by up to {float(loss[j]):.3g}. Centre and scale it in {X.dtype} first, "
             f"or give tensors of {cast.dtype} if the network was trained on such"
         )
+
+
+def _shapes(X: Points) -> str:
+    return ", ".join(f"{place} of shape {tuple(t.shape)} and {t.dtype}".strip() for place, t in named_leaves("", X))
 
 
 def _text(error: Exception) -> str:

@@ -5,12 +5,13 @@ A network that sorts, gathers, routes or branches may treat later points otherwi
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from bmdal.errors import BmdalError
+from bmdal.points import leaves
 
 
 def _words(text: str) -> frozenset[str]:
@@ -37,7 +38,7 @@ _ALONG_DIMENSIONS = _words("flatten unflatten softmax log_softmax cat concat sta
 
 
 class Operations(TorchFunctionMode):
-    """Watches what a network computes from points X, shape (n, ...), within its context.
+    """Watches what a network computes from n points within its context.
 
     Attributes:
         all_by_points: whether all of it treats every point by itself, whatever its values and the number of points.
@@ -45,12 +46,17 @@ class Operations(TorchFunctionMode):
     Raises BmdalError where a tensor of `forbidden`, from id to the reason, is used.
     """
 
-    def __init__(self, module: nn.Module, X: Tensor, forbidden: dict[int, str]) -> None:
+    def __init__(self, module: nn.Module, n: int, forbidden: dict[int, str]) -> None:
         super().__init__()
-        self.n, self.forbidden, self.all_by_points = len(X), forbidden, True
+        self.n, self.forbidden, self.all_by_points = n, forbidden, True
         # Parameters, buffers and what is computed from them; and what is known to be computed from the points.
         self._constants = {id(t): t for t in (*module.parameters(), *module.buffers())}
-        self._of_points = {id(X): X}
+        self._of_points: dict[int, Tensor] = {}
+
+    def of(self, batch: object) -> Self:
+        """The watch, of a batch of the points."""
+        self._of_points.update((id(t), t) for t in leaves(batch))
+        return self
 
     def has_seen(self, outputs: object) -> bool:
         """Whether the outputs are the result of an operation that was watched."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from bmdal.errors import BmdalError, is_out_of_memory
 from bmdal.layers import FactoredLayer, input_features
 from bmdal.network.network import Function
+from bmdal.points import Points, Tree, mapped
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class IrregularError(Exception):
         self.layers = layers
 
 
-def factors(function: Function, layers: Sequence[Layer], X: Tensor) -> tuple[Tensor, dict[str, Factors]]:
+def factors(function: Function, layers: Sequence[Layer], X: Points) -> tuple[Tensor, dict[str, Factors]]:
     """The outputs, shape (n, n_outputs), and the factors of every layer's gradient.
 
     Raises IrregularError if one is not called once with a row for each point.
@@ -146,21 +148,24 @@ def _by_name(layer: Layer, gradient: Tensor) -> dict[str, Tensor]:
     return of_weight if gradient.shape[-1] == layer.d_in else {**of_weight, layer.bias: gradient[..., -1]}
 
 
-def vectorized(function: Function, parameters: Sequence[str], X: Tensor) -> dict[str, Tensor]:
+def vectorized(function: Function, parameters: Sequence[str], X: Points) -> dict[str, Tensor]:
     """Gradients by parameter, shape (n, n_outputs, ...), for many points at a time by torch.func's vmap."""
     function = function.copied()  # so that nothing keeps tensors of vmap
     values = dict(function.module.named_parameters())
     wanted = {name: values[name] for name in parameters}
 
-    def outputs(wanted: dict[str, Tensor], x: Tensor) -> Tensor:
-        return function(function.padded(x.unsqueeze(0)), wanted)[0]
+    def outputs(wanted: dict[str, Tensor], x: Any) -> Tensor:
+        one = mapped(lambda t: t.unsqueeze(0), x)
+        return function(function.padded(Tree(one) if isinstance(X, Tree) else one), wanted)[0]
 
     with sdpa_kernel(SDPBackend.MATH):  # the one way to compute attention that vmap knows
-        found: dict[str, Tensor] = vmap(jacrev(outputs), in_dims=(None, 0))(wanted, X)
+        found: dict[str, Tensor] = vmap(jacrev(outputs), in_dims=(None, 0))(
+            wanted, X.tree if isinstance(X, Tree) else X
+        )
     return {name: gradient.detach() for name, gradient in found.items()}
 
 
-def point_by_point(function: Function, parameters: Sequence[str], X: Tensor) -> dict[str, Tensor]:
+def point_by_point(function: Function, parameters: Sequence[str], X: Points) -> dict[str, Tensor]:
     """Gradients by parameter, shape (n, n_outputs, ...), one point after the other."""
     values = dict(function.module.named_parameters())
     outputs = torch.eye(function.n_outputs, device=X.device)
@@ -171,11 +176,11 @@ def point_by_point(function: Function, parameters: Sequence[str], X: Tensor) -> 
     return found
 
 
-def exact(function: Function, parameters: Sequence[str], x: Tensor, weights: Tensor) -> dict[str, Tensor] | None:
+def exact(function: Function, parameters: Sequence[str], x: Points, weights: Tensor) -> dict[str, Tensor] | None:
     """Gradients of weighted sums of one point's outputs, shape (k, ...), by parameter; None if none depends on any.
 
     Args:
-        x: the point, shape (1, ...).
+        x: the point, alone.
         weights: shape (k, n_outputs).
 
     Raises BmdalError if PyTorch cannot differentiate the network.
@@ -190,12 +195,12 @@ def exact(function: Function, parameters: Sequence[str], x: Tensor, weights: Ten
 
 
 def exact_sum(
-    function: Function, parameters: Sequence[str], X: Tensor, weights: Tensor
+    function: Function, parameters: Sequence[str], X: Points, weights: Tensor
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The outputs of points in two groups, if they suffice, and the gradients of sum_ic w_ic f_c(x_i), by parameter.
 
     Args:
-        X: points, shape (n, ...).
+        X: n points.
         weights: shape (n, n_outputs).
     """
     function = function.fresh()

@@ -138,7 +138,7 @@ def test_messages() -> None:
         "batch_size must be between 1 and the pool size 340": lambda: select_batch(
             None, model, X[TRAIN], None, X[POOL], 341, 0
         ),
-        "features of predictions are on the CPU, leave device='cpu' out": lambda: select_batch(
+        "device is for networks and their kernels; .* kept on the CPU: leave device out": lambda: select_batch(
             None, model, X[TRAIN], None, X[POOL], 9, 0, device="cpu"
         ),
         "'lcmd' looks at no target points": lambda: select_batch(

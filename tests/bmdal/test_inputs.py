@@ -203,7 +203,7 @@ def test_messages() -> None:
         "x_pool must be a map-style data set, with __len__ and __getitem__": (x_train, Endless()),
         "x_pool must be a map-style data set": (x_train, Unsized()),
         r"items of x_pool must have one shape: item 0 has \(4,\), item 42 has \(3,\)": (x_train, Ragged(x_pool)),
-        "item 0 of x_pool is a dict; items must be x or": (x_train, Records(x_pool)),
+        r"shapes x_train \(20, 4\), x_pool \['x'\] \(300, 4\)": (x_train, Records(x_pool)),
         r"they have shapes x_train \(20, 3\), x_pool \(300, 4\)": (x_train[:, :3], Items(x_pool)),
         "x_train must have shape": (torch.tensor(1.0), x_pool),
     }

@@ -158,15 +158,16 @@ class Wrapper(nn.Module):
 @pytest.mark.parametrize(
     ("wrap", "returned"),
     [
-        (lambda y: (y, y), "tuple"),
-        (lambda y: {"mean": y}, "dict"),
-        (lambda y: y.mean(), r"\(\)"),
-        (lambda y: y.T.contiguous(), r"\(1, 16\)"),
+        (lambda y: (y, y), r"returns tuple with 0 \(16, 1\), 1 \(16, 1\); say which of them counts.*output=0"),
+        (lambda y: {"mean": y, "std": y}, r"returns dict with 'mean' .*output='mean'"),
+        (lambda y: (y.long(), "y"), r"must return one tensor .* it returned tuple; say with forward="),
+        (lambda y: y.mean(), r"must return one tensor .* it returned \(\); say with forward="),
+        (lambda y: y.T.contiguous(), r"must return one tensor .* it returned \(1, 16\)"),
     ],
 )
 def test_networks_that_return_something_else_are_refused(wrap: Callable[[Tensor], Any], returned: str) -> None:
     for name in ("lcmd-tp_grad", "lcmd-tp_ll"):
-        with pytest.raises(BmdalError, match=f"must return one tensor .* it returned {returned}; wrap it in a module"):
+        with pytest.raises(BmdalError, match=returned):
             batch(name, Wrapper(wrap))
 
 

@@ -1,0 +1,247 @@
+"""Points as networks take them: a tensor, several tensors, or items that a `collate_fn` puts together.
+
+All three have a length, are indexed by rows, and move to other devices and precisions as a tensor does.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from bmdal.errors import BmdalError
+
+LABELS = ("labels", "label", "label_ids")
+"""Entries of a dictionary that are no inputs, as Transformers names them."""
+Rows = slice | list[int] | Tensor
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Points of several tensors: tuples, lists and dictionaries of tensors whose first dimension runs over the points.
+
+    What is said of a tensor holds for each: rows, device and, of floating-point ones, precision.
+    """
+
+    tree: Any
+
+    def __len__(self) -> int:
+        return len(leaves(self)[0])
+
+    def __getitem__(self, rows: Rows) -> Tree:
+        return self.mapped(lambda t: t[rows])
+
+    def mapped(self, f: Callable[[Tensor], Tensor]) -> Tree:
+        """The same structure of other tensors."""
+        return Tree(mapped(f, self.tree))
+
+    def to(self, to: torch.device | torch.dtype) -> Tree:
+        return self.mapped(lambda t: _moved(t, to))
+
+    def clone(self) -> Tree:
+        return self.mapped(Tensor.clone)
+
+    def double(self) -> Tree:
+        return self.to(torch.float64)
+
+    def is_floating_point(self) -> bool:
+        return any(t.is_floating_point() for t in leaves(self))
+
+    def is_inference(self) -> bool:
+        return any(t.is_inference() for t in leaves(self))
+
+    @property
+    def device(self) -> torch.device:
+        return leaves(self)[0].device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the first floating-point tensor, or the type of the first tensor."""
+        return next((t for t in leaves(self) if t.is_floating_point()), leaves(self)[0]).dtype
+
+    @property
+    def nbytes(self) -> int:
+        return sum(t.nbytes for t in leaves(self))
+
+
+@dataclass(frozen=True)
+class Items:
+    """Points that a `collate_fn` makes into what a network takes: graphs, or sequences of several lengths.
+
+    Attributes:
+        items: one for each point.
+        collate: from a list of items to a batch of them.
+        whole: whether all of a batch is for the network: see `inputs_of`.
+        device: where batches are wanted; None: where they are.
+        precision: what floating-point tensors are cast to; None: they stay as they are.
+    """
+
+    items: Sequence[Any]
+    collate: Callable[[list[Any]], Any]
+    whole: bool
+    device_: torch.device | None = None
+    precision: torch.dtype | None = None
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, rows: Rows) -> Items:
+        numbers = range(len(self))[rows] if isinstance(rows, slice) else torch.as_tensor(rows).tolist()
+        return replace(self, items=[self.items[i] for i in numbers])
+
+    def batch(self) -> Any:
+        """A new batch, which shares no memory with the items. Raises BmdalError for what `collate_fn` raises."""
+        try:
+            batch = self.collate(list(self.items))
+        except Exception as error:
+            kind = type(error).__name__
+            raise BmdalError(f"collate_fn cannot put {len(self)} items together: {kind}: {error}") from error
+        batch = mapped(Tensor.clone, inputs_of("a batch", batch, self.whole)[0])
+        batch = batch if self.device_ is None else mapped(lambda t: t.to(self.device_), batch)
+        precision = self.precision
+        return batch if precision is None else mapped(lambda t: _moved(t, precision), batch)
+
+    def to(self, to: torch.device | torch.dtype) -> Items:
+        return replace(self, device_=to) if isinstance(to, torch.device) else replace(self, precision=to)
+
+    def clone(self) -> Items:
+        return self
+
+    def double(self) -> Items:
+        return self.to(torch.float64)
+
+    def is_floating_point(self) -> bool:
+        return any(t.is_floating_point() for t in leaves(self))
+
+    def is_inference(self) -> bool:
+        return False
+
+    @property
+    def device(self) -> torch.device:
+        return next((t.device for t in leaves(self)), self.device_ or torch.device("cpu"))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next((t.dtype for t in leaves(self) if t.is_floating_point()), torch.int64)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(t.nbytes for t in leaves(self))
+
+
+Points: TypeAlias = Tensor | Tree | Items
+
+
+def given_to_networks(X: Points) -> Any:
+    """What a network's `forward` gets for points, in memory of its own."""
+    if isinstance(X, Tensor):
+        return X.clone()
+    return X.clone().tree if isinstance(X, Tree) else X.batch()
+
+
+def forward(model: Callable[..., Any], batch: Any) -> Any:
+    """How a network is called if nothing else is said: with a batch, or with the entries of a dictionary by name."""
+    return model(**batch) if isinstance(batch, Mapping) else model(batch)
+
+
+def inputs_of(name: str, item: Any, whole: bool) -> tuple[Any, str | None]:
+    """What of an item, or of a batch, is for the network, and what is left out, in words.
+
+    Of a tuple or list that is the first part, as in (inputs, labels), of a dictionary all but LABELS. With `whole` it
+    is all. Raises BmdalError for tuples in tuples.
+    """
+    if whole:
+        return item, None
+    notes = []
+    if isinstance(item, tuple | list) and item:
+        if isinstance(item[0], tuple | list):
+            raise BmdalError(
+                f"{name} holds tuples in tuples: say how the network is called, for instance "
+                "forward=lambda model, batch: model(*batch[0])"
+            )
+        if len(item) > 1:
+            notes.append(f"{name}: the first of {len(item)} parts is given to the network, the others are ignored")
+        item = item[0]
+    if isinstance(item, Mapping):
+        if labels := [key for key in item if key in LABELS]:
+            notes.append(f"{name}: {', '.join(map(repr, labels))} is not given to the network")
+        item = {key: value for key, value in item.items() if key not in LABELS}
+    return item, "; ".join(notes) or None
+
+
+def leaves(X: Any) -> list[Tensor]:
+    """The tensors of points or of a batch."""
+    return [t for _, t in named_leaves("", X)]
+
+
+def named_leaves(name: str, X: Any) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of points or of a batch, with their places in it."""
+    match X:
+        case Tensor():
+            yield name, X
+        case Tree():
+            yield from named_leaves(name, X.tree)
+        case Items():
+            yield from named_leaves(name, X.batch())
+        case Mapping():
+            for key, value in X.items():
+                yield from named_leaves(f"{name}[{key!r}]", value)
+        case tuple() | list():
+            for i, value in enumerate(X):
+                yield from named_leaves(f"{name}[{i}]", value)
+        case _ if _is_graph(X):
+            found: list[Tensor] = []
+
+            def note(t: Tensor) -> Tensor:
+                found.append(t)
+                return t
+
+            mapped(note, X)
+            yield from ((f"{name} ({type(X).__name__})", t) for t in found)
+
+
+def mapped(f: Callable[[Tensor], Tensor], tree: Any) -> Any:
+    """The same structure with f(t) for each tensor t; objects of other kinds are copied.
+
+    PyTorch Geometric's graphs count as structures.
+    """
+    if isinstance(tree, Tensor):
+        return f(tree)
+    if isinstance(tree, Mapping):
+        return {key: mapped(f, value) for key, value in tree.items()}
+    if isinstance(tree, tuple | list):
+        parts = [mapped(f, value) for value in tree]
+        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
+    return copy.copy(tree).apply(f) if _is_graph(tree) else copy.deepcopy(tree)
+
+
+def _is_graph(X: object) -> bool:
+    return callable(getattr(X, "apply", None)) and hasattr(X, "num_nodes")
+
+
+def joined(first: Points, second: Points) -> Points:
+    """The points of both, which must be of one kind."""
+    if isinstance(first, Items) and isinstance(second, Items):
+        return replace(first, items=[*first.items, *second.items])
+    if isinstance(first, Tree) and isinstance(second, Tree):
+        others = iter(leaves(second))
+        return first.mapped(lambda t: torch.cat([t, next(others).to(t.device)]))
+    assert isinstance(first, Tensor)
+    assert isinstance(second, Tensor)
+    return torch.cat([first, second.to(first.device)])
+
+
+def form(X: Points) -> tuple[str, ...]:
+    """What points of one kind have in common: the places, shapes and types of their tensors, but for the first
+    dimension; of items nothing is known."""
+    if isinstance(X, Items):
+        return ("items that collate_fn puts together",)
+    return tuple(f"{name} (n{''.join(f', {s}' for s in t.shape[1:])})".strip() for name, t in named_leaves("", X))
+
+
+def _moved(t: Tensor, to: torch.device | torch.dtype) -> Tensor:
+    return t.to(to) if isinstance(to, torch.device) or t.is_floating_point() else t
