@@ -223,4 +223,5 @@ def _select(run: Run, round_: int, models: Sequence[nn.Module], state: _SplitSta
         generator=generator(state.split.number, round_, "selection"),
         device=chunks.features_on,
         with_effective_dimension=True,
+        distinct=False,  # as the paper
     )

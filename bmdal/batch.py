@@ -15,7 +15,9 @@ from bmdal.features import Features
 from bmdal.inputs import Table, as_tensor, check_finite
 from bmdal.method import Method
 from bmdal.randomness import permutation
+from bmdal.rules import Rules
 from bmdal.selection import SelectionProblem
+from bmdal.selection.base import Limits, Open
 
 MAX_EFFECTIVE_DIMENSION_COLUMNS = 1000
 
@@ -29,10 +31,12 @@ class Batch:
         n_filled: how many of them, the last ones, are random because the method could not go on.
         kernel_seconds: wall-clock time for features and transformations.
         selection_seconds: wall-clock time for the selection itself.
+        scores: of each chosen point, the number by which the selection ranks points, per cost if there are costs, when
+            it was chosen; shape (batch_size,), float64, NaN for random ones. None for selections without scores.
         effective_dimension: tr(C) / lambda_max(C) for the centred second-moment matrix C of the pool features, if
             asked for; None if they have no explicit matrix, no columns or more than 1000.
         ids: if the pool is a pandas frame, the chosen rows' labels in its index, a pandas Index; None otherwise.
-        notes: what was left out, scaled or not looked at, in words.
+        notes: what was left out, scaled, held back or not looked at, in words.
     """
 
     indices: Tensor
@@ -40,6 +44,7 @@ class Batch:
     kernel_seconds: float
     selection_seconds: float
     effective_dimension: float | None
+    scores: Tensor | None = None
     ids: Any = None
     notes: tuple[str, ...] = ()
 
@@ -51,36 +56,55 @@ def choose(
     batch_size: int,
     generator: torch.Generator,
     kernel_seconds: float,
+    rules: Rules,
     target: Features | None = None,
     with_effective_dimension: bool = False,
 ) -> Batch:
     """The batch that a method's selection chooses by transformed features; what it leaves open is filled at random."""
     start = now(pool.device)
+    effective_dimension = _effective_dimension(pool) if with_effective_dimension else None
+    unmeasured = now(pool.device) - start
+    pool = pool if len(rules.rows) == len(pool) else pool[rules.rows.to(pool.device)]
     if method.selection.needs_float64:
         train, pool = train.to(dtype=torch.float64), pool.to(dtype=torch.float64)
         target = None if target is None else target.to(dtype=torch.float64)
-    kernel_seconds += now(pool.device) - start
-    effective_dimension = _effective_dimension(pool) if with_effective_dimension else None
+    kernel_seconds += now(pool.device) - start - unmeasured
     start = now(pool.device)
-    problem = SelectionProblem(train, pool, method.mode, method.sigma, generator, target)
+    limits, scores = rules.limits.to(pool.device), dict[int, float]()
+    problem = SelectionProblem(
+        train, pool, method.mode, method.sigma, generator, target, limits, on_pick=scores.__setitem__
+    )
     chosen = method.selection.select(problem, batch_size)
-    indices = _fill(chosen, len(pool), batch_size, generator)
+    n_chosen = len(chosen)
+    chosen = _fill(chosen, len(pool), batch_size, generator, limits)
     return Batch(
-        indices=indices.cpu(),
-        n_filled=batch_size - len(chosen),
+        indices=rules.rows[chosen.cpu()],
+        n_filled=batch_size - n_chosen,
         kernel_seconds=kernel_seconds,
         selection_seconds=now(pool.device) - start,
         effective_dimension=effective_dimension,
+        scores=_scores(scores, chosen) if scores else None,
+        notes=rules.notes,
     )
 
 
-def _fill(chosen: Tensor, n_pool: int, batch_size: int, generator: torch.Generator) -> Tensor:
-    """Fill a batch with random points that are not in it yet."""
+def _fill(chosen: Tensor, n_pool: int, batch_size: int, generator: torch.Generator, limits: Limits) -> Tensor:
+    """Fill a batch with random points that are not in it yet, copies of others last, as groups allow."""
     if len(chosen) == batch_size:
         return chosen
     order = permutation(n_pool, generator, chosen.device)
     others = order[~torch.isin(order, chosen)]
-    return torch.cat([chosen, others[: batch_size - len(chosen)]])
+    if limits.candidates is not None:
+        is_candidate = limits.candidates[others]
+        others = torch.cat([others[is_candidate], others[~is_candidate]])
+    still = Open(replace(limits, candidates=None))
+    for index in chosen.tolist():
+        still.close(index)
+    return torch.cat([chosen, still.first(others, batch_size - len(chosen))])
+
+
+def _scores(scores: dict[int, float], chosen: Tensor) -> Tensor:
+    return torch.tensor([scores.get(index, torch.nan) for index in chosen.tolist()], dtype=torch.float64)
 
 
 def _effective_dimension(pool: Features) -> float | None:

@@ -19,6 +19,7 @@ from bmdal.method import Method
 from bmdal.network.modes import plain_arithmetic
 from bmdal.pipeline import transform
 from bmdal.points import given_to_networks
+from bmdal.rules import Rules, fingerprints
 from bmdal.selection import Selection
 
 PART = 4096
@@ -36,6 +37,11 @@ def select(
     train: Points | None = None,
     y_train: Table | None = None,
     target: Points | None = None,
+    exclude: Any = None,
+    groups: Any = None,
+    per_group: int = 1,
+    costs: Any = None,
+    distinct: bool = True,
 ) -> Batch:
     """Choose the points that should be labelled next by features that you have: embeddings, kernels, predictions.
 
@@ -56,6 +62,15 @@ def select(
         y_train: their labels, shape (n_train,), for `acs-rf-hyper-...`.
         target: features of the points that matter, for `epig`, `bait-f` and `bait-fb`.
 
+        exclude: pool points that may not be chosen and do not count as the pool: a mask, shape (n_pool,), or a list of
+            rows, for a frame of labels in its index.
+        groups: the group that each pool point belongs to (a supplier, a plate), shape (n_pool,), of which at most
+            `per_group` are chosen.
+        costs: what each pool point costs, shape (n_pool,), greater than 0: the gain per cost counts. For `bait-f`,
+            `epig`, `maxdet` and `maxdiag`, whose scores are gains.
+        distinct: whether exact copies of labelled points, and of others in the pool, are chosen when nothing else is
+            left.
+
     Returns: the batch; its indices are rows of the pool.
 
     Raises BmdalError for input that cannot be used; the message says which and why.
@@ -66,17 +81,37 @@ def select(
     with plain_arithmetic():
         tables = {"pool": pool, "train": train, "target": target}
         given = {name: table for name, table in tables.items() if table is not None}
-        features = _of_predictions(given) if isinstance(method.kernel, Predictions) else _of_rows(given)
-        of_pool = features.pop("pool")
-        check_batch_size(batch_size, len(of_pool))
-        of_train, others = features.pop("train", of_pool[:0]), [of_pool, *features.values()]
-        _check(method, of_train, others)
-        start = now(of_pool.device)
-        y = as_labels(method, y_train, len(of_train))
-        of_train, of_pool, *of_target = transform(method, of_train, others, y, generator)
-        seconds = now(of_pool.device) - start
-        batch = choose(method, of_train, of_pool, batch_size, generator, seconds, next(iter(of_target), None))
+        prints: dict[str, list[int]]
+        if isinstance(method.kernel, Predictions):
+            features, prints = of_predictions(given), {}
+        else:
+            features, prints = _of_rows(given, distinct)
+        check_batch_size(batch_size, len(features["pool"]))
+        rules = Rules.of(method, pool, len(features["pool"]), batch_size, exclude, groups, per_group, costs)
+        if distinct:
+            rules = rules.without_copies(method, prints.get("train", []), prints.get("pool"))
+        batch = choose_by_features(method, features, y_train, batch_size, generator, rules)
     return with_ids(batch, pool)
+
+
+def choose_by_features(
+    method: Method,
+    features: Mapping[str, Features],
+    y_train: Table | None,
+    batch_size: int,
+    generator: torch.Generator,
+    rules: Rules,
+) -> Batch:
+    """The batch for features of "pool" and perhaps "train" and "target" points, before transformations."""
+    of_pool = features["pool"]
+    of_train = features.get("train", of_pool[:0])
+    others = [of_pool, *([features["target"]] if "target" in features else [])]
+    _check(method, of_train, others)
+    start = now(of_pool.device)
+    y = as_labels(method, y_train, len(of_train))
+    of_train, of_pool, *of_target = transform(method, of_train, others, y, generator)
+    seconds = now(of_pool.device) - start
+    return choose(method, of_train, of_pool, batch_size, generator, seconds, rules, next(iter(of_target), None))
 
 
 def _method(method: Method | Selection | str, has_train: bool) -> Method:
@@ -98,14 +133,23 @@ def _method(method: Method | Selection | str, has_train: bool) -> Method:
     return method
 
 
-def _of_rows(given: Mapping[str, Points]) -> dict[str, Features]:
-    return {
-        name: points if isinstance(points, Features) else DenseFeatures(_matrix(name, _rows(name, points)))
-        for name, points in given.items()
-    }
+def _of_rows(given: Mapping[str, Points], distinct: bool) -> tuple[dict[str, Features], dict[str, list[int]]]:
+    """The features, and fingerprints of the points if they are asked for and to be had."""
+    known = not any(isinstance(points, Features) for points in given.values())
+    features: dict[str, Features] = {}
+    prints: dict[str, list[int]] = {}
+    for name, points in given.items():
+        if isinstance(points, Features):
+            features[name] = points
+            continue
+        rows = _rows(name, points)
+        features[name] = DenseFeatures(_matrix(name, rows))
+        if distinct and known and name != "target":
+            prints[name] = fingerprints(rows)
+    return features, prints
 
 
-def _of_predictions(given: Mapping[str, Points]) -> dict[str, Features]:
+def of_predictions(given: Mapping[str, Points]) -> dict[str, Features]:
     predictions = {name: as_predictions(name, _rows(name, points)) for name, points in given.items()}
     shapes = {name: tuple(P.shape[1:]) for name, P in predictions.items()}
     if len(set(shapes.values())) > 1:

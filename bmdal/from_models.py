@@ -13,7 +13,7 @@ from bmdal.batch import Batch, as_generator, as_labels, check_batch_size, check_
 from bmdal.errors import BmdalError
 from bmdal.estimators import last_step, within_pipeline
 from bmdal.features import DenseFeatures, Features
-from bmdal.from_predictions import select_by_predictions
+from bmdal.from_predictions import check_points, select_by_predictions
 from bmdal.inputs import (
     Inputs,
     StreamedInputs,
@@ -34,6 +34,7 @@ from bmdal.network.network import Call, Forward, Network, Output
 from bmdal.pipeline import CHUNK_BYTES, transformed_features
 from bmdal.points import form, named_leaves
 from bmdal.points import forward as usual_forward
+from bmdal.rules import Fingerprints, Rules
 
 
 def select_batch(
@@ -51,6 +52,11 @@ def select_batch(
     forward: Forward | None = None,
     collate_fn: Callable[[list[Any]], Any] | None = None,
     output: Output = None,
+    exclude: Any = None,
+    groups: Any = None,
+    per_group: int = 1,
+    costs: Any = None,
+    distinct: bool = True,
 ) -> Batch:
     """Choose the pool points that should be labelled next (arXiv 2203.09410, Algorithm 1).
 
@@ -90,6 +96,8 @@ def select_batch(
             data sets of graphs, say, or of sequences of several lengths. A loader brings its own.
         output: which outputs count: a column or a list of them, or the number or name of one of several tensors that
             the network returns; of (mean, log variance) 0. None: all.
+        exclude, groups, per_group, costs, distinct: which points may be chosen, and what they cost, as in `select`.
+            The benchmark has distinct=False, as the paper.
 
     Raises BmdalError for input that cannot be used; the message says which and why.
     """
@@ -106,7 +114,11 @@ def select_batch(
                 f"method {method.name!r}: {names[0]} is for networks and their kernels; predictions are computed from "
                 f"arrays, frames or tensors, and kept on the CPU: leave {names[0]} out"
             )
-        return with_ids(select_by_predictions(method, models, given, y_train, batch_size, generator, output), x_pool)
+        check_points(given)
+        check_batch_size(batch_size, len(x_pool))
+        rules = Rules.of(method, x_pool, len(x_pool), batch_size, exclude, groups, per_group, costs)
+        batch = select_by_predictions(method, models, given, y_train, batch_size, generator, rules, output, distinct)
+        return with_ids(batch, x_pool)
     if "x_train" not in given:
         raise BmdalError(f"method {method.name!r} needs labelled points, x_train; `select` takes features without any")
     models, given = within_pipeline(models, given)
@@ -114,6 +126,7 @@ def select_batch(
     read = {name: as_inputs(name, table, collate_fn, whole=forward is not None) for name, table in given.items()}
     points = {name: X for name, (X, _) in read.items()}
     _check(points, batch_size)
+    rules = Rules.of(method, x_pool, len(points["x_pool"]), batch_size, exclude, groups, per_group, costs)
     castable = any(may_cast(given[name], X) for name, X in points.items())
     X_train, *others = in_one_precision(points, castable)
     y = as_labels(method, y_train, len(X_train))
@@ -122,18 +135,24 @@ def select_batch(
         device = _device(device, models, others[0])
         start = now(device)
         networks: list[Network] = []
+        X_train, X_pool, *X_target = [Fingerprints(X) for X in (X_train, *others)]
         if method.kernel is None:
             train: Features = DenseFeatures(torch.empty(len(X_train), 0, device=device))
-            pool: Features = DenseFeatures(torch.empty(len(others[0]), 0, device=device))
+            pool: Features = DenseFeatures(torch.empty(len(X_pool), 0, device=device))
             target: list[Features] = []
         else:
-            few = few_points(X_train, others[0])
-            networks = [Network(model, few, castable, call, X_train) for model in models]
-            train, pool, *target = transformed_features(method, networks, X_train, y, others, generator, device)
+            few = few_points(X_train.X, X_pool.X)
+            networks = [Network(model, few, castable, call, X_train.X) for model in models]
+            points_of_others = [X_pool, *X_target]
+            train, pool, *target = transformed_features(
+                method, networks, X_train, y, points_of_others, generator, device
+            )
+        if distinct:
+            rules = rules.without_copies(method, X_train.of_all(), X_pool.of_all())
         seconds, of_target = now(device) - start, next(iter(target), None)
-        batch = choose(method, train, pool, batch_size, generator, seconds, of_target, with_effective_dimension)
+        batch = choose(method, train, pool, batch_size, generator, seconds, rules, of_target, with_effective_dimension)
     notes = [note for _, of_points in read.values() for note in of_points] + [n for net in networks for n in net.notes]
-    return with_ids(replace(batch, notes=tuple(dict.fromkeys(notes))), x_pool)
+    return with_ids(replace(batch, notes=tuple(dict.fromkeys([*notes, *batch.notes]))), x_pool)
 
 
 def _method(method: Method | str | None, models: Any) -> Method:

@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bmdal.batch import Batch, check_batch_size
+from bmdal.batch import Batch
 from bmdal.errors import BmdalError
-from bmdal.from_features import select
-from bmdal.inputs import Table
+from bmdal.from_features import choose_by_features, of_predictions
+from bmdal.inputs import Table, as_tensor
 from bmdal.members import Members, members
 from bmdal.method import Method
 from bmdal.network.network import Output
+from bmdal.rules import Rules, fingerprints
 
 PART = 2**14
 """Points that are predicted at a time."""
@@ -31,41 +32,52 @@ def select_by_predictions(
     tables: Mapping[str, Any],
     y_train: Table | None,
     batch_size: int,
-    generator: torch.Generator | int,
+    generator: torch.Generator,
+    rules: Rules,
     output: Output = None,
+    distinct: bool = True,
 ) -> Batch:
     """The batch of a method with the kernel `pred`.
 
     Args:
         model: what has members, see `bmdal.members.members`.
         tables: points as the model takes them, arrays, frames or tensors: "x_pool" and perhaps "x_train", "x_target".
-        y_train, batch_size, generator, output: as in `select_batch`; an output is a column of predictions.
+        y_train, batch_size, generator, output, distinct: as in `select_batch`; an output is a column of predictions.
 
     Raises BmdalError as `members` and `select` do.
     """
-    for name, table in tables.items():
-        if not (hasattr(table, "iloc") or isinstance(table, np.ndarray | torch.Tensor)) or not len(table):
-            raise BmdalError(
-                f"{name} must be an array, a frame or a tensor with at least one point for the kernel 'pred'"
-            )
-    check_batch_size(batch_size, len(tables["x_pool"]))
     start = time.perf_counter()
     pool = tables["x_pool"]
     few = _rows(pool, sorted({i * (len(pool) - 1) // (N_FEW - 1) for i in range(N_FEW)}))
     found = members(model, few if len(few) > 1 else _rows(pool, [0, 0]))
     columns = _columns(output, found.n_outputs)
-    predictions = {name: _predictions(found, table)[:, :, columns] for name, table in tables.items()}
+    predictions = {
+        name.removeprefix("x_"): torch.from_numpy(_predictions(found, table)[:, :, columns])
+        for name, table in tables.items()
+    }
+    if distinct:
+        prints = {name: _fingerprints(table) for name, table in tables.items() if name != "x_target"}
+        rules = rules.without_copies(method, prints.get("x_train", []), prints["x_pool"])
     seconds = time.perf_counter() - start
-    batch = select(
-        method,
-        predictions["x_pool"],
-        batch_size,
-        generator,
-        train=predictions.get("x_train"),
-        y_train=y_train,
-        target=predictions.get("x_target"),
-    )
+    batch = choose_by_features(method, of_predictions(predictions), y_train, batch_size, generator, rules)
     return replace(batch, kernel_seconds=seconds + batch.kernel_seconds)
+
+
+def check_points(tables: Mapping[str, Any]) -> None:
+    """Raise BmdalError for points that are no table."""
+    for name, table in tables.items():
+        if not (hasattr(table, "iloc") or isinstance(table, np.ndarray | torch.Tensor)) or not len(table):
+            raise BmdalError(
+                f"{name} must be an array, a frame or a tensor with at least one point for the kernel 'pred'"
+            )
+
+
+def _fingerprints(table: Any) -> list[int]:
+    """Of points that may hold words and dates, too."""
+    try:
+        return fingerprints(as_tensor("points", table))
+    except BmdalError:
+        return [hash(tuple(row)) for row in np.asarray(table, dtype=object)]
 
 
 def _predictions(found: Members, table: Any) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch.nn import functional
 from bmdal.component import register
 from bmdal.features import condition
 from bmdal.linalg import inverse_root, squared_norms
-from bmdal.selection.base import Selection, SelectionProblem, argmax_if_positive, greedy
+from bmdal.selection.base import Open, Pick, Selection, SelectionProblem, argmax_if_positive, greedy
 
 
 class _State:
@@ -31,8 +31,9 @@ class _State:
         self.q = _quadratic_forms(Phi, M)
         self.free = torch.ones(len(Phi), dtype=torch.bool, device=Phi.device)
 
-    def best(self) -> int | None:
-        return argmax_if_positive(torch.where(self.free, self.q / (self.variance + self.sigma2), 0.0))
+    def best(self, still: Open) -> Pick | None:
+        gains = torch.where(self.free, self.q / (self.variance + self.sigma2), 0.0)
+        return argmax_if_positive(still.rank(gains))
 
     def add(self, index: int) -> None:
         """A <- A - A phi phi^T A / delta, and what follows for A M A, the variances and q."""
@@ -95,9 +96,11 @@ class BaitForward(Selection):
     needs_explicit = True
     needs_float64 = True
     takes_target = True
+    takes_limits = True
+    takes_costs = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
-        return greedy(_State(*_start(problem), problem.sigma), batch_size, problem.pool.device)
+        return greedy(_State(*_start(problem), problem.sigma), problem, batch_size)
 
 
 @register
@@ -112,12 +115,18 @@ class BaitForwardBackward(Selection):
     needs_explicit = True
     needs_float64 = True
     takes_target = True
+    takes_limits = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
         Phi, M = _start(problem)
         n_forward = min(2 * batch_size, len(Phi))
-        batch = greedy(_State(Phi, M, problem.sigma), n_forward, problem.pool.device)
+        batch = greedy(_State(Phi, M, problem.sigma), _without_scores(problem), n_forward)
         return batch[_remove(Phi[batch], M, problem.sigma, max(0, len(batch) - batch_size))]
+
+
+def _without_scores(problem: SelectionProblem) -> SelectionProblem:
+    """The forward part of `bait-fb` says little about what stays."""
+    return replace(problem, on_pick=lambda index, score: None)
 
 
 def _start(problem: SelectionProblem) -> tuple[Tensor, Tensor]:

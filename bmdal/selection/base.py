@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol
 
 import torch
@@ -14,6 +15,33 @@ from bmdal.features import Features
 
 Mode = Literal["P", "TP"]
 """P: only pool points count as selected. TP: the training points count as already selected."""
+
+
+@dataclass(frozen=True, eq=False)
+class Limits:
+    """Which pool points may be chosen, and at what cost.
+
+    Attributes:
+        candidates: whether a point may be chosen, shape (n_pool,); all points still count as the pool. None: all may.
+        groups: number of the group that a point belongs to, shape (n_pool,); None: none does.
+        per_group: how many points of a group may be chosen.
+        costs: what a point costs, greater than 0, shape (n_pool,); scores are divided by it. None: all the same.
+    """
+
+    candidates: Tensor | None = None
+    groups: Tensor | None = None
+    per_group: int = 1
+    costs: Tensor | None = None
+
+    def to(self, device: torch.device) -> Limits:
+        """The same, where the pool's features are."""
+        given = (self.candidates, self.groups, self.costs)
+        candidates, groups, costs = (None if t is None else t.to(device) for t in given)
+        return Limits(candidates, groups, self.per_group, costs)
+
+
+def _nothing(index: int, score: float) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -27,6 +55,8 @@ class SelectionProblem:
         sigma: standard deviation of the observation noise.
         generator: source of all random draws.
         target: transformed features of the points that matter; None: nobody has said which do.
+        limits: which pool points may be chosen; for selections that say `takes_limits`.
+        on_pick: called with each chosen point and its score, by selections that have one.
     """
 
     train: Features
@@ -35,6 +65,8 @@ class SelectionProblem:
     sigma: float
     generator: torch.Generator
     target: Features | None = None
+    limits: Limits = field(default_factory=Limits)
+    on_pick: Callable[[int, float], object] = _nothing
 
     @property
     def selected(self) -> Features | None:
@@ -51,6 +83,8 @@ class Selection(Component):
         needs_explicit: whether it needs a feature matrix.
         needs_float64: whether features are promoted to float64 first.
         takes_target: whether it looks at target points.
+        takes_limits: whether it heeds `SelectionProblem.limits`, but for costs.
+        takes_costs: whether its scores are gains, which may be divided by costs.
     """
 
     kind = "selection method"
@@ -59,32 +93,91 @@ class Selection(Component):
     needs_explicit: ClassVar[bool] = False
     needs_float64: ClassVar[bool] = False
     takes_target: ClassVar[bool] = False
+    takes_limits: ClassVar[bool] = False
+    takes_costs: ClassVar[bool] = False
 
     @abstractmethod
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
         """Distinct pool indices in the order of selection, shape (batch_size,), or fewer if it cannot go on."""
 
 
+class Open:
+    """Which pool points may still be chosen, as more and more are.
+
+    Attributes:
+        points: shape (n_pool,); None: all that are not chosen yet.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.points = None if limits.candidates is None else limits.candidates.clone()
+        if limits.groups is not None:
+            self.points = torch.ones_like(limits.groups, dtype=torch.bool) if self.points is None else self.points
+            self._n_chosen: dict[int, int] = {}
+
+    def among(self, points: Tensor) -> Tensor:
+        """Those of some points, shape (n_pool,), that may be chosen."""
+        return points if self.points is None else points & self.points
+
+    def rank(self, scores: Tensor) -> Tensor:
+        """Scores per cost, shape (n_pool,); 0 for points that may not be chosen."""
+        scores = scores if self.limits.costs is None else scores / self.limits.costs
+        return scores if self.points is None else torch.where(self.points, scores, 0.0)
+
+    def close(self, index: int) -> None:
+        """Take a point as chosen, and its group out if that is full."""
+        if self.points is None:
+            return
+        self.points[index] = False
+        if self.limits.groups is not None:
+            group = int(self.limits.groups[index])
+            self._n_chosen[group] = self._n_chosen.get(group, 0) + 1
+            if self._n_chosen[group] >= self.limits.per_group:
+                self.points &= self.limits.groups != group
+
+    def first(self, order: Tensor, n: int) -> Tensor:
+        """The first n points of an order that may be chosen one after the other, or fewer."""
+        if self.points is None:
+            return order[:n]
+        if self.limits.groups is None:
+            return order[self.points[order]][:n]
+        chosen: list[int] = []
+        for index in order[self.points[order]].tolist():
+            if len(chosen) < n and bool(self.points[index]):
+                chosen.append(index)
+                self.close(index)
+        return torch.tensor(chosen, dtype=torch.long, device=order.device)
+
+
+Pick = tuple[int, float]
+"""A pool point and its score, per cost if there are costs."""
+
+
 class GreedyState(Protocol):
     """The state of a greedy selection: a point is proposed, then added."""
 
-    def best(self) -> int | None:
-        """The next point, or None if there is none with a positive score."""
+    def best(self, still: Open) -> Pick | None:
+        """The next point of those that are open, or None if there is none with a positive score."""
 
     def add(self, index: int) -> object:
         """Count a pool point as selected."""
 
 
-def greedy(state: GreedyState, batch_size: int, device: torch.device) -> Tensor:
+def greedy(state: GreedyState, problem: SelectionProblem, batch_size: int) -> Tensor:
     """Add the best point until the batch is full or nothing is left to gain."""
     batch: list[int] = []
-    while len(batch) < batch_size and (index := state.best()) is not None:
+    still = Open(problem.limits)
+    while len(batch) < batch_size and (pick := state.best(still)) is not None:
+        index, score = pick
         batch.append(index)
+        problem.on_pick(index, score)
         state.add(index)
-    return torch.tensor(batch, dtype=torch.long, device=device)
+        still.close(index)
+    return torch.tensor(batch, dtype=torch.long, device=problem.pool.device)
 
 
-def argmax_if_positive(scores: Tensor) -> int | None:
-    """Index of the largest score, or None if no score is positive."""
+def argmax_if_positive(scores: Tensor) -> Pick | None:
+    """Index of the largest score and the score, or None if no score is positive."""
     value, index = scores.max(dim=0)
-    return int(index) if float(value) > 0 else None
+    score = float(value)
+    return (int(index), score) if score > 0 else None

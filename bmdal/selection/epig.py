@@ -11,7 +11,7 @@ from bmdal.component import register
 from bmdal.features import Features, condition
 from bmdal.linalg import blocks
 from bmdal.randomness import permutation
-from bmdal.selection.base import Selection, SelectionProblem, argmax_if_positive, greedy
+from bmdal.selection.base import Open, Pick, Selection, SelectionProblem, argmax_if_positive, greedy
 
 N_TARGETS = 256
 """Pool points that stand for the targets where none are given."""
@@ -20,7 +20,8 @@ N_TARGETS = 256
 class _State:
     """Posterior covariances given the selected points: of pool points with targets, and variances of both.
 
-    With l = k+(., x) / sqrt(k+(x, x) + sigma^2) for the selected point x, k+(a, b) falls by l(a) l(b).
+    With l = k+(., x) / sqrt(k+(x, x) + sigma^2) for the selected point x, k+(a, b) falls by l(a) l(b). k+(., x) comes
+    from the l of all points selected before or, in a batch of more points than features, from k+ = phi^T A phi.
     """
 
     def __init__(self, pool: Features, target: Features, sigma: float, batch_size: int) -> None:
@@ -29,24 +30,31 @@ class _State:
         self.covariance = self.variance.new_empty(len(pool), len(target))
         for rows in blocks(len(pool), 8 * len(target)):
             self.covariance[rows] = pool[rows].kernel(target)
-        self.L = self.variance.new_empty(len(pool), batch_size)
-        self.n_selected = 0
+        self.n_selected, p = 0, pool.n_features
+        self.Phi = pool.matrix() if p is not None and p < batch_size else None
+        self.L = self.variance.new_empty(len(pool), batch_size if self.Phi is None else 0)
+        self.A = torch.eye(0 if self.Phi is None else self.Phi.shape[1]).to(self.variance)
         self.free = torch.ones(len(pool), dtype=torch.bool, device=pool.device)
 
-    def best(self) -> int | None:
+    def best(self, still: Open) -> Pick | None:
         scores = torch.zeros_like(self.variance)
         for rows in blocks(len(self.pool), 8 * len(self.of_target)):
             noisy = torch.outer(self.variance[rows] + self.sigma2, self.of_target + self.sigma2)
             correlation2 = self.covariance[rows].square().div_(noisy)
             scores[rows] = correlation2.neg_().log1p_().mean(dim=1).mul_(-0.5)
-        return argmax_if_positive(torch.where(self.free, scores, 0.0))
+        return argmax_if_positive(still.rank(torch.where(self.free, scores, 0.0)))
 
     def add(self, index: int) -> None:
-        s = self.n_selected
-        column = self.pool.kernel(self.pool[index])[:, 0] - self.L[:, :s] @ self.L[index, :s]
         root = torch.sqrt(self.variance[index] + self.sigma2)
+        if self.Phi is None:
+            s = self.n_selected
+            column = self.pool.kernel(self.pool[index])[:, 0] - self.L[:, :s] @ self.L[index, :s]
+            self.L[:, s] = column / root
+        else:
+            v = self.A @ self.Phi[index]
+            column = self.Phi @ v
+            self.A.addr_(v / root, v / root, alpha=-1)
         of_pool, of_target = column / root, self.covariance[index] / root
-        self.L[:, s] = of_pool
         self.covariance.addr_(of_pool, of_target, alpha=-1)
         self.variance = (self.variance - of_pool.square()).clamp_(min=0)
         self.of_target = (self.of_target - of_target.square()).clamp_(min=0)
@@ -61,12 +69,15 @@ class EPIG(Selection):
 
     This is the mean information that a label of x gives about one of a target t, with the posterior kernel k+ given the
     selected points, in mode TP also the training points. Without targets a random sample of the pool stands for them.
-    Memory: n_pool * (n_target + batch_size) numbers. Source: Bickford Smith et al., arXiv 2304.08151.
+    Memory: n_pool * (n_target + batch_size) numbers, without batch_size if it exceeds the number of features.
+    Source: Bickford Smith et al., arXiv 2304.08151.
     """
 
     tokens = ("epig",)
     needs_float64 = True
     takes_target = True
+    takes_limits = True
+    takes_costs = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
         pool, target = problem.pool, problem.target
@@ -75,4 +86,4 @@ class EPIG(Selection):
         if problem.selected is not None:
             posterior = condition(problem.selected, problem.sigma)
             pool, target = posterior(pool), posterior(target)
-        return greedy(_State(pool, target, problem.sigma, batch_size), batch_size, pool.device)
+        return greedy(_State(pool, target, problem.sigma, batch_size), problem, batch_size)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bmdal.component import register
 from bmdal.linalg import squared_norms
-from bmdal.selection.base import Selection, SelectionProblem, argmax_if_positive, greedy
+from bmdal.selection.base import Open, Pick, Selection, SelectionProblem, argmax_if_positive, greedy
 
 
 class _State:
@@ -24,15 +24,15 @@ class _State:
         self.free = self.c > 0
         self.shadow = _Shadow.of(Phi, self.c)
 
-    def best(self) -> int | None:
-        v = self.u - self.w
+    def best(self, still: Open) -> Pick | None:
+        v, free = self.u - self.w, still.among(self.free)
         if self.shadow is None:
-            return argmax_if_positive(torch.where(self.free, (self.Phi @ v) / self.c, 0.0))
-        rows = self.shadow.candidates(v, self.free)
+            return argmax_if_positive(torch.where(free, (self.Phi @ v) / self.c, 0.0))
+        rows = self.shadow.candidates(v, free)
         if len(rows) == 0:
             return None
         best = argmax_if_positive((self.Phi.index_select(0, rows) @ v) / self.c[rows])
-        return None if best is None else int(rows[best])
+        return None if best is None else (int(rows[best[0]]), best[1])
 
     def add(self, index: int) -> None:
         t = self.r / self.c[index] * self.Phi[index]
@@ -106,6 +106,7 @@ class FrankWolfe(Selection):
     tokens = ("fw",)
     modes = ("P",)
     needs_explicit = True
+    takes_limits = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
-        return greedy(_State(problem.pool.matrix()), batch_size, problem.pool.device)
+        return greedy(_State(problem.pool.matrix()), problem, batch_size)

@@ -10,7 +10,7 @@ from torch import Tensor
 from bmdal.component import register
 from bmdal.features import Features
 from bmdal.randomness import uniform_integer
-from bmdal.selection.base import Selection, SelectionProblem, greedy
+from bmdal.selection.base import Open, Pick, Selection, SelectionProblem, greedy
 from bmdal.selection.distances import NearestSelected
 
 
@@ -19,16 +19,24 @@ class _State(NearestSelected):
         super().__init__(pool, selected)
         self.generator = generator
 
-    def best(self) -> int | None:
+    def best(self, still: Open) -> Pick | None:
         if self.n_selected == 0:
-            return uniform_integer(len(self.pool), self.generator)
-        cumulative = self.d2.cumsum(dim=0, dtype=torch.float64)
+            return self._uniform(still), torch.nan
+        d2 = still.rank(self.d2)
+        cumulative = d2.cumsum(dim=0, dtype=torch.float64)
         if not float(cumulative[-1]) > 0:
             return None
         u = torch.rand((), generator=self.generator, device=self.generator.device, dtype=torch.float64)
         # The first index with cumulative weight > u * total has a positive weight; 1 - u is in (0, 1].
         target = cumulative[-1] * (1 - u.to(cumulative.device))
-        return min(int(torch.searchsorted(cumulative, target)), int(self.d2.nonzero()[-1]))
+        index = min(int(torch.searchsorted(cumulative, target)), int(d2.nonzero()[-1]))
+        return index, float(d2[index])
+
+    def _uniform(self, still: Open) -> int:
+        if still.points is None:
+            return uniform_integer(len(self.pool), self.generator)
+        rows = still.points.nonzero()[:, 0]
+        return int(rows[uniform_integer(len(rows), self.generator)])
 
 
 @register
@@ -41,7 +49,8 @@ class KMeansPP(Selection):
 
     tokens = ("kmeanspp",)
     modes = ("TP", "P")
+    takes_limits = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
         state = _State(problem.pool, problem.selected, problem.generator)
-        return greedy(state, batch_size, problem.pool.device)
+        return greedy(state, problem, batch_size)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bmdal.component import register
 from bmdal.features import Features
-from bmdal.selection.base import Selection, SelectionProblem, argmax_if_positive, greedy
+from bmdal.selection.base import Open, Pick, Selection, SelectionProblem, argmax_if_positive, greedy
 from bmdal.selection.distances import Moved, NearestSelected
 
 
@@ -26,13 +26,13 @@ class _State(NearestSelected):
         if self.n_selected:
             self._compute_sums()
 
-    def best(self) -> int | None:
+    def best(self, still: Open) -> Pick | None:
         if self.n_selected == 0:
-            return argmax_if_positive(self.diag)
-        best = self._farthest_in_largest()
+            return argmax_if_positive(still.rank(self.diag))
+        best = self._farthest_in_largest(still)
         if best is None and float(self.d2.max()) > 0:
             self._compute_sums()
-            best = self._farthest_in_largest()
+            best = self._farthest_in_largest(still)
         return best
 
     def add(self, index: int) -> Moved:
@@ -43,9 +43,16 @@ class _State(NearestSelected):
         self.sums[self.n_selected - 1] = moved.d2.sum(dtype=torch.float64)
         return moved
 
-    def _farthest_in_largest(self) -> int | None:
-        in_largest = self.nearest == self.sums.argmax()
-        return argmax_if_positive(torch.where(in_largest, self.d2, 0.0))
+    def _farthest_in_largest(self, still: Open) -> Pick | None:
+        """Of the clusters that have an open point away from their centre, the largest, and the farthest of these."""
+        sums, d2 = self.sums, self.d2
+        if still.points is not None:
+            d2 = still.rank(d2)
+            has_open = torch.zeros_like(sums, dtype=torch.bool)
+            has_open[self.nearest[d2 > 0]] = True
+            sums = torch.where(has_open, sums, -torch.inf)
+        in_largest = self.nearest == sums.argmax()
+        return argmax_if_positive(torch.where(in_largest, d2, 0.0))
 
     def _compute_sums(self) -> None:
         self.sums.zero_().index_add_(0, self.nearest, self.d2.to(torch.float64))
@@ -62,6 +69,7 @@ class LCMD(Selection):
 
     tokens = ("lcmd",)
     modes = ("TP", "P")
+    takes_limits = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
-        return greedy(_State(problem.pool, problem.selected, batch_size), batch_size, problem.pool.device)
+        return greedy(_State(problem.pool, problem.selected, batch_size), problem, batch_size)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bmdal.component import register
 from bmdal.features import Features, condition
-from bmdal.selection.base import Selection, SelectionProblem, greedy
+from bmdal.selection.base import Open, Pick, Selection, SelectionProblem, argmax_if_positive, greedy
 
 N_FIRST = 64
 """How many of the most promising points are brought up to date at first."""
@@ -36,16 +36,22 @@ class _State(ABC):
         self.n_known = torch.zeros(len(pool), dtype=torch.long, device=pool.device)
         self.n_selected = 0
 
-    def best(self) -> int | None:
+    def best(self, still: Open) -> Pick | None:
         while True:
-            value, index = self.variance.max(dim=0)
-            if not float(value) > 0:
-                return None
-            if int(self.n_known[index]) == self.n_selected:
-                return int(index)
-            first = self.variance.topk(min(N_FIRST, len(self.variance))).indices
+            scores = self._scores(still)
+            pick = argmax_if_positive(scores)
+            if pick is None or int(self.n_known[pick[0]]) == self.n_selected:
+                return pick
+            first = scores.topk(min(N_FIRST, len(scores))).indices
             self._bring_up_to_date(first)
-            self._bring_up_to_date((self.variance > self.variance[first].max()).nonzero()[:, 0])
+            scores = self._scores(still)
+            self._bring_up_to_date((scores > scores[first].max()).nonzero()[:, 0])
+
+    def _scores(self, still: Open) -> Tensor:
+        """Variances; with costs what a point adds to 1/2 log det(I + K_S / sigma^2), per cost."""
+        if still.limits.costs is None:
+            return still.rank(self.variance)
+        return still.rank((self.variance / self.sigma2).clamp_(min=0).log1p_() / 2)
 
     def add(self, index: int) -> None:
         self._observe(index)
@@ -128,6 +134,8 @@ class MaxDet(Selection):
 
     tokens = ("maxdet",)
     needs_float64 = True
+    takes_limits = True
+    takes_costs = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
         pool = problem.pool
@@ -138,4 +146,4 @@ class MaxDet(Selection):
             state = _FeatureSpace(pool, problem.sigma)
         else:
             state = _KernelSpace(pool, problem.sigma, batch_size)
-        return greedy(state, batch_size, pool.device)
+        return greedy(state, problem, batch_size)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from bmdal.component import register
-from bmdal.selection.base import Selection, SelectionProblem, argmax_if_positive, greedy
+from bmdal.selection.base import Open, Pick, Selection, SelectionProblem, argmax_if_positive, greedy
 from bmdal.selection.distances import NearestSelected
 
 
 class _State(NearestSelected):
-    def best(self) -> int | None:
-        return argmax_if_positive(self.diag if self.n_selected == 0 else self.d2)
+    def best(self, still: Open) -> Pick | None:
+        return argmax_if_positive(still.rank(self.diag if self.n_selected == 0 else self.d2))
 
 
 @register
@@ -26,6 +26,7 @@ class MaxDist(Selection):
 
     tokens = ("maxdist",)
     modes = ("TP", "P")
+    takes_limits = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
-        return greedy(_State(problem.pool, problem.selected), batch_size, problem.pool.device)
+        return greedy(_State(problem.pool, problem.selected), problem, batch_size)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bmdal.component import register
 from bmdal.randomness import permutation
-from bmdal.selection.base import Selection, SelectionProblem
+from bmdal.selection.base import Open, Selection, SelectionProblem
 
 
 @register
@@ -19,9 +19,11 @@ class Random(Selection):
     tokens = ("random",)
     modes = ()
     needs_kernel = False
+    takes_limits = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
-        return permutation(len(problem.pool), problem.generator, problem.pool.device)[:batch_size]
+        order = permutation(len(problem.pool), problem.generator, problem.pool.device)
+        return Open(problem.limits).first(order, batch_size)
 
 
 @register
@@ -31,6 +33,16 @@ class MaxDiag(Selection):
 
     tokens = ("maxdiag",)
     modes = ()
+    takes_limits = True
+    takes_costs = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
-        return problem.pool.diag().topk(batch_size).indices
+        still = Open(problem.limits)
+        scores = still.rank(problem.pool.diag())
+        if still.points is None:
+            indices = scores.topk(batch_size).indices
+        else:
+            indices = still.first(scores.argsort(descending=True, stable=True), batch_size)
+        for index, score in zip(indices.tolist(), scores[indices].tolist(), strict=True):
+            problem.on_pick(index, score)
+        return indices
