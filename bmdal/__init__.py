@@ -10,7 +10,7 @@ Source: A Framework and Benchmark for Deep Batch Active Learning for Regression,
 from bmdal.batch import Batch
 from bmdal.component import register
 from bmdal.errors import BmdalError, IncompatibleError, UnknownComponentError
-from bmdal.features import KernelMatrix
+from bmdal.features import KernelFunction, KernelMatrix
 from bmdal.from_features import select
 from bmdal.from_models import select_batch
 from bmdal.layers import NTKLinear
@@ -22,6 +22,7 @@ __all__ = [
     "BmdalError",
     "IncompatibleError",
     "JitterWarning",
+    "KernelFunction",
     "KernelMatrix",
     "Method",
     "NTKLinear",

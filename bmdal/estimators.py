@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
+
+from bmdal.errors import BmdalError
+from bmdal.method import Method
+from bmdal.network.network import Output
+from bmdal.transformations import Ensemble
 
 
 def last_step(model: Any) -> Any:
@@ -27,6 +35,33 @@ def within_pipeline(model: Any, tables: Mapping[str, Any]) -> tuple[Any, dict[st
             tables = {name: model[:-1].transform(copy.deepcopy(table)) for name, table in tables.items()}
         model = inner
     return model, tables
+
+
+def networks_of(method: Method, model: Any, output: Output) -> tuple[Method, Any, Output]:
+    """A method and networks, of a regressor that has one network for each of several outputs or not.
+
+    The kernel of several outputs is the sum of the outputs' kernels: that of an ensemble of all these networks.
+    """
+    networks = getattr(model, "networks_", model)
+    n_outputs = int(np.size(getattr(model, "y_mean_", 0.0)))
+    if networks is model or n_outputs == 1:
+        return method, networks, output
+    columns = range(n_outputs) if output is None else [output] if isinstance(output, int) else output
+    if isinstance(columns, str) or not columns or not all(0 <= c < n_outputs for c in columns):
+        raise BmdalError(f"output={output!r}: the regressor has {n_outputs} outputs, counted from 0")
+    n_models = len(networks) // n_outputs
+    networks = [network for c in columns for network in networks[c * n_models : (c + 1) * n_models]]
+    if method.kernel is None:
+        return method, networks, None
+    if n_models != method.n_models:
+        raise BmdalError(
+            f"method {method.name!r} takes {method.n_models} network(s) for an output, and the regressor has "
+            f"{n_models}: fit it with n_models={method.n_models}, or put 'ens-{n_models}' after the kernel"
+        )
+    every, ensemble = Ensemble(len(networks)), method.ensemble
+    given = method.transformations
+    transformations = tuple(every if t is ensemble else t for t in given) if ensemble else (every, *given)
+    return replace(method, transformations=transformations), networks, None
 
 
 def _inner(model: Any) -> Any:

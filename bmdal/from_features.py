@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -37,6 +37,7 @@ def select(
     train: Points | None = None,
     y_train: Table | None = None,
     target: Points | None = None,
+    sigma: float | None = None,
     exclude: Any = None,
     groups: Any = None,
     per_group: int = 1,
@@ -54,7 +55,7 @@ def select(
             for each member of an ensemble. Or a selection, in mode TP if there are training points and P otherwise.
         pool: features of the points to choose from: a matrix (n_pool, p) whose rows are phi, as a tensor, an array
             (also memory-mapped, in half precision, or of a frame), a data set or loader of such rows in order; or any
-            `bmdal.features.Features`, for instance a `KernelMatrix`.
+            `bmdal.features.Features`, for instance a `KernelMatrix` or a `KernelFunction`.
         batch_size: number of points to choose, 1 <= batch_size <= n_pool.
         generator: source of all random draws, or a seed.
         train: features of the labelled points, of the same kind; only for what looks at them: mode TP and the
@@ -62,6 +63,8 @@ def select(
         y_train: their labels, shape (n_train,), for `acs-rf-hyper-...`.
         target: features of the points that matter, for `epig`, `bait-f` and `bait-fb`.
 
+        sigma: standard deviation of the observation noise in posteriors, `maxdet`, `bait` and `epig`, greater than 0;
+            None is 1e-3, for predictions 0.1.
         exclude: pool points that may not be chosen and do not count as the pool: a mask, shape (n_pool,), or a list of
             rows, for a frame of labels in its index.
         groups: the group that each pool point belongs to (a supplier, a plate), shape (n_pool,), of which at most
@@ -75,7 +78,7 @@ def select(
 
     Raises BmdalError for input that cannot be used; the message says which and why.
     """
-    method = _method(method, has_train=train is not None)
+    method = _method(method, train is not None, sigma)
     check_target(method, target)
     generator = as_generator(generator)
     with plain_arithmetic():
@@ -114,13 +117,15 @@ def choose_by_features(
     return choose(method, of_train, of_pool, batch_size, generator, seconds, rules, next(iter(of_target), None))
 
 
-def _method(method: Method | Selection | str, has_train: bool) -> Method:
+def _method(method: Method | Selection | str, has_train: bool, sigma: float | None) -> Method:
+    if isinstance(method, Method) and sigma is not None:
+        raise BmdalError(f"sigma={sigma!r} beside a Method, which has its own, {method.sigma!r}: leave it out")
     if isinstance(method, str):
-        method = Method.from_name(method, kernel=Linear())
+        method = Method.from_name(method, sigma, kernel=Linear())
     if isinstance(method, Selection):
         usual = method.modes[0] if method.modes else None
         mode = usual if has_train or "P" not in method.modes else "P"
-        method = Method(method, Linear() if method.needs_kernel else None, mode=mode)
+        method = Method(method, Linear() if method.needs_kernel else None, (), mode, cast(float, sigma))
     if not isinstance(method, Method):
         raise BmdalError(f"method must be a name such as 'lcmd-tp', a Method or a Selection, got {method!r}")
     if not isinstance(method.kernel, Linear | Predictions | None):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bmdal.batch import Batch, as_generator, as_labels, check_batch_size, check_target, choose, n_targets, now, with_ids
 from bmdal.errors import BmdalError
-from bmdal.estimators import last_step, within_pipeline
+from bmdal.estimators import last_step, networks_of, within_pipeline
 from bmdal.features import DenseFeatures, Features
 from bmdal.from_predictions import check_points, select_by_predictions
 from bmdal.inputs import (
@@ -122,6 +122,8 @@ def select_batch(
     if "x_train" not in given:
         raise BmdalError(f"method {method.name!r} needs labelled points, x_train; `select` takes features without any")
     models, given = within_pipeline(models, given)
+    several = n_targets(getattr(models, "y_mean_", None)) is not None  # outputs, with networks of their own
+    method, models, output = networks_of(method, models, output)
     models = _models(method, models)
     read = {name: as_inputs(name, table, collate_fn, whole=forward is not None) for name, table in given.items()}
     points = {name: X for name, (X, _) in read.items()}
@@ -130,7 +132,7 @@ def select_batch(
     castable = any(may_cast(given[name], X) for name, X in points.items())
     X_train, *others = in_one_precision(points, castable)
     y = as_labels(method, y_train, len(X_train))
-    call = Call(forward or usual_forward, output, None if output is not None else n_targets(y_train))
+    call = Call(forward or usual_forward, output, None if output is not None or several else n_targets(y_train))
     with plain_arithmetic(models):
         device = _device(device, models, others[0])
         start = now(device)
@@ -172,7 +174,6 @@ def _method(method: Method | str | None, models: Any) -> Method:
 def _models(method: Method, models: Any) -> list[nn.Module]:
     if method.kernel is None:
         return []
-    models = getattr(models, "networks_", models)
     single = isinstance(models, nn.Module) and type(models) is not nn.ModuleList
     given: Any = [models] if single else models
     if not isinstance(given, Sequence | nn.ModuleList) or isinstance(given, str):

@@ -23,7 +23,7 @@ from torch.utils.data import (
 )
 
 from bmdal.errors import BmdalError
-from bmdal.points import Items, Points, Tree, inputs_of, joined, leaves, named_leaves
+from bmdal.points import Items, Points, Tree, collated, inputs_of, joined, leaves, named_leaves
 
 
 @runtime_checkable
@@ -88,19 +88,21 @@ def as_inputs(
 
     Args:
         points: a table; a tuple of tables or a dictionary with tables; a map-style data set or a loader of one. With
-            `collate_fn` also a list of items.
+            `collate_fn` also a list of items, or what else has `__len__` and `__getitem__`.
         collate_fn: from a list of items to a batch; None: a loader's own, if it has one; items are stacked otherwise.
         whole: whether all parts of an item are for the network, or what `bmdal.points.inputs_of` says.
 
     Raises BmdalError for what cannot be used.
     """
     notes: list[str] = []
+    from_loader = isinstance(points, DataLoader)
     if isinstance(points, DataLoader):
         collate_fn = collate_fn or _collate_fn(points)
         notes += _not_heeded(name, points)
         points = points.dataset
-    is_list = collate_fn is not None and isinstance(points, Sequence)
-    if isinstance(points, Dataset) or is_list:
+    is_table = isinstance(points, Tensor | np.ndarray | Frame | Mapping)
+    has_items = collate_fn is not None and not is_table and hasattr(points, "__getitem__")
+    if isinstance(points, Dataset) or has_items or from_loader:
         if isinstance(points, IterableDataset) or not hasattr(points, "__len__"):
             kind = type(points).__name__
             raise BmdalError(f"{name} must be a map-style data set, with __len__ and __getitem__, which {kind} is not")
@@ -219,7 +221,8 @@ class StreamedInputs:
         if not len(self):
             return [], True
         item = next(iter(self._items(range(1))))
-        inputs, note = inputs_of(self.name, item if self.collate is None else self.collate([item]), self.whole)
+        batch = item if self.collate is None else collated(self.collate, [item])
+        inputs, note = inputs_of(self.name, batch, self.whole)
         return [note] if note else [], all(isinstance(part, Tensor) for part in _parts(inputs))
 
     def _numbered(self, indices: Sequence[int]) -> Iterable[tuple[int, Any]]:
@@ -401,7 +404,11 @@ def _checked(name: str, X: Tensor) -> Tensor:
 
 def _kind(value: object) -> str:
     """What a value is, for messages, and what to do with it if that is known."""
-    remedies = {"scipy": "use its toarray()", "polars": "use its to_pandas() or to_numpy()", "list": "use np.array"}
+    remedies = {
+        "scipy": "use its toarray()",
+        "polars": "use its to_pandas() or to_numpy()",
+        "list": "use np.array, or give a collate_fn",
+    }
     kind = type(value).__name__
     source = kind if kind in remedies else type(value).__module__.split(".")[0]
     return ("None" if value is None else f"a {kind}") + (f" ({remedies[source]})" if source in remedies else "")

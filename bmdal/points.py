@@ -95,12 +95,8 @@ class Items:
 
     def batch(self) -> Any:
         """A new batch, which shares no memory with the items. Raises BmdalError for what `collate_fn` raises."""
-        try:
-            batch = self.collate(list(self.items))
-        except Exception as error:
-            kind = type(error).__name__
-            raise BmdalError(f"collate_fn cannot put {len(self)} items together: {kind}: {error}") from error
-        batch = mapped(Tensor.clone, inputs_of("a batch", batch, self.whole)[0])
+        batch = inputs_of("a batch", collated(self.collate, self.items), self.whole)[0]
+        batch = mapped(Tensor.clone, batch)
         batch = batch if self.device_ is None else mapped(lambda t: t.to(self.device_), batch)
         precision = self.precision
         return batch if precision is None else mapped(lambda t: _moved(t, precision), batch)
@@ -134,6 +130,15 @@ class Items:
 
 
 Points: TypeAlias = Tensor | Tree | Items
+
+
+def collated(collate: Callable[[list[Any]], Any], items: Sequence[Any]) -> Any:
+    """A batch of items. Raises BmdalError for what the user's function raises."""
+    try:
+        return collate(list(items))
+    except Exception as error:
+        kind = type(error).__name__
+        raise BmdalError(f"collate_fn cannot put {len(items)} item(s) together: {kind}: {error}") from error
 
 
 def given_to_networks(X: Points) -> Any:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from bmdal.errors import BmdalError
+from bmdal.estimators import last_step
 from bmdal.from_models import select_batch
 from bmdal.kernels import Predictions
 from bmdal.method import Method
@@ -59,11 +60,12 @@ class BatchQueryStrategy(SingleAnnotatorPoolQueryStrategy):  # type: ignore[misc
         """The points to label next.
 
         Args:
-            X: labelled and unlabelled points, shape (n, d).
-            y: their labels, shape (n,), `missing_label` where there is none; at least one must be known.
-            reg: `bmdal.regressor.NetworkRegressor`, also within `skactiveml.regressor.SklearnRegressor`, or trained
-                networks as in `bmdal.select_batch`. With the kernel `pred` any regressor that has members, such as a
-                forest.
+            X: labelled and unlabelled points, shape (n, d), or a frame for a pipeline that takes frames.
+            y: their labels, shape (n,) or (n, outputs), `missing_label` where there is none; at least one must be
+                known, and of a point all outputs or none.
+            reg: `bmdal.regressor.NetworkRegressor`, also as the last step of a pipeline or within
+                `skactiveml.regressor.SklearnRegressor`, or trained networks as in `bmdal.select_batch`. With the
+                kernel `pred` any regressor that has members, such as a forest.
             fit_reg: whether to fit a copy of the regressor to the labelled points first; networks are never trained.
             candidates: where to choose from: rows of X, shape (n_candidates,), or points, shape (n_candidates, d);
                 None: the unlabelled rows.
@@ -76,24 +78,32 @@ class BatchQueryStrategy(SingleAnnotatorPoolQueryStrategy):  # type: ignore[misc
 
         Raises BmdalError if no label is known, the regressor has no networks or the method cannot be used.
         """
+        frame: Any = X if hasattr(X, "iloc") else None  # whose words a pipeline may turn into numbers
+        targets = np.asarray(y)
         points, labels, chosen_from, batch_size, return_utilities = self._validate_data(
-            X, y, candidates, batch_size, return_utilities, reset=True
+            X if frame is None else np.arange(len(frame))[:, None],
+            targets if targets.ndim < 2 else self._one_label(targets),
+            candidates,
+            batch_size,
+            return_utilities,
+            reset=True,
         )
         pool, rows = self._transform_candidates(chosen_from, points, labels)
         labelled = is_labeled(labels, self.missing_label_)
         if not labelled.any():
             raise BmdalError("y has no label yet: label some points first, e.g. those of skactiveml's RandomSampling")
-        x_train, y_train = points[labelled], labels[labelled].astype(np.float64)
+        x_train, y_train = points[labelled], targets[labelled].astype(np.float64)
+        if frame is not None:
+            if rows is None:
+                raise BmdalError("with a frame X, candidates must be rows of it")
+            x_train, pool = frame[labelled], frame.iloc[rows]
         method = Method.from_name(self.method) if isinstance(self.method, str) else self.method
         models: Any = reg
         if isinstance(reg, BaseEstimator):
-            if fit_reg:
-                reg = clone(reg).fit(x_train, y_train)
-            if isinstance(method.kernel, Predictions):
-                models = getattr(reg, "estimator_", reg) if isinstance(reg, SklearnRegressor) else reg
-            else:
-                models = _networks(reg)
-                y_train = (y_train - reg.y_mean_) / reg.y_scale_  # what the networks predict
+            models = clone(reg).fit(x_train, y_train) if fit_reg else reg
+            models = getattr(models, "estimator_", models) if isinstance(models, SklearnRegressor) else models
+            if not isinstance(method.kernel, Predictions):
+                y_train = (y_train - (last := _with_networks(models)).y_mean_) / last.y_scale_  # what they predict
         batch = select_batch(
             method,
             models,
@@ -109,15 +119,27 @@ class BatchQueryStrategy(SingleAnnotatorPoolQueryStrategy):  # type: ignore[misc
             (indices, _utilities(indices, len(pool if rows is None else points), rows)) if return_utilities else indices
         )
 
+    def _one_label(self, targets: NDArray[Any]) -> NDArray[Any]:
+        """The first of several targets. Raises BmdalError for points of which only some are known."""
+        known = is_labeled(targets, self.missing_label)
+        if targets.ndim != 2 or not targets.shape[1] or bool((known.any(axis=1) != known.all(axis=1)).any()):
+            bad = int((known.any(axis=1) != known.all(axis=1)).argmax()) if targets.ndim == 2 else 0
+            raise BmdalError(
+                f"y must have shape (n,) or (n, outputs), with all labels of a point or none; it has {targets.shape}, "
+                f"row {bad} is {targets[bad].tolist()}"
+            )
+        first: NDArray[Any] = targets[:, 0]
+        return first
 
-def _networks(reg: BaseEstimator) -> list[nn.Module]:
-    networks: list[nn.Module] | None = getattr(reg, "networks_", None)
-    if networks is None:
+
+def _with_networks(reg: BaseEstimator) -> Any:
+    """The regressor that holds networks, perhaps at the end of a pipeline."""
+    if not hasattr(last := last_step(reg), "networks_"):
         raise BmdalError(
             f"{reg} has no trained networks: give a bmdal.regressor.NetworkRegressor, fitted or with fit_reg=True, "
-            "or a list of trained torch.nn.Module"
+            "or a list of trained torch.nn.Module; with the kernel pred any model with members"
         )
-    return networks
+    return last
 
 
 def _utilities(indices: NDArray[np.int64], n: int, rows: NDArray[np.int64] | None) -> NDArray[np.float64]:

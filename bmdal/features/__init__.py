@@ -3,6 +3,7 @@
 from bmdal.features.base import Features, Sketch
 from bmdal.features.composite import ProductFeatures, SumFeatures
 from bmdal.features.dense import DenseFeatures
+from bmdal.features.kernel_function import KernelFunction
 from bmdal.features.kernel_matrix import KernelMatrix
 from bmdal.features.nngp import NNGPFeatures
 from bmdal.features.posterior import PosteriorFeatures, condition
@@ -10,6 +11,7 @@ from bmdal.features.posterior import PosteriorFeatures, condition
 __all__ = [
     "DenseFeatures",
     "Features",
+    "KernelFunction",
     "KernelMatrix",
     "NNGPFeatures",
     "PosteriorFeatures",

@@ -132,6 +132,12 @@ def _predict(model: Any, few: Any) -> Predict:
         return virtual_ensembles(VirtualEnsembles(model), few, reference)
     if hasattr(model, "estimators_"):
         return ensemble(model, few, reference)
+    if hasattr(model, "sample_y"):
+        raise BmdalError(
+            f"a {kind} has a kernel of its own, from which nothing need be drawn: select('maxdet-tp', "
+            "KernelFunction(model.kernel_, x_pool), ..., train=KernelFunction(model.kernel_, x_train)); or give a "
+            "matrix of model.sample_y to select('bait-f-p_pred', ...)"
+        )
     raise BmdalError(f"{NEEDS_TWO}; a {kind} is one model: give a list of models trained apart, or {BAGGING}")
 
 

@@ -67,7 +67,7 @@ class Call:
             dtypes = " and ".join(sorted({str(p.dtype) for p in module.parameters()}))
             raise BmdalError(
                 f"the network (parameters: {dtypes or 'none'}) cannot be called with inputs {_shapes(X)}: "
-                f"{_text(error)}"
+                f"{_text(error)}{_hint(self, error)}"
             ) from error
         if not isinstance(outputs, Tensor) or outputs.layout != torch.strided or outputs.is_nested or outputs.is_meta:
             raise _unusable(outputs, len(X))
@@ -460,6 +460,12 @@ def _check_cast(name: str, X: Tensor, cast: Tensor, reference: Tensor) -> None:
 
 def _shapes(X: Points) -> str:
     return ", ".join(f"{place} of shape {tuple(t.shape)} and {t.dtype}".strip() for place, t in named_leaves("", X))
+
+
+def _hint(call: Call, error: Exception) -> str:
+    """How a network of other arguments than the usual is called."""
+    usual = isinstance(error, TypeError | AttributeError | NotImplementedError) and call.forward is forward
+    return "; forward=lambda network, batch: ... says how it is called" if usual else ""
 
 
 def _text(error: Exception) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -10,7 +13,11 @@ from skactiveml.pool import SubSamplingWrapper
 from skactiveml.regressor import SklearnRegressor
 from skactiveml.utils import MISSING_LABEL, check_random_state, is_labeled
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from toys import ntk_network
 
 from bmdal import BmdalError, Method, select_batch
@@ -123,3 +130,57 @@ def test_messages() -> None:
         strategy("lcmd-tp_gard").query(X, y, REGRESSOR)
     with pytest.raises(BmdalError, match="takes 3 model"):
         strategy("lcmd-tp_ll_ens-3").query(X, y, REGRESSOR)
+
+
+def _points() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=(120, 3)), rng.integers(0, 3, 120)])
+    y = np.full((120, 2), np.nan)
+    y[:30] = X[:30, :2] ** 2 * [1, 1000]
+    return X, y
+
+
+def _columns(names: list[Any]) -> ColumnTransformer:
+    return ColumnTransformer([("n", StandardScaler(), names[:3]), ("c", OneHotEncoder(sparse_output=False), names[3:])])
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_forests_pipelines_and_several_outputs(n_outputs: int) -> None:
+    """As `select_batch` with the fitted model."""
+    X, y = _points()
+    targets = y[:, 0] if n_outputs == 1 else y
+    frame = pd.DataFrame(X, columns=list("abcd")).assign(d=[f"kind {v:.0f}" for v in X[:, 3]])
+    forest, network = RandomForestRegressor(10, random_state=0), NetworkRegressor(n_epochs=2, random_state=0)
+    cases: list[tuple[str, Any, Any]] = [
+        ("bait-f-p_pred", forest, X),
+        ("bait-f-p_pred", make_pipeline(_columns([0, 1, 2, 3]), forest), X),
+        ("bait-f-p_pred", make_pipeline(_columns(list("abcd")), forest), frame),
+        ("lcmd-tp_grad_rp-32", make_pipeline(_columns([0, 1, 2, 3]), network), X),
+        ("lcmd-tp_ll", make_pipeline(_columns(list("abcd")), network), frame),
+        (
+            "lcmd-tp_ll",
+            SklearnRegressor(make_pipeline(_columns([0, 1, 2, 3]), network)) if n_outputs == 1 else network,
+            X,
+        ),
+    ]
+    for name, model, points in cases:
+        rows = BatchQueryStrategy(name, random_state=0).query(points, targets, model, batch_size=6)
+        assert len(set(rows.tolist()) - set(range(30))) == 6
+        train, pool = points[:30], points[30:]
+        inner = model.estimator if isinstance(model, SklearnRegressor) else model
+        fitted = clone(inner).fit(train, targets[:30])
+        seed = int(check_random_state(0, seed_multiplier=91).randint(2**31 - 1))
+        expected = select_batch(name, fitted, train, None, pool, 6, seed).indices.numpy() + 30
+        assert rows.tolist() == expected.tolist()
+
+
+def test_labels_of_some_outputs() -> None:
+    X, y = _points()
+    y[7, 1] = np.nan
+    with pytest.raises(BmdalError, match=r"all labels of a point or none; it has \(120, 2\), row 7 is \[.*, nan\]"):
+        BatchQueryStrategy("bait-f-p_pred").query(X, y, RandomForestRegressor(), batch_size=3)
+    y[7, 1] = 0.0
+    with pytest.raises(BmdalError, match="with a frame X, candidates must be rows of it"):
+        BatchQueryStrategy("bait-f-p_pred").query(
+            pd.DataFrame(X), y, RandomForestRegressor(), candidates=X[40:50, :1], batch_size=3
+        )

@@ -9,11 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from numpy.typing import NDArray
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from toys import generator, normal
 
-from bmdal import BmdalError, KernelMatrix, Method, select, select_batch
+from bmdal import BmdalError, KernelFunction, KernelMatrix, Method, select, select_batch
 from bmdal.features import DenseFeatures, ProductFeatures
 from bmdal.selection import LCMD, MaxDist, Random
 
@@ -168,3 +171,49 @@ def test_messages() -> None:
     for message, call in cases.items():
         with pytest.raises(BmdalError, match=message):
             call()
+
+
+class TestKernelFunction:
+    X, P = np.random.default_rng(0).normal(size=(15, 3)), np.random.default_rng(1).normal(size=(120, 3))
+
+    @staticmethod
+    def k(X: Any, Y: Any) -> NDArray[np.float64]:
+        distances: NDArray[np.float64] = ((np.asarray(X)[:, None] - np.asarray(Y)[None]) ** 2).sum(axis=2)
+        return 2 * np.exp(-distances / 8)
+
+    def test_maxdet_is_batch_mode_uncertainty_sampling(self) -> None:
+        """Each point has the largest predictive variance of scikit-learn's process given all points before."""
+        kernel = ConstantKernel(2.0) * RBF(2.0)
+        pool, train = KernelFunction(kernel, self.P), KernelFunction(kernel, self.X)
+        chosen = select("maxdet-tp", pool, 10, 0, train=train, sigma=0.3)
+        known = self.X
+        for i, score in zip(chosen.indices.tolist(), chosen.scores.tolist(), strict=True):  # type: ignore[union-attr]
+            gp = GaussianProcessRegressor(kernel, alpha=0.3**2, optimizer=None).fit(known, np.zeros(len(known)))
+            std = gp.predict(self.P, return_std=True)[1]
+            assert i == int(std.argmax())
+            assert score == pytest.approx(std[i] ** 2)
+            known = np.vstack([known, self.P[i]])
+
+    @pytest.mark.parametrize("name", ["maxdet-tp", "maxdet-p_train", "lcmd-tp", "maxdist-p", "kmeanspp-p", "epig-tp"])
+    def test_as_the_matrix(self, name: str) -> None:
+        both = np.vstack([self.X, self.P])
+        K = KernelMatrix(self.k(both, both))
+        expected = select(name, K[15:], 9, 0, train=K[:15]).indices.tolist()
+        for as_points in (lambda X: X, torch.from_numpy):
+            train, pool = KernelFunction(self.k, as_points(self.X)), KernelFunction(self.k, as_points(self.P))
+            assert select(name, pool, 9, 0, train=train).indices.tolist() == expected
+
+    def test_messages(self) -> None:
+        cases: dict[str, tuple[Any, Any]] = {
+            "must be callable, got str": ("rbf", self.P),
+            r"points must be an array or a tensor, shape \(n, ...\), got list": (self.k, self.P.tolist()),
+            r"shape \(64, 64\), for 64 and 64 points; it gave \(64,\) of torch.float64": (lambda X, Y: X[:, 0], self.P),
+            "it gave .* with NaN or infinity": (lambda X, Y: self.k(X, Y) * np.nan, self.P),
+            r"is symmetric, but k\(x, x'\) and k\(x', x\) differ by": (lambda X, Y: X @ Y.T + X[:, :1], self.P),
+            "diagonal of numbers >= 0, that of point 0 is -2": (lambda X, Y: -self.k(X, Y), self.P),
+        }
+        for message, (function, X) in cases.items():
+            with pytest.raises(BmdalError, match=message):
+                KernelFunction(function, X)
+        with pytest.raises(BmdalError, match=r"sigma=0\.1 beside a Method, which has its own, 0\.001"):
+            select(Method.from_name("lcmd-tp_linear"), self.P, 3, 0, train=self.X, sigma=0.1)
