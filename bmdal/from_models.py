@@ -108,16 +108,18 @@ def select_batch(
     check_target(method, x_target)
     generator = as_generator(generator)
     if isinstance(method.kernel, Predictions):
-        unused = {"device": device, "forward": forward, "collate_fn": collate_fn}
+        unused = {"device": device, "collate_fn": collate_fn}
         if names := [name for name, value in unused.items() if value is not None]:
             raise BmdalError(
-                f"method {method.name!r}: {names[0]} is for networks and their kernels; predictions are computed from "
+                f"method {method.name!r}: {names[0]} is for the kernels of networks; predictions are computed from "
                 f"arrays, frames or tensors, and kept on the CPU: leave {names[0]} out"
             )
         check_points(given)
         check_batch_size(batch_size, len(x_pool))
         rules = Rules.of(method, x_pool, len(x_pool), batch_size, exclude, groups, per_group, costs)
-        batch = select_by_predictions(method, models, given, y_train, batch_size, generator, rules, output, distinct)
+        batch = select_by_predictions(
+            method, models, given, y_train, batch_size, generator, rules, forward, output, distinct
+        )
         return with_ids(batch, x_pool)
     if "x_train" not in given:
         raise BmdalError(f"method {method.name!r} needs labelled points, x_train; `select` takes features without any")

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from bmdal.batch import Batch
 from bmdal.errors import BmdalError
 from bmdal.from_features import choose_by_features, of_predictions
 from bmdal.inputs import Table, as_tensor
-from bmdal.members import Members, members
+from bmdal.members import MCDropout, Members, members
 from bmdal.method import Method
-from bmdal.network.network import Output
+from bmdal.network.network import CALL, Call, Forward, Output
+from bmdal.points import forward as usual_forward
 from bmdal.rules import Rules, fingerprints
 
 PART = 2**14
@@ -34,6 +36,7 @@ def select_by_predictions(
     batch_size: int,
     generator: torch.Generator,
     rules: Rules,
+    forward: Forward | None = None,
     output: Output = None,
     distinct: bool = True,
 ) -> Batch:
@@ -42,15 +45,19 @@ def select_by_predictions(
     Args:
         model: what has members, see `bmdal.members.members`.
         tables: points as the model takes them, arrays, frames or tensors: "x_pool" and perhaps "x_train", "x_target".
-        y_train, batch_size, generator, output, distinct: as in `select_batch`; an output is a column of predictions.
+        rules: which points may be in the batch.
+        y_train, batch_size, generator, forward, output, distinct: as in `select_batch`; an output is a column of
+            predictions.
 
     Raises BmdalError as `members` and `select` do.
     """
     start = time.perf_counter()
     pool = tables["x_pool"]
     few = _rows(pool, sorted({i * (len(pool) - 1) // (N_FEW - 1) for i in range(N_FEW)}))
-    found = members(model, few if len(few) > 1 else _rows(pool, [0, 0]))
-    columns = _columns(output, found.n_outputs)
+    of_networks = _of_networks(model, forward, output)
+    call = Call(forward or usual_forward, output) if of_networks else CALL
+    found = members(model, few if len(few) > 1 else _rows(pool, [0, 0]), call)
+    columns = _columns(None if of_networks else output, found.n_outputs)
     predictions = {
         name.removeprefix("x_"): torch.from_numpy(_predictions(found, table)[:, :, columns])
         for name, table in tables.items()
@@ -84,6 +91,17 @@ def _predictions(found: Members, table: Any) -> NDArray[np.float64]:
     """Shape (n, K, n_outputs)."""
     parts = [found(_rows(table, slice(start, start + PART))) for start in range(0, len(table), PART)]
     return np.concatenate(parts)
+
+
+def _of_networks(model: Any, forward: Forward | None, output: Output) -> bool:
+    """Whether the members are networks. Raises BmdalError where what is said of networks meets other members."""
+    listed = [model.module] if isinstance(model, MCDropout) else list(model) if isinstance(model, Sequence) else [model]
+    networks = [isinstance(member, nn.Module) for member in listed]
+    if forward is not None and not all(networks):
+        raise BmdalError("forward says how networks are called, and the model or a member is none: leave forward out")
+    if output is not None and any(networks) and not all(networks):
+        raise BmdalError("output is for networks alone or for other models alone, and the members are of both kinds")
+    return all(networks)
 
 
 def _columns(output: Output, n_outputs: int) -> list[int]:

@@ -17,7 +17,7 @@ from bmdal.members.checks import Predict, check_count, stacked
 from bmdal.members.networks import as_network, outputs_of
 from bmdal.members.points import Array
 from bmdal.network.copies import private_copy
-from bmdal.network.network import tolerance
+from bmdal.network.network import Call, tolerance
 from bmdal.network.random_state import own_random_state
 
 
@@ -50,9 +50,9 @@ class MCDropout:
             raise BmdalError(f"seed must be an integer from 0 to 2^63 - 1, got {self.seed!r}")
 
 
-def dropout(model: MCDropout, few: Any) -> Predict:
+def dropout(model: MCDropout, few: Any, call: Call) -> Predict:
     """One network for each mask."""
-    network, evaluated = as_network("MCDropout", model.module, few)
+    network, evaluated = as_network("MCDropout", model.module, few, call)
     module = private_copy(evaluated.module)
     for part in module.modules():
         part.training = isinstance(part, nn.RNNBase | nn.MultiheadAttention)  # which means dropout alone in these

@@ -27,20 +27,21 @@ from bmdal.members.checks import (
 from bmdal.members.networks import as_network, outputs_of
 from bmdal.members.points import Array, for_estimators
 from bmdal.members.virtual_ensembles import without_variance
+from bmdal.network.network import CALL, Call
 
 
-def separate(models: list[Any], few: Any) -> Predict:
-    """Members that are given one by one."""
+def separate(models: list[Any], few: Any, call: Call = CALL) -> Predict:
+    """Members that are given one by one; networks are called as `call` says."""
     check_count(len(models))
     names = [f"member {i} ({kind_of(model)})" for i, model in enumerate(models)]
-    each = [_member(name, model, few) for name, model in zip(names, models, strict=True)]
+    each = [_member(name, model, few, call) for name, model in zip(names, models, strict=True)]
     return lambda X: stacked(names, (predict(X) for predict in each), X)
 
 
-def _member(name: str, model: Any, few: Any) -> Callable[[Any], Any]:
+def _member(name: str, model: Any, few: Any, call: Call) -> Callable[[Any], Any]:
     """One member."""
     if isinstance(model, nn.Module):
-        network, function = as_network(name, model, few)
+        network, function = as_network(name, model, few, call)
         return lambda X: outputs_of(network, function, X)
     check_model(f"{name} must be a fitted estimator, a function of points or a torch.nn.Module", model)
     if not hasattr(model, "predict"):

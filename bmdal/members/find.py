@@ -30,6 +30,7 @@ from bmdal.members.estimators import ensemble, network_regressor, separate
 from bmdal.members.points import Array, for_estimators, form_of, form_text, length
 from bmdal.members.virtual_ensembles import VirtualEnsembles, virtual_ensembles
 from bmdal.network.modes import plain_arithmetic
+from bmdal.network.network import CALL, Call
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Members:
         return predictions.astype(np.float64)
 
 
-def members(model: Any, few: Table) -> Members:
+def members(model: Any, few: Table, call: Call = CALL) -> Members:
     """The members of a model: functions that each predict, and of which none is the model.
 
     Args:
@@ -80,6 +81,7 @@ def members(model: Any, few: Table) -> Members:
             `NetworkRegressor` with `n_models` of at least 2; `MCDropout`.
         few: some of the points, at least two rows of an array, a frame or a tensor, as the model takes them. Networks
             get them as tensors, estimators as arrays or frames, functions as they are.
+        call: how networks are called, and which of their outputs count.
 
     Raises BmdalError, with a remedy, for a model without members, for an ensemble that predicts anything but their
     mean, for classifiers, models that are not fitted, predictions that are not finite floating-point numbers of one
@@ -91,22 +93,22 @@ def members(model: Any, few: Table) -> Members:
     given = model.module if isinstance(model, MCDropout) else model
     modules = tuple(m for m in _listed(given) or [given] if isinstance(m, nn.Module))
     with plain_arithmetic(modules):
-        predict = _predict(model, few)
+        predict = _predict(model, few, call)
         predictions = predict(few)
         check_independence(predict, few, predictions)
     _, n_members, n_outputs = predictions.shape
     return Members(n_members, n_outputs, form, predict, modules)
 
 
-def _predict(model: Any, few: Any) -> Predict:
+def _predict(model: Any, few: Any, call: Call = CALL) -> Predict:
     """How the members of a model predict, whatever it is."""
     if isinstance(model, MCDropout):
-        return dropout(model, few)
+        return dropout(model, few, call)
     if isinstance(model, VirtualEnsembles):
         check_no_classifier(kind_of(model.model), model.model)
         return virtual_ensembles(model, few, reference_of(model.model, few))
     if (models := _listed(model)) is not None:
-        return separate(models, few)
+        return separate(models, few, call)
     kind = kind_of(model)
     if isinstance(model, nn.Module):
         raise BmdalError(f"{NEEDS_TWO}; a {kind} is one network: give a list of networks, or MCDropout(network)")

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from bmdal.errors import BmdalError
 from bmdal.inputs import as_tensor, may_cast
-from bmdal.network.network import Function, Network
+from bmdal.network.network import Call, Function, Network
 
 
-def as_network(name: str, model: nn.Module, few: Any) -> tuple[Network, Function]:
+def as_network(name: str, model: nn.Module, few: Any, call: Call) -> tuple[Network, Function]:
     """A network that is checked, and it as a function in float64, where it takes that."""
     points = as_tensor("the points", few)
-    network = Network(model, points, may_cast(few, points))
+    network = Network(model, points, may_cast(few, points), call)
     try:
         return network, network.precise[0]
     except BmdalError as error:

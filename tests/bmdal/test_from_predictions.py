@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from skactiveml.regressor import SklearnRegressor
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import BaggingRegressor, ExtraTreesRegressor, GradientBoostingRegressor, RandomForestRegressor
+from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
@@ -138,7 +139,7 @@ def test_messages() -> None:
         "batch_size must be between 1 and the pool size 340": lambda: select_batch(
             None, model, X[TRAIN], None, X[POOL], 341, 0
         ),
-        "device is for networks and their kernels; .* kept on the CPU: leave device out": lambda: select_batch(
+        "device is for the kernels of networks; .* kept on the CPU: leave device out": lambda: select_batch(
             None, model, X[TRAIN], None, X[POOL], 9, 0, device="cpu"
         ),
         "'lcmd' looks at no target points": lambda: select_batch(
@@ -146,6 +147,59 @@ def test_messages() -> None:
         ),
         "pool must be predictions of at least two members": lambda: select("bait-f-p_pred", X[:, :1], 3, 0),
         r"same members and outputs, .*\(3,": lambda: select("bait-f-p_pred", X, 3, 0, train=X[:, :2]),
+    }
+    for message, call in cases.items():
+        with pytest.raises(BmdalError, match=message):
+            call()
+
+
+class MeanAndVariance(nn.Module):
+    def __init__(self, seed: int, form: str = "tuple") -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.body, self.dropout, self.head = nn.Linear(3, 8), nn.Dropout(0.3), nn.Linear(8, 2)
+        self.form = form
+
+    def forward(self, x: torch.Tensor) -> Any:
+        z = self.head(self.dropout(torch.tanh(self.body(x))))
+        return {"tuple": (z[:, :1], z[:, 1:]), "matrix": z, "mean": z[:, 0]}[self.form]
+
+
+@pytest.mark.parametrize("dropout", [False, True])
+def test_networks_of_mean_and_variance(dropout: bool) -> None:
+    def chosen(form: str, **options: Any) -> list[int]:
+        model = MCDropout(MeanAndVariance(0, form), 5) if dropout else [MeanAndVariance(i, form) for i in range(5)]
+        return select_batch("bait-f-p_pred", model, X[TRAIN], None, X[POOL], 9, 0, **options).indices.tolist()
+
+    expected = chosen("mean")
+    assert chosen("tuple", output=0) == chosen("matrix", output=0) == expected
+    assert chosen("tuple", forward=lambda m, b: m(b)[0]) == expected
+    assert chosen("matrix") != expected
+    with pytest.raises(BmdalError, match="say which of them counts"):
+        chosen("tuple")
+
+
+def test_outputs_of_estimators() -> None:
+    both, single = forest(np.stack([y, 1e6 * X[:, 0]], axis=1)), forest()
+    both_forests = [both, forest(np.stack([y**2, X[:, 1]], axis=1))]
+
+    def chosen(model: Any, **options: Any) -> list[int]:
+        return select_batch("bait-f-p_pred", model, X[TRAIN], None, X[POOL], 9, 0, **options).indices.tolist()
+
+    assert chosen(both, output=[0, 1]) == chosen(both)
+    assert chosen(both, output=0) != chosen(both, output=1)
+    functions = [lambda X, model=model: model.predict(X)[:, 0] for model in both_forests]
+    assert chosen(both_forests, output=0) == chosen(functions)
+    cases: dict[str, Any] = {
+        "output=2: the members have 2 output": lambda: chosen(both, output=2),
+        "output='mean': the members have": lambda: chosen(both, output="mean"),
+        "forward says how networks are called": lambda: chosen(single, forward=lambda m, b: m(b)),
+        "output is for networks alone or for other models alone": lambda: chosen(
+            [MeanAndVariance(0, "mean"), single], output=0
+        ),
+        r"a GaussianProcessRegressor has a kernel of its own": lambda: chosen(
+            GaussianProcessRegressor().fit(X[TRAIN], y[TRAIN])
+        ),
     }
     for message, call in cases.items():
         with pytest.raises(BmdalError, match=message):

@@ -305,7 +305,7 @@ def test_a_collate_fn_that_mixes_points_is_refused() -> None:
 
     with pytest.raises(BmdalError, match="depend on the other points of the batch"):
         batch("lcmd-tp_grad", net, train, pool, collate_fn=centred)
-    with pytest.raises(BmdalError, match="collate_fn cannot put 1 item.* together: AttributeError: "):
+    with pytest.raises(BmdalError, match=r"collate_fn cannot put 1 item.* together: AttributeError: "):
         batch("lcmd-tp_grad", net, train, pool, collate_fn=lambda items: items[0].nowhere)
     bad = [*pool[:30], torch.full((4,), torch.nan, dtype=torch.float64), *pool[30:]]
     with pytest.raises(BmdalError, match="x_pool has a NaN or infinite value in row 30"):
