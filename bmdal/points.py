@@ -6,9 +6,11 @@ All three have a length, are indexed by rows, and move to other devices and prec
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any, Self, TypeAlias
 
 import torch
 from torch import Tensor
@@ -20,12 +22,49 @@ LABELS = ("labels", "label", "label_ids")
 Rows = slice | list[int] | Tensor
 
 
-@dataclass(frozen=True)
-class Tree:
-    """Points of several tensors: tuples, lists and dictionaries of tensors whose first dimension runs over the points.
+class _Several(ABC):
+    """What a tensor says of itself and is asked for, said of all tensors in points."""
 
-    What is said of a tensor holds for each: rows, device and, of floating-point ones, precision.
-    """
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, rows: Rows) -> Self: ...
+
+    @abstractmethod
+    def to(self, to: torch.device | torch.dtype) -> Self:
+        """The points on another device, or with floating-point tensors in another precision."""
+
+    def clone(self) -> Self:
+        return self
+
+    def double(self) -> Self:
+        return self.to(torch.float64)
+
+    def is_floating_point(self) -> bool:
+        return any(t.is_floating_point() for t in leaves(self))
+
+    def is_inference(self) -> bool:
+        return any(t.is_inference() for t in leaves(self))
+
+    @property
+    def device(self) -> torch.device:
+        return next((t.device for t in leaves(self)), torch.device("cpu"))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the first floating-point tensor, or the type of the first tensor."""
+        found = leaves(self)
+        return next((t.dtype for t in found if t.is_floating_point()), found[0].dtype if found else torch.int64)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(t.nbytes for t in leaves(self))
+
+
+@dataclass(frozen=True)
+class Tree(_Several):
+    """Points of several tensors: tuples and dictionaries of tensors whose first dimension runs over the points."""
 
     tree: Any
 
@@ -45,46 +84,22 @@ class Tree:
     def clone(self) -> Tree:
         return self.mapped(Tensor.clone)
 
-    def double(self) -> Tree:
-        return self.to(torch.float64)
-
-    def is_floating_point(self) -> bool:
-        return any(t.is_floating_point() for t in leaves(self))
-
-    def is_inference(self) -> bool:
-        return any(t.is_inference() for t in leaves(self))
-
-    @property
-    def device(self) -> torch.device:
-        return leaves(self)[0].device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The precision of the first floating-point tensor, or the type of the first tensor."""
-        return next((t for t in leaves(self) if t.is_floating_point()), leaves(self)[0]).dtype
-
-    @property
-    def nbytes(self) -> int:
-        return sum(t.nbytes for t in leaves(self))
-
 
 @dataclass(frozen=True)
-class Items:
+class Items(_Several):
     """Points that a `collate_fn` makes into what a network takes: graphs, or sequences of several lengths.
 
     Attributes:
         items: one for each point.
         collate: from a list of items to a batch of them.
         whole: whether all of a batch is for the network: see `inputs_of`.
-        device: where batches are wanted; None: where they are.
-        precision: what floating-point tensors are cast to; None: they stay as they are.
+        wanted: device and precision of batches, where these are not to stay as they are.
     """
 
     items: Sequence[Any]
     collate: Callable[[list[Any]], Any]
     whole: bool
-    device_: torch.device | None = None
-    precision: torch.dtype | None = None
+    wanted: tuple[torch.device | torch.dtype, ...] = ()
 
     def __len__(self) -> int:
         return len(self.items)
@@ -95,38 +110,13 @@ class Items:
 
     def batch(self) -> Any:
         """A new batch, which shares no memory with the items. Raises BmdalError for what `collate_fn` raises."""
-        batch = inputs_of("a batch", collated(self.collate, self.items), self.whole)[0]
-        batch = mapped(Tensor.clone, batch)
-        batch = batch if self.device_ is None else mapped(lambda t: t.to(self.device_), batch)
-        precision = self.precision
-        return batch if precision is None else mapped(lambda t: _moved(t, precision), batch)
+        batch = mapped(Tensor.clone, inputs_of("a batch", collated(self.collate, self.items), self.whole)[0])
+        for to in self.wanted:
+            batch = mapped(partial(_moved, to=to), batch)
+        return batch
 
     def to(self, to: torch.device | torch.dtype) -> Items:
-        return replace(self, device_=to) if isinstance(to, torch.device) else replace(self, precision=to)
-
-    def clone(self) -> Items:
-        return self
-
-    def double(self) -> Items:
-        return self.to(torch.float64)
-
-    def is_floating_point(self) -> bool:
-        return any(t.is_floating_point() for t in leaves(self))
-
-    def is_inference(self) -> bool:
-        return False
-
-    @property
-    def device(self) -> torch.device:
-        return next((t.device for t in leaves(self)), self.device_ or torch.device("cpu"))
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return next((t.dtype for t in leaves(self) if t.is_floating_point()), torch.int64)
-
-    @property
-    def nbytes(self) -> int:
-        return sum(t.nbytes for t in leaves(self))
+        return replace(self, wanted=(*(w for w in self.wanted if type(w) is not type(to)), to))
 
 
 Points: TypeAlias = Tensor | Tree | Items
