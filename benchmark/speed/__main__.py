@@ -44,7 +44,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmark.speed",
         description="Speed of this project and, if it is installed (pip install -e '.[reference]'), of the original "
-        "software: both are measured in turn in one process on a network trained on real data; medians are shown.",
+        "software: both are measured in turn in one process on a network trained on real data; medians are shown. "
+        "black-box has a forest and scikit-activeml instead.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("parts", nargs="*", help=f"what to measure, out of {', '.join(PARTS)}; none: the first four")
