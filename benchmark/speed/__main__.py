@@ -6,8 +6,9 @@ import argparse
 import dataclasses
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pandas as pd
 import torch
@@ -15,14 +16,15 @@ import torch
 from benchmark.errors import BenchmarkError
 from benchmark.peer import peer_module
 from benchmark.speed import parts
+from benchmark.speed.black_box import black_box, optional_module
 from benchmark.speed.measure import bandwidth, matmul_peak
 from benchmark.speed.parts import Conditions, Row, Sizes
 from benchmark.speed.picture import draw_scaling
-from benchmark.speed.problem import load, make_problem
+from benchmark.speed.problem import load, make_points, make_problem
 from bmdal import BmdalError, Method
 from data_prep import DataError, PreparedData
 
-PARTS = ("selection", "features", "training", "run", "scaling")
+PARTS = ("selection", "features", "training", "run", "scaling", "black-box")
 POOLS = (25_000, 100_000, 400_000, 1_600_000)
 BATCHES = (64, 256, 1024, 4096)
 TRAINING_SETS = (256, 1024, 4096, 16_384)
@@ -42,7 +44,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmark.speed",
         description="Speed of this project and, if it is installed (pip install -e '.[reference]'), of the original "
-        "software: both are measured in turn in one process on a network trained on real data; medians are shown.",
+        "software: both are measured in turn in one process on a network trained on real data; medians are shown. "
+        "black-box has a forest and scikit-activeml instead.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("parts", nargs="*", help=f"what to measure, out of {', '.join(PARTS)}; none: the first four")
@@ -63,7 +66,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--repeats", type=_positive, default=5, help="repetitions; the median counts")
     parser.add_argument("--threads", type=_positive, help="CPU threads; default: what torch takes")
     parser.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
-    parser.add_argument("--alone", action="store_true", help="leave the original out")
+    parser.add_argument("--alone", action="store_true", help="leave the original and scikit-activeml out")
     parser.add_argument("--output", type=Path, default=runs / "speed.csv", help="where the table goes")
     options = parser.parse_args()
     options.parts = options.parts or list(PARTS[:4])
@@ -90,7 +93,9 @@ def _measure(options: argparse.Namespace) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    conditions = Conditions(options.batch_size, options.repeats, device, not options.alone and _has_original())
+    conditions = Conditions(
+        options.batch_size, options.repeats, device, not options.alone and _has(peer_module, "bmdal.algorithms")
+    )
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     speed, peak = bandwidth(device), matmul_peak(device)
     print(
@@ -99,7 +104,7 @@ def _measure(options: argparse.Namespace) -> None:
     rows = []
     for row in _rows(options, data, conditions, speed, peak):
         rows.append(row)
-        print(_line(row), flush=True)
+        print(line_of(row), flush=True)
     table = pd.DataFrame([{**dataclasses.asdict(row), "ratio": row.ratio, "device": name} for row in rows])
     options.output.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(options.output, index=False)
@@ -129,20 +134,28 @@ def _rows(
         largest = max(*sizes.pool, *sizes.train, options.n_pool)
         problem = make_problem(data, options.n_train, largest, options.n_epochs, conditions.device)
         yield from parts.scaling(problem, sizes, options.n_pool, conditions)
+    if "black-box" in options.parts:
+        points, x_pool = make_points(data, options.n_train, options.n_pool, torch.device("cpu"))
+        with_peers = not options.alone and _has(optional_module, "skactiveml.pool")
+        yield from black_box(points, x_pool, options.batch_size, options.repeats, with_peers)
 
 
-def _has_original() -> bool:
+def _has(module: Callable[[str], ModuleType], name: str) -> bool:
     try:
-        peer_module("bmdal.algorithms")
+        module(name)
     except BenchmarkError as error:
         print(error, file=sys.stderr)
         return False
     return True
 
 
-def _line(row: Row) -> str:
+def line_of(row: Row) -> str:
+    """What is printed of a row."""
     size = f"{row.n_train:>6} + {row.n_pool:>7} points, batch {row.batch_size:>4}"
-    line = f"{row.part:10} {row.what:40} {size} {row.seconds:9.4f} s"
+    line = f"{row.part:10} {row.what:40} {size} "
+    line += row.failure or f"{row.seconds:9.4f} s"
+    if row.kernel_seconds is not None:
+        line += f" (kernel {row.kernel_seconds:.4f}, selection {row.selection_seconds:.4f})"
     if row.ratio is not None:
         line += f"   original {row.original_seconds:9.4f} s   {row.ratio:6.2f} times as fast"
     if row.same_indices is not None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import resource
+import signal
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -15,6 +18,7 @@ import torch
 T = TypeVar("T")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
+_MEMORY = Path("/proc/meminfo")
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,32 @@ def measure_in_turn(
                 peaks[name] = max(peaks.get(name, 0), after - before)
     timed = {name: s if repeats == 1 else s[1:] for name, s in seconds.items()}
     return {name: Measured(results[name], statistics.median(timed[name]), peaks.get(name)) for name in computations}
+
+
+@contextlib.contextmanager
+def bounded(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError after some seconds, and MemoryError for more memory than the machine has free.
+
+    In the main thread alone. A call that is not Python, such as a matrix product, is finished before it ends. There is
+    no limit of memory where the system does not tell how much is free.
+    """
+
+    def stop(*_: object) -> None:
+        raise TimeoutError(f"not within {seconds:g} s")
+
+    taken, free = _kilobytes(_STATUS, "VmSize"), _kilobytes(_MEMORY, "MemAvailable")
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    handler = signal.signal(signal.SIGALRM, stop)
+    try:
+        if taken is not None and free is not None:
+            limits = [limit for limit in (1024 * (taken + free), soft) if limit != resource.RLIM_INFINITY]
+            resource.setrlimit(resource.RLIMIT_AS, (min(limits), hard))
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def bandwidth(device: torch.device, gigabytes: float = 0.8) -> float:
@@ -98,7 +128,12 @@ def _peak(device: torch.device) -> int | None:
 
 
 def _resident(key: str) -> int | None:
-    if not _STATUS.exists():
+    taken = _kilobytes(_STATUS, key)
+    return None if taken is None else taken * 1024
+
+
+def _kilobytes(path: Path, key: str) -> int | None:
+    if not path.exists():
         return None
-    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(key))
-    return int(line.split()[1]) * 1024
+    line = next(line for line in path.read_text().splitlines() if line.startswith(key))
+    return int(line.split()[1])

@@ -45,25 +45,34 @@ FEATURES = ("lcmd-tp_grad_rp-512", "maxdet-p_grad_rp-512_train", "fw-p_grad_rp-5
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: what was measured, ours beside the original's where that is installed."""
+    """One line of the table: what was measured, ours beside the original's where that is installed.
+
+    `kernel_seconds` and `selection_seconds` are those of a `bmdal.Batch`. What could not be measured has no `seconds`
+    and says in `failure` why.
+    """
 
     part: str
     what: str
     n_train: int
     n_pool: int
     batch_size: int
-    seconds: float
+    seconds: float | None
     original_seconds: float | None = None
     same_indices: bool | None = None
     peak_bytes: int | None = None
     original_peak_bytes: int | None = None
     bandwidth_share: float | None = None
     matmul_share: float | None = None
+    kernel_seconds: float | None = None
+    selection_seconds: float | None = None
+    failure: str | None = None
 
     @property
     def ratio(self) -> float | None:
         """How many times as fast as the original."""
-        return None if self.original_seconds is None else self.original_seconds / self.seconds
+        if self.seconds is None or self.original_seconds is None:
+            return None
+        return self.original_seconds / self.seconds
 
 
 @dataclass(frozen=True)

@@ -45,20 +45,28 @@ def load(dataset: str, data: Path) -> PreparedData:
     return prepare(instantiate(config.dataset), data)
 
 
-def make_problem(data: PreparedData, n_train: int, n_pool: int, n_epochs: int, device: torch.device) -> SpeedProblem:
-    """Split 0 with n_train random training points; a pool larger than the data set repeats rows, slightly moved."""
+def make_points(data: PreparedData, n_train: int, n_pool: int, device: torch.device) -> tuple[TrainingData, Tensor]:
+    """Split 0: n_train random training points, validation points, and the inputs of a pool.
+
+    A pool larger than the data set repeats rows, slightly moved.
+    """
     split = make_split(len(data.y), data.n_test, Task(), 0)
     X = torch.from_numpy(scale_inputs(data.X, split)).to(device)
     y = torch.from_numpy(np.array(data.y)).to(device)
     order = np.concatenate([split.train, split.pool])
     n_train = min(n_train, len(order) // 2)
     rows, pool = order[:n_train], order[n_train:]
-    points = TrainingData(X[rows], y[rows], X[split.valid], y[split.valid])
-    initialization, shuffling = generator(0, 0, "initialization"), generator(0, 0, "shuffling")
-    stack = NetworkStack(X.shape[1], "relu", 0.2, 0.2, [initialization], device)
-    train(stack, [points], Training(n_epochs=n_epochs), [shuffling])
     x_pool = X[np.resize(pool, n_pool)]
     if n_pool > len(pool):
         noise = torch.randn(x_pool.shape, generator=generator(0, 0, "selection"))
         x_pool[len(pool) :] += 0.01 * noise[len(pool) :].to(device)
+    return TrainingData(X[rows], y[rows], X[split.valid], y[split.valid]), x_pool
+
+
+def make_problem(data: PreparedData, n_train: int, n_pool: int, n_epochs: int, device: torch.device) -> SpeedProblem:
+    """The points of `make_points`, and a network that was trained on them."""
+    points, x_pool = make_points(data, n_train, n_pool, device)
+    initialization, shuffling = generator(0, 0, "initialization"), generator(0, 0, "shuffling")
+    stack = NetworkStack(points.X.shape[1], "relu", 0.2, 0.2, [initialization], device)
+    train(stack, [points], Training(n_epochs=n_epochs), [shuffling])
     return SpeedProblem(stack.network(0), points, x_pool)

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
+
+from benchmark.speed import black_box as parts_of_black_box
+from benchmark.speed.__main__ import line_of
+from benchmark.speed.black_box import METHODS, black_box
+from benchmark.speed.measure import bounded
+from benchmark.speed.parts import Row
+from bmdal.regressor.training import TrainingData
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = "--dataset friedman --n-train 300 --n-pool 1000 --batch-size 16 --n-epochs 1 --repeats 1 --threads 1 --alone"
+OURS = ["predictions of 100 trees", *METHODS, "maxdist-tp of the inputs"]
+PEERS = [f"skactiveml {name}" for name in ("QueryByCommittee", "GreedySamplingX", "GreedySamplingTarget")]
 
 
 def measure(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -46,22 +59,69 @@ def test_scaling(tmp_path: Path) -> None:
 
 def test_other_parts_and_several_networks(tmp_path: Path) -> None:
     methods = ["lcmd-tp_grad_rp-512", "fw-p_grad_rp-512_acs-rf-hyper-512"]
-    done = measure(tmp_path, "selection", "features", "training", "--networks", "1", "2", "--methods", *methods)
+    parts = ["selection", "features", "training", "black-box"]
+    done = measure(tmp_path, *parts, "--networks", "1", "2", "--methods", *methods)
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(tmp_path / "speed.csv")
     trainings = [f"{what} of {m} network(s)" for m in (1, 2) for what in ("step", "epoch")]
-    assert table["what"].tolist() == [*methods, *methods, *trainings]
+    assert table["what"].tolist() == [*methods, *methods, *trainings, *OURS]
     assert table["original_seconds"].isna().all()
     assert (table["bandwidth_share"].notna() == (table["part"] == "selection")).all()
     assert (table["matmul_share"].dropna() > 0).all()
     assert len(table["matmul_share"].dropna()) == 6
     assert "of the matrix-product peak" in done.stdout
+    assert "(kernel " in done.stdout
+
+
+def rows_with_peers() -> dict[str, Row]:
+    X = torch.randn(800, 5, generator=torch.Generator().manual_seed(0))
+    points = TrainingData(X[:300], X[:300].square().sum(dim=1), X[:1], X[:1, 0])
+    return {row.what: row for row in black_box(points, X[300:], 16, 1, with_peers=True)}
+
+
+def test_black_box_beside_its_peers() -> None:
+    rows = rows_with_peers()
+    assert list(rows) == [*OURS, *PEERS]
+    for name, row in rows.items():
+        assert row.failure is None
+        assert row.seconds > 0
+        assert (row.n_train, row.n_pool, row.batch_size) == (300, 500, 16)
+        assert row.same_indices is (True if name == "skactiveml QueryByCommittee" else None)
+        if name in METHODS:
+            assert 0 < row.kernel_seconds + row.selection_seconds <= row.seconds
+        else:
+            assert row.kernel_seconds is row.selection_seconds is None
+
+
+def test_peer_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts_of_black_box, "LIMIT_SECONDS", 1e-4)
+    rows = rows_with_peers()
+    for name, row in rows.items():
+        assert (row.failure, row.seconds is None) == (("not within 0.0001 s", True) if name in PEERS else (None, False))
+        assert (row.failure or " s ") in line_of(row)
+
+
+def test_peer_that_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts_of_black_box, "SLOW_SECONDS", 0)
+    assert all(row.seconds > 0 for row in rows_with_peers().values())
+
+
+def test_bounds() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    with pytest.raises(TimeoutError, match=r"not within 0\.05 s"), bounded(0.05):
+        time.sleep(10)
+    with pytest.raises(MemoryError, match=r"1\.00 PiB"), bounded(60):
+        np.ones(2**47)
+    with bounded(0.05):
+        pass
+    time.sleep(0.1)
+    assert resource.getrlimit(resource.RLIMIT_AS) == limits
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("selektion", "unknown part selektion; valid: selection, features, training, run, scaling"),
+        ("selektion", "unknown part selektion; valid: selection, features, training, run, scaling, black-box"),
         ("features --methods grad_rp-512", "unknown selection method 'grad'"),
         ("features --n-train -5", "--n-train: '-5' is not a whole number greater than 0"),
         ("features --dataset nosuch", "unknown dataset 'nosuch'"),
