@@ -9,7 +9,6 @@ import torch
 from omegaconf import DictConfig
 
 from benchmark.attempt import Outcome, attempt_splits
-from benchmark.device import find_device
 from benchmark.errors import BenchmarkError
 from benchmark.job import job_from_config
 from benchmark.loop import check_data
@@ -29,7 +28,7 @@ def run_config(config: DictConfig, overrides: Sequence[str]) -> Outcome:
     Raises BenchmarkError, BmdalError, DataError or RecordError before anything is trained if it cannot be run.
     """
     job = job_from_config(config, overrides)
-    device = find_device(config.device)
+    device = job.device(config.device)
     _set_threads(config.n_threads)
     run = Run(
         experiment=job.experiment,

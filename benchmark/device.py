@@ -14,22 +14,26 @@ import torch
 from benchmark.errors import BenchmarkError
 
 
-def find_device(name: str) -> torch.device:
+def find_device(name: str, *, cpu_only: bool = False) -> torch.device:
     """The device that a name says: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:N".
 
     Of several GPUs, "auto" and "cuda" take the one with the most free memory. Jobs that start at the same moment
     choose one after the other, each when the one before has taken its place on its GPU.
 
+    cpu_only: whether what is trained knows no other device, as a forest does.
+
     Raises BenchmarkError if there is no such device.
     """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() and not cpu_only else "cpu"
     try:
         device = torch.device(name)
     except (RuntimeError, TypeError):
         device = torch.device("meta")
     if device.type not in ("cpu", "cuda"):
         raise BenchmarkError(f"device={name} is unknown; valid: auto, cpu, cuda, cuda:0, cuda:1, ...")
+    if device.type != "cpu" and cpu_only:
+        raise BenchmarkError(f"device={name}: a forest is trained on the CPU; use device=cpu or auto")
     n_gpus = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= n_gpus:
         raise BenchmarkError(f"device={name}: this machine has {n_gpus} CUDA device(s); use device=cpu or auto")

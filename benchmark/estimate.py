@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from benchmark.forest import Forest
 from benchmark.job import Job
 from benchmark.loop import SPLITS_AT_ONCE
 from benchmark.progress import duration
@@ -88,13 +89,14 @@ def job_bytes(job: Job, size: Expected, device: torch.device) -> float:
     """Memory that a job is expected to take on its device, in bytes: process, data of each split, features of a pool.
 
     Rows of data are held twice, as prepared and as scaled for the split; features in float64 where there is a
-    posterior. Posteriors in kernel space keep a number for each training point, MaxDet one for each chosen point.
+    posterior, and for a forest. Posteriors in kernel space keep a number for each training point, MaxDet one for each
+    chosen point.
     """
     side_by_side = min(SPLITS_AT_ONCE[device.type], len(job.splits))
     rows = (size.pool + size.test) * (size.features + 1) * 4 * (1 + side_by_side)
-    method, columns = job.method, _columns(job.method, size.features)
+    method, columns = job.method, _columns(job, size.features)
     posterior = any(t.name == "train" or t.name.startswith("acs") for t in method.transformations)
-    item = 8 if posterior or method.selection.needs_float64 else 4
+    item = 8 if posterior or method.selection.needs_float64 or isinstance(job.training, Forest) else 4
     beside = 0
     if isinstance(method.selection, MaxDet):
         posterior = posterior or method.mode == "TP"
@@ -112,10 +114,13 @@ def _in_kernel_space(method: Method) -> bool:
     )
 
 
-def _columns(method: Method, n_inputs: int) -> int:
+def _columns(job: Job, n_inputs: int) -> int:
     """Most numbers that are kept for one point of the pool."""
+    method = job.method
     if method.kernel is None:
         return 0
+    if isinstance(job.training, Forest):
+        return job.training.n_trees
     sketched = [n for t in method.transformations if (n := getattr(t, "n_features", None))]
     factored = {"linear": n_inputs, "nngp": n_inputs, "ll": WIDTHS[-1] + 1, "grad": n_inputs + 2 * sum(WIDTHS)}
     return max(sketched, default=method.n_models * factored.get(method.kernel.name, n_inputs))
@@ -123,23 +128,30 @@ def _columns(method: Method, n_inputs: int) -> int:
 
 def _time(jobs: Sequence[Job], counts: _Counts, device: torch.device) -> str:
     name = device_name(device)
-    costs = _unit_costs(jobs[0].runs, counts, name)
-    if costs is None:
+    kinds = {_repeated(job)[0] for job in jobs}
+    costs = {kind: known for kind in kinds if (known := _unit_costs(jobs[0].runs, counts, name, kind))}
+    if len(costs) < len(kinds):
         return f"unknown: no earlier records on {name} in {jobs[0].runs.resolve()}"
     seconds = 0.0
     for job in jobs:
         n_left = sum(state is not State.DONE for state in run_states(job).values())
         if n_left:
-            seconds += n_left * costs.run_seconds(job, counts[job.dataset.name])
+            seconds += n_left * costs[_repeated(job)[0]].run_seconds(job, counts[job.dataset.name])
     return (
         f"{duration(seconds)} for what is left, one run after the other (divide by the number of jobs at a time); "
-        f"from {costs.n_runs} earlier runs on {name}"
+        f"from {sum(known.n_runs for known in costs.values())} earlier runs on {name}"
     )
+
+
+def _repeated(job: Job) -> tuple[str, int]:
+    """What a training does again and again, and how often, as in records."""
+    training = job.training
+    return ("n_trees", training.n_trees) if isinstance(training, Forest) else ("n_epochs", training.n_epochs)
 
 
 @dataclass(frozen=True)
 class _UnitCosts:
-    """Median seconds: of training per point and epoch, of a selection per pool point and label, for each method."""
+    """Median seconds: of training per point and epoch, or tree; of a selection per pool point and label, by method."""
 
     training: float
     selection: Mapping[str, float]
@@ -149,24 +161,25 @@ class _UnitCosts:
         """What one run of a job will take."""
         task = job.task
         points = [task.n_initial + r * task.batch_size + task.n_valid / 3 for r in range(task.n_rounds + 1)]
-        training = self.training * job.training.n_epochs * job.method.n_models * sum(points)
+        training = self.training * _repeated(job)[1] * job.method.n_models * sum(points)
         usual = sorted(self.selection.values())[len(self.selection) // 2] if self.selection else 0.0
         selection = self.selection.get(job.method.name, usual if job.method.kernel else 0.0)
         labelled: float = _labelled_points(size.pool if size else 0, task.batch_size)
         return training + selection * task.n_rounds * labelled
 
 
-def _unit_costs(runs: Path, counts: _Counts, device: str) -> _UnitCosts | None:
+def _unit_costs(runs: Path, counts: _Counts, device: str, repeated: str) -> _UnitCosts | None:
     try:
         records = load_records(runs, skipped=[])
     except ResultsError:
         return None
-    records = records[records.device == device]
+    alike = [training for training in records.training.unique() if f"{repeated}=" in training]
+    records = records[(records.device == device) & records.training.isin(alike)]
     if records.empty:
         return None
-    epochs = _of_categories(records.training, lambda text: float(re.findall(r"n_epochs=(\d+)", text)[0]))
+    n_repeats = _of_categories(records.training, lambda text: float(re.findall(rf"{repeated}=(\d+)", text)[0]))
     n_models = _of_categories(records.method, _n_models)
-    training = (records.train_seconds / (epochs * n_models * (records.n_train + 1024 / 3))).median()
+    training = (records.train_seconds / (n_repeats * n_models * (records.n_train + 1024 / 3))).median()
     pool = _of_categories(records.dataset, lambda name: size.pool if (size := counts[name]) else float("nan"))
     batch = _of_categories(records.task, lambda name: float(name.partition("x")[0]))
     per_label = (records.kernel_seconds + records.selection_seconds) / _labelled_points(pool, batch)

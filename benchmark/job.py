@@ -10,12 +10,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from benchmark.device import find_device
 from benchmark.errors import BenchmarkError
 from benchmark.failures import describe
+from benchmark.forest import Forest, check_method
 from benchmark.run import settings
 from benchmark.task import Task
 from bmdal import Method, UnknownComponentError
@@ -31,16 +34,21 @@ class Job:
     """One (method, data set, task) of an experiment: what one process, or one job of a cluster, does.
 
     `splits` stand in the order in which they run; the first `n_timed` of them run alone on their device.
+
+    Raises IncompatibleError if the method cannot choose by what is trained.
     """
 
     experiment: str
     dataset: DataSet
     task: Task
-    training: Training
+    training: Training | Forest
     method: Method
     splits: tuple[int, ...]
     n_timed: int
     runs: Path
+
+    def __post_init__(self) -> None:
+        check_method(self.training, self.method)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -55,6 +63,10 @@ class Job:
     def path(self, split: int) -> Path:
         """Where the record of a split lies when it is complete."""
         return record_path(self.runs, self.experiment, self.dataset.name, self.task.name, self.method.name, split)
+
+    def device(self, name: str) -> torch.device:
+        """The device that a name says, on which forests can only be the CPU. Raises BenchmarkError as `find_device`."""
+        return find_device(name, cpu_only=isinstance(self.training, Forest))
 
 
 def job_from_config(config: DictConfig, overrides: Sequence[str]) -> Job:

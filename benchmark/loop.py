@@ -7,15 +7,17 @@ with its record on disk, so that an interrupted run loses no more than the round
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmark.errors import BenchmarkError
+from benchmark.forest import Forest
 from benchmark.metrics import Metrics, error_metrics
 from benchmark.progress import Progress
 from benchmark.randomness import generator
@@ -23,7 +25,7 @@ from benchmark.run import Run
 from benchmark.split import Split, check_size, make_split, scale_inputs
 from bmdal import Batch, select_batch
 from bmdal.regressor.stack import NetworkStack
-from bmdal.regressor.training import TrainingData, train
+from bmdal.regressor.training import Training, TrainingData, train
 from results.record import RoundRecord, RunRecord
 
 SPLITS_AT_ONCE = {"cpu": 1, "cuda": 20}
@@ -45,6 +47,14 @@ class _SplitState:
         """Move rows from the pool to the end of the training set."""
         self.train = np.concatenate([self.train, rows])
         self.pool = self.pool[~np.isin(self.pool, rows)]
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """What was trained for a split: `models` as `select_batch` takes them; what each predicts, (n, d) -> (n,)."""
+
+    models: Any
+    predict: Sequence[Callable[[Tensor], Tensor]]
 
 
 @dataclass(frozen=True)
@@ -139,20 +149,18 @@ def _round(
     run: Run, round_: int, states: Sequence[_SplitState], progress: Progress, chunks: Chunks
 ) -> list[RoundRecord]:
     start = time.perf_counter()
-    stack = _train(run, round_, states, progress)
+    trained = _train(run, round_, states, progress)
     if run.device.type == "cuda":
         torch.cuda.synchronize(run.device)
     train_seconds = (time.perf_counter() - start) / len(states)
-    n_models = run.method.n_models
     finished = []
-    for k, state in enumerate(states):
-        models = [stack.network(k * n_models + member) for member in range(n_models)]
-        metrics = _test(models, state, chunks)
+    for fitted, state in zip(trained, states, strict=True):
+        metrics = _test(fitted, state, chunks)
         base = {"round": round_, "n_train": len(state.train), "train_seconds": train_seconds, **vars(metrics)}
         if round_ == run.task.n_rounds:
             finished.append(RoundRecord(**base))
             continue
-        batch = _select(run, round_, models, state, chunks)
+        batch = _select(run, round_, fitted, state, chunks)
         rows = state.pool[batch.indices.numpy()]
         state.label(rows)
         finished.append(
@@ -168,7 +176,22 @@ def _round(
     return finished
 
 
-def _train(run: Run, round_: int, states: Sequence[_SplitState], progress: Progress) -> NetworkStack:
+def _train(run: Run, round_: int, states: Sequence[_SplitState], progress: Progress) -> list[_Fitted]:
+    if isinstance(run.training, Forest):
+        return [_train_forest(run, run.training, round_, state, progress) for state in states]
+    return _train_networks(run, run.training, round_, states, progress)
+
+
+def _train_forest(run: Run, training: Forest, round_: int, state: _SplitState, progress: Progress) -> _Fitted:
+    seeds = generator(state.split.number, round_, "initialization")
+    forest = training.fit(state.X[state.train], state.y[state.train], seeds, torch.get_num_threads())
+    progress.advance(_work(run, round_), _status(run, round_, [state]))
+    return _Fitted(forest, [lambda X: torch.from_numpy(forest.predict(X.numpy()))])
+
+
+def _train_networks(
+    run: Run, training: Training, round_: int, states: Sequence[_SplitState], progress: Progress
+) -> list[_Fitted]:
     n_models = run.method.n_models
     numbers = [(state.split.number, member) for state in states for member in range(n_models)]
     data = [
@@ -176,7 +199,6 @@ def _train(run: Run, round_: int, states: Sequence[_SplitState], progress: Progr
         for state in states
         for _ in range(n_models)
     ]
-    training = run.training
     stack = NetworkStack(
         n_inputs=data[0].X.shape[1],
         activation=training.activation,
@@ -187,13 +209,10 @@ def _train(run: Run, round_: int, states: Sequence[_SplitState], progress: Progr
     )
     shuffles = [generator(number, round_, "shuffling", member) for number, member in numbers]
     work = len(states) * _work(run, round_) / training.n_epochs
-    rmse_before = [f"{s.record.rounds[-1].rmse:.4f}" for s in states if s.record.rounds]
-    where = f"split {', '.join(str(s.split.number) for s in states)}, round {round_}/{run.task.n_rounds}" + (
-        f", RMSE {', '.join(rmse_before)}" if rmse_before else ""
-    )
+    status = _status(run, round_, states)
 
     def on_epoch(epoch: int) -> None:
-        progress.advance(work, f"{where}, epoch {epoch}/{training.n_epochs}")
+        progress.advance(work, f"{status}, epoch {epoch}/{training.n_epochs}")
 
     best_rmse = train(stack, data, training, shuffles, on_epoch)
     for (number, _), rmse in zip(numbers, best_rmse.tolist(), strict=True):
@@ -202,26 +221,35 @@ def _train(run: Run, round_: int, states: Sequence[_SplitState], progress: Progr
                 f"{run.method.name} on {run.data.name}, split {number}, round {round_}: training diverged, the "
                 f"validation error never was a number; training.learning_rate={training.learning_rate} may be too large"
             )
-    return stack
+    networks = [stack.network(k) for k in range(len(stack))]
+    groups = [networks[start : start + n_models] for start in range(0, len(networks), n_models)]
+    return [_Fitted(group, [lambda X, network=network: network(X)[:, 0] for network in group]) for group in groups]
+
+
+def _status(run: Run, round_: int, states: Sequence[_SplitState]) -> str:
+    rmse_before = [f"{s.record.rounds[-1].rmse:.4f}" for s in states if s.record.rounds]
+    return f"split {', '.join(str(s.split.number) for s in states)}, round {round_}/{run.task.n_rounds}" + (
+        f", RMSE {', '.join(rmse_before)}" if rmse_before else ""
+    )
 
 
 @torch.no_grad()
-def _test(models: Sequence[nn.Module], state: _SplitState, chunks: Chunks) -> Metrics:
+def _test(fitted: _Fitted, state: _SplitState, chunks: Chunks) -> Metrics:
     parts = torch.from_numpy(state.split.test).split(chunks.test_points)
-    errors = [torch.cat([(model(state.X[rows])[:, 0] - state.y[rows]).abs() for rows in parts]) for model in models]
+    errors = [torch.cat([(f(state.X[rows]) - state.y[rows]).abs() for rows in parts]) for f in fitted.predict]
     return error_metrics(errors)
 
 
-def _select(run: Run, round_: int, models: Sequence[nn.Module], state: _SplitState, chunks: Chunks) -> Batch:
+def _select(run: Run, round_: int, fitted: _Fitted, state: _SplitState, chunks: Chunks) -> Batch:
     return select_batch(
         run.method,
-        models,
+        fitted.models,
         x_train=state.X[state.train],
         y_train=state.y[state.train],
         x_pool=state.X[state.pool],
         batch_size=run.task.batch_size,
         generator=generator(state.split.number, round_, "selection"),
-        device=chunks.features_on,
+        device=None if isinstance(run.training, Forest) else chunks.features_on,
         with_effective_dimension=True,
         distinct=False,  # as the paper
     )

@@ -6,6 +6,7 @@ import dataclasses
 import sys
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from platform import node, python_version
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 
 from benchmark.code_version import code_version, own_code
 from benchmark.errors import BenchmarkError
+from benchmark.forest import Forest
 from benchmark.task import Task
 from bmdal import Method
 from bmdal.regressor.training import Training
@@ -30,7 +32,7 @@ from results.record import (
 )
 
 
-def settings(task: Task, training: Training, method: Method) -> dict[str, Any]:
+def settings(task: Task, training: Training | Forest, method: Method) -> dict[str, Any]:
     """All that decides what is computed, but for the split and the data, as it stands in a record.
 
     A name says what a component of the library does; for one of the user's own the hash of its code stands beside it.
@@ -66,7 +68,7 @@ class Run:
     data: PreparedData
     task: Task
     method: Method
-    training: Training
+    training: Training | Forest
     device: torch.device
     runs: Path
     timed_alone: bool = False  # whether nothing else of ours computes on the device meanwhile
@@ -94,6 +96,7 @@ class Run:
             host=node(),
             started=_now(),
             timed_alone=self.timed_alone,
+            sklearn=version("scikit-learn") if isinstance(self.training, Forest) else None,
         )
         return RunRecord(
             experiment=self.experiment,

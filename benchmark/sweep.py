@@ -13,7 +13,6 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from benchmark.choices import check_flags
-from benchmark.device import find_device
 from benchmark.errors import EXPECTED, BenchmarkError
 from benchmark.estimate import estimate
 from benchmark.failures import record_failure
@@ -49,7 +48,8 @@ def run_sweep(
         grid = make_grid(arguments, compose)
         _report_impossible(grid)
         if config.dry_run:
-            print(estimate([item.job for item in grid.jobs], Path(config.paths.data), find_device(config.device)))
+            jobs = [item.job for item in grid.jobs]
+            print(estimate(jobs, Path(config.paths.data), jobs[0].device(config.device)))
             return 0
         if config.overwrite:
             for item in grid.jobs:
@@ -173,4 +173,5 @@ def refuse_job(config: DictConfig, overrides: Sequence[str], error: Exception) -
 
 def show_estimate(config: DictConfig, overrides: Sequence[str]) -> None:
     """Print what one configuration will take."""
-    print(estimate([job_from_config(config, overrides)], Path(config.paths.data), find_device(config.device)))
+    job = job_from_config(config, overrides)
+    print(estimate([job], Path(config.paths.data), job.device(config.device)))

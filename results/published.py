@@ -65,6 +65,8 @@ def only_published(frame: pd.DataFrame) -> pd.DataFrame:
 
 def differs_from_published(frame: pd.DataFrame) -> str:
     """Why a mean over these records is of another quantity than the published mean; empty if it is of the same."""
+    if frame["training"].astype(str).str.contains("n_trees=").any():
+        return "forests, published: networks"
     tasks, datasets = sorted(frame["task"].unique()), set(frame["dataset"])
     if tasks != [PUBLISHED_TASK]:
         return f"task {', '.join(tasks)}, published: {PUBLISHED_TASK}"

@@ -54,7 +54,8 @@ class Provenance:
     """Everything beside the configuration that a number depends on.
 
     A run that was interrupted and went on under other conditions, such as another device, says in `earlier` what
-    differed in its first `n_rounds`; it counts as timed alone if it was so all the time.
+    differed in its first `n_rounds`; it counts as timed alone if it was so all the time. `sklearn` is scikit-learn's
+    version, which records have only of models that it trains.
     """
 
     data_hash: str
@@ -70,6 +71,7 @@ class Provenance:
     finished: str | None = None
     timed_alone: bool = False
     earlier: tuple[dict[str, Any], ...] = ()
+    sklearn: str | None = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,10 @@ def write_text_atomically(path: Path, text: str) -> None:
 
 def write_record(record: RunRecord | FailureRecord, path: Path) -> None:
     """Write a record atomically. Raises ValueError if a number is NaN or infinite."""
-    write_text_atomically(path, json.dumps(asdict(record), indent=1, allow_nan=False) + "\n")
+    raw = asdict(record)
+    if isinstance(record, RunRecord) and record.provenance.sklearn is None:
+        del raw["provenance"]["sklearn"]
+    write_text_atomically(path, json.dumps(raw, indent=1, allow_nan=False) + "\n")
 
 
 def _refuse_constant(name: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from results.aggregate import run_values
+from results.aggregate import mean_and_stderr, run_values
 from results.methods import LITERATURE, group_rank, labels_of, selection_of
 from results.record import METRICS
 from results.render import Cell, Table
@@ -54,16 +54,15 @@ def per_dataset_table(
 ) -> Table:
     """One metric of each method on each data set: averaged over rounds or in the last, with or without logarithm.
 
-    A dash stands where a method has not run.
+    Means over splits with standard errors. A dash stands where a method has not run.
     """
     values = run_values(frame, metrics=[metric], final=final, log=log)
-    means = values.pivot_table(index="dataset", columns="method", values=metric, observed=True)
-    methods = sorted(means.columns, key=lambda method: (group_rank(method), method))
+    methods = sorted(values["method"].unique(), key=lambda method: (group_rank(method), method))
     labels = labels_of(methods)
     rows = []
-    for dataset, row in means[methods].iterrows():
-        best = row.round(3).min()
-        rows.append((Cell(str(dataset)), *(Cell(value, best=round(value, 3) == best) for value in row)))
+    for dataset, part in values.groupby("dataset", observed=True):
+        summary = mean_and_stderr(part, [metric], ["method"]).set_index("method").reindex(methods)
+        rows.append((Cell(str(dataset)), *_metric_cells(summary, metric)))
     name = f"per_dataset_{metric}{'' if log else '_nolog'}{'_final' if final else ''}"
     columns = (("dataset", "Data set"), *((method, labels[method]) for method in methods))
     return Table(name, title, columns, tuple(rows), notes=notes)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from benchmark.estimate import estimate, job_bytes
+from benchmark.forest import Forest
 from benchmark.job import Job
 from benchmark.progress import duration
 from benchmark.run import Run
@@ -21,6 +22,7 @@ from results.record import RoundRecord, write_record
 
 CPU = torch.device("cpu")
 SECONDS_PER_POINT_AND_EPOCH, SECONDS_PER_POOL_POINT = 2e-4, 1e-3
+PRED = Method.from_name("lcmd-p_pred")
 MakeRun = Callable[..., Run]
 
 
@@ -41,7 +43,8 @@ def make_job(runs: Path, method: str, n_splits: int = 2, n_rounds: int = 16, nam
 
 def record_known_times(run: Run) -> None:
     """A complete record of a run that took what the rule says."""
-    run = replace(run, task=Task(n_rounds=3), training=Training(n_epochs=10))
+    training = run.training if isinstance(run.training, Forest) else Training(n_epochs=10)
+    run = replace(run, task=Task(n_rounds=3), training=training)
     record = run.new_record(0)
     rounds = []
     for round_ in range(4):
@@ -56,7 +59,8 @@ def record_known_times(run: Run) -> None:
 
 def seconds_of(job: Job, pool: int) -> float:
     points = sum(256 * (r + 1) + 1024 / 3 for r in range(job.task.n_rounds + 1))
-    training = SECONDS_PER_POINT_AND_EPOCH * 256 * points * job.method.n_models
+    repeats = job.training.n_trees if isinstance(job.training, Forest) else 256
+    training = SECONDS_PER_POINT_AND_EPOCH * repeats * points * job.method.n_models
     selection = 0 if job.method.name == "random" else SECONDS_PER_POOL_POINT * pool * job.task.n_rounds
     return training + selection
 
@@ -78,6 +82,20 @@ def test_time_follows_earlier_runs(make_run: MakeRun, method: str) -> None:
     unprepared = make_job(run.runs, method, name="other")  # as large as expected
     text = hours_line(estimate([unprepared], run.data.folder.parents[1], CPU))
     assert f"{duration(2 * seconds_of(unprepared, 90000))} for what is left" in text
+
+
+def test_time_of_forests_follows_forests(make_run: MakeRun) -> None:
+    """Seconds of a network are of no use; each tree of the record took what an epoch does."""
+    run = make_run("lcmd-tp_ll")
+    record_known_times(run)
+    job = replace(make_job(run.runs, "random"), training=Forest(n_trees=64), method=PRED)
+    assert "unknown: no earlier records" in estimate([job], run.data.folder.parents[1], CPU)
+    of_forest = replace(run, training=Forest(n_trees=10), method=PRED)
+    record_known_times(of_forest)
+    expected = duration(2 * seconds_of(job, run.data.meta.counts.pool))
+    text = hours_line(estimate([job], run.data.folder.parents[1], CPU))
+    assert f"{expected} for what is left" in text
+    assert "from 1 earlier runs" in text
 
 
 def test_what_is_done_costs_nothing(make_run: MakeRun) -> None:
@@ -104,5 +122,7 @@ def test_memory_grows_with_what_is_kept() -> None:
     in_kernel_space = job_bytes(job := make_job(Path(), "maxdet-tp_grad_scale"), size, CPU)
     n_train = job.task.n_initial + job.task.n_rounds * job.task.batch_size
     assert in_kernel_space - bytes_of[0] == pytest.approx(200_000 * 8 * ((10 + 2048) * 2 + 256 + n_train))
+    of_trees = job_bytes(replace(make_job(Path(), "random"), training=Forest(), method=PRED), size, CPU)
+    assert of_trees - bytes_of[0] == pytest.approx(200_000 * 8 * 100 * 2)
     twice = replace(size, pool=400_000, test=80_000)
     assert job_bytes(make_job(Path(), "random"), twice, CPU) - bytes_of[0] == pytest.approx(bytes_of[0] - 0.75 * 2**30)

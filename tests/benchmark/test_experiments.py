@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from benchmark.choices import check_sweep
 from benchmark.errors import BenchmarkError
+from benchmark.forest import Forest
 from benchmark.grid import Grid, combinations, make_grid
 from bmdal.regressor.training import Training
 from results.methods import LITERATURE
@@ -24,6 +25,7 @@ N_JOBS_AND_SPLITS = {
     "batch_sizes": (630, 20),
     "literature": (120, 20),
     "mini": (24, 3),
+    "forest": (24, 5),
     "quick": (3, 2),
 }
 
@@ -60,7 +62,7 @@ def test_composes(name: str, grid_of: MakeGrid) -> None:
     assert job.experiment == name
     assert sorted(job.splits) == list(range(n_splits))
     silu = Training(activation="silu", sigma_w=0.5, sigma_b=1.0, learning_rate=0.15)
-    assert job.training == (silu if name == "silu" else Training())
+    assert job.training == {"silu": silu, "forest": Forest()}.get(name, Training())
 
 
 def test_published_grid(grid_of: MakeGrid) -> None:

@@ -1,0 +1,57 @@
+"""A random forest, trained in every round in the place of the network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from benchmark.errors import BenchmarkError
+from bmdal import IncompatibleError, Method
+from bmdal.kernels import Predictions
+from bmdal.regressor.training import Training
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import RandomForestRegressor
+
+
+@dataclass(frozen=True)
+class Forest:
+    """scikit-learn's RandomForestRegressor: the mean of trees, each grown on a bootstrap sample of the labelled points.
+
+    Raises BenchmarkError for fewer than two trees, or if scikit-learn is not installed.
+    """
+
+    n_trees: int = 100
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.n_trees, int) or self.n_trees < 2:
+            raise BenchmarkError(f"training.n_trees must be a whole number of at least 2, got {self.n_trees!r}")
+        if find_spec("sklearn") is None:
+            raise BenchmarkError("a forest needs scikit-learn: pip install 'bmdal[sklearn]'")
+
+    def fit(self, X: Tensor, y: Tensor, generator: torch.Generator, n_threads: int) -> RandomForestRegressor:
+        """A forest grown on inputs (n, d) and targets (n,); the generator's seed is that of its random draws."""
+        from sklearn.ensemble import RandomForestRegressor
+
+        seed = generator.initial_seed() % 2**32
+        forest = RandomForestRegressor(self.n_trees, random_state=seed, n_jobs=n_threads).fit(X.numpy(), y.numpy())
+        return forest.set_params(n_jobs=1)  # threads that predict add the trees up in any order, and rounding differs
+
+
+def check_method(training: Training | Forest, method: Method) -> None:
+    """Raise IncompatibleError if a method cannot choose by what is trained."""
+    if isinstance(training, Training):
+        if isinstance(method.kernel, Predictions):
+            raise IncompatibleError(
+                f"method {method.name!r}: 'pred' compares the trees of training=forest; a network goes with the "
+                "kernels linear, nngp, ll, grad"
+            )
+    elif method.ensemble or not isinstance(method.kernel, Predictions | None):
+        raise IncompatibleError(
+            f"method {method.name!r}: a forest goes with the kernel pred without an ensemble, such as bait-f-p_pred, "
+            "and with random; what looks at networks goes with training=relu or training=silu"
+        )
