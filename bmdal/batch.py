@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from bmdal.errors import BmdalError, IncompatibleError
 from bmdal.features import Features
 from bmdal.inputs import Table, as_tensor, check_finite
 from bmdal.method import Method
+from bmdal.network.network import Output
 from bmdal.randomness import permutation
 from bmdal.rules import Rules
 from bmdal.selection import SelectionProblem
@@ -32,7 +34,8 @@ class Batch:
         kernel_seconds: wall-clock time for features and transformations.
         selection_seconds: wall-clock time for the selection itself.
         scores: of each chosen point, the number by which the selection ranks points, per cost if there are costs, when
-            it was chosen; shape (batch_size,), float64, NaN for random ones. None for selections without scores.
+            it was chosen; shape (batch_size,), float64, NaN for random ones. None for selections without scores, and if
+            all are random.
         effective_dimension: tr(C) / lambda_max(C) for the centred second-moment matrix C of the pool features, if
             asked for; None if they have no explicit matrix, no columns or more than 1000.
         ids: if the pool is a pandas frame, the chosen rows' labels in its index, a pandas Index; None otherwise.
@@ -84,7 +87,7 @@ def choose(
         selection_seconds=now(pool.device) - start,
         effective_dimension=effective_dimension,
         scores=_scores(scores, chosen) if scores else None,
-        notes=rules.notes,
+        notes=(*rules.notes, *_notes(method, pool, batch_size, n_chosen)),
     )
 
 
@@ -101,6 +104,24 @@ def _fill(chosen: Tensor, n_pool: int, batch_size: int, generator: torch.Generat
     for index in chosen.tolist():
         still.close(index)
     return torch.cat([chosen, still.first(others, batch_size - len(chosen))])
+
+
+def _notes(method: Method, pool: Features, batch_size: int, n_chosen: int) -> list[str]:
+    """What should be known of how far the method could choose."""
+    notes = []
+    if n_chosen < batch_size:
+        notes.append(
+            f"{batch_size - n_chosen} of the batch are random: {method.selection.name!r} saw nothing left to gain. Few "
+            "distinct points, or features far from a scale of 1?"
+        )
+    if method.selection.needs_float64 and method.selection.needs_kernel:
+        largest = float(pool.diag().max())
+        if largest * torch.finfo(torch.float64).eps > method.sigma**2:
+            notes.append(
+                f"the kernel reaches {largest:.3g} beside sigma^2 = {method.sigma**2:.3g}, which float64 cannot tell "
+                "apart: scale the features to about 1, or raise sigma"
+            )
+    return notes
 
 
 def _scores(scores: dict[int, float], chosen: Tensor) -> Tensor:
@@ -134,10 +155,9 @@ def as_generator(generator: torch.Generator | int) -> torch.Generator:
     return generator
 
 
-def with_ids(batch: Batch, pool: object) -> Batch:
-    """The batch with the chosen rows' index labels, if the pool is a pandas frame."""
-    index: Any = getattr(pool, "index", None)
-    return replace(batch, ids=index.take(batch.indices.numpy())) if hasattr(pool, "iloc") else batch
+def with_ids(batch: Batch, frame: Any) -> Batch:
+    """The batch with the chosen rows' labels in the index of the pool's frame, if it is one."""
+    return batch if frame is None else replace(batch, ids=frame.index.take(batch.indices.numpy()))
 
 
 def check_target(method: Method, target: object) -> None:
@@ -156,6 +176,8 @@ def check_batch_size(batch_size: int, n_pool: int) -> None:
 
 def as_labels(method: Method, y_train: Table | None, n_train: int) -> Tensor | None:
     """The labels, shape (n_train,), for a method that needs them, None for others. Raises BmdalError for wrong ones."""
+    if y_train is not None and n_train and len(y_train) != n_train:  # type: ignore[arg-type]
+        raise BmdalError(f"y_train must have a row for each of the {n_train} training points, it has {len(y_train)}")  # type: ignore[arg-type]
     if not method.needs_labels:
         return None
     if y_train is None:
@@ -167,10 +189,22 @@ def as_labels(method: Method, y_train: Table | None, n_train: int) -> Tensor | N
     return y.flatten()
 
 
+def as_output(output: Any) -> Output:
+    """Which outputs count, in plain integers. Raises BmdalError for what is none."""
+    if output is None or isinstance(output, str):
+        return output
+    columns = (
+        np.asarray(output) if isinstance(output, Sequence | np.ndarray | range | int | np.integer) else np.empty(0)
+    )
+    if columns.dtype.kind not in "iu" or columns.ndim > 1:
+        raise BmdalError(f"output must be a column, a list of columns, or the name of a tensor, got {output!r}")
+    return int(columns) if columns.ndim == 0 else [int(c) for c in columns]
+
+
 def n_targets(y_train: Any) -> int | None:
-    """The number of targets that labels have; None if they do not say."""
-    shape = getattr(y_train, "shape", None)
-    return None if shape is None or not 1 <= len(shape) <= 2 else 1 if len(shape) == 1 else int(shape[1])
+    """The number of targets that labels have; None if there are none."""
+    shape: tuple[int, ...] = () if y_train is None else np.shape(y_train)
+    return None if not 1 <= len(shape) <= 2 else 1 if len(shape) == 1 else int(shape[1])
 
 
 def now(device: torch.device) -> float:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from bmdal.errors import BmdalError
 from bmdal.method import Method
@@ -32,9 +33,28 @@ def within_pipeline(model: Any, tables: Mapping[str, Any]) -> tuple[Any, dict[st
         return model, tables
     while (inner := _inner(model)) is not None:
         if hasattr(model, "steps") and len(model.steps) > 1:
-            tables = {name: model[:-1].transform(copy.deepcopy(table)) for name, table in tables.items()}
+            tables = {name: _transformed(name, model[:-1], table) for name, table in tables.items()}
         model = inner
+    for name, table in tables.items():
+        _check_form(name, model, table)
     return model, tables
+
+
+def _transformed(name: str, steps: Any, table: Any) -> Any:
+    try:
+        return steps.transform(copy.deepcopy(table))
+    except Exception as error:
+        raise BmdalError(f"the pipeline cannot transform {name}: {type(error).__name__}: {error}") from error
+
+
+def _check_form(name: str, model: Any, table: Any) -> None:
+    """Raise BmdalError for other columns than those that a regressor was fitted on."""
+    columns, fitted = getattr(table, "columns", None), getattr(model, "feature_names_in_", None)
+    if columns is not None and fitted is not None and list(columns) != list(fitted):
+        raise BmdalError(f"{name} must have the columns that the regressor was fitted on, {list(fitted)}")
+    shape = getattr(table, "shape", None)
+    if shape is not None and len(shape) == 2 and shape[1] != model.n_features_in_:
+        raise BmdalError(f"{name} has {shape[1]} columns, the regressor was fitted on {model.n_features_in_}")
 
 
 def networks_of(method: Method, model: Any, output: Output) -> tuple[Method, Any, Output]:
@@ -65,6 +85,8 @@ def networks_of(method: Method, model: Any, output: Output) -> tuple[Method, Any
 
 
 def _inner(model: Any) -> Any:
+    if isinstance(model, nn.Module):
+        return None
     if hasattr(model, "best_estimator_"):
         return model.best_estimator_
     if hasattr(model, "steps"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -11,13 +11,14 @@ from torch.utils.data import DataLoader, Dataset
 
 from bmdal.batch import Batch, as_generator, as_labels, check_batch_size, check_target, choose, now, with_ids
 from bmdal.errors import BmdalError, IncompatibleError
-from bmdal.features import DenseFeatures, Features
-from bmdal.inputs import Table, as_inputs, check_finite
+from bmdal.features import DenseFeatures, Features, KernelFunction, KernelMatrix
+from bmdal.inputs import Table, as_inputs, check_columns, check_finite, frame_of
 from bmdal.kernels import Linear, Predictions, Traits
-from bmdal.kernels.predictions import as_predictions, centred, in_units_of_their_spread
+from bmdal.kernels.predictions import as_predictions, centred
+from bmdal.linalg import spread
 from bmdal.method import Method
 from bmdal.network.modes import plain_arithmetic
-from bmdal.pipeline import transform
+from bmdal.pipeline import check_finite_kernel, transform
 from bmdal.points import given_to_networks
 from bmdal.rules import Rules, fingerprints
 from bmdal.selection import Selection
@@ -83,18 +84,20 @@ def select(
     generator = as_generator(generator)
     with plain_arithmetic():
         tables = {"pool": pool, "train": train, "target": target}
-        given = {name: table for name, table in tables.items() if table is not None}
-        prints: dict[str, list[int]]
+        given = {name: table for name, table in tables.items() if table is not None or name == "pool"}
+        check_columns(given)
+        read, notes = _read(cast(Mapping[str, Points], given))
+        n_pool, frame = len(read["pool"]), frame_of(pool)
+        check_batch_size(batch_size, n_pool)
+        rules = Rules.of(method, frame, n_pool, batch_size, exclude, groups, per_group, costs, notes)
         if isinstance(method.kernel, Predictions):
-            features, prints = of_predictions(given), {}
+            features = of_predictions(read, rules.rows)
         else:
-            features, prints = _of_rows(given, distinct)
-        check_batch_size(batch_size, len(features["pool"]))
-        rules = Rules.of(method, pool, len(features["pool"]), batch_size, exclude, groups, per_group, costs)
+            features = {name: _features(name, points) for name, points in read.items()}
         if distinct:
-            rules = rules.without_copies(method, prints.get("train", []), prints.get("pool"))
+            rules = rules.without_copies(method, *_fingerprints(method, features))
         batch = choose_by_features(method, features, y_train, batch_size, generator, rules)
-    return with_ids(batch, pool)
+    return with_ids(batch, frame)
 
 
 def choose_by_features(
@@ -104,6 +107,7 @@ def choose_by_features(
     batch_size: int,
     generator: torch.Generator,
     rules: Rules,
+    with_effective_dimension: bool = False,
 ) -> Batch:
     """The batch for features of "pool" and perhaps "train" and "target" points, before transformations."""
     of_pool = features["pool"]
@@ -114,7 +118,8 @@ def choose_by_features(
     y = as_labels(method, y_train, len(of_train))
     of_train, of_pool, *of_target = transform(method, of_train, others, y, generator)
     seconds = now(of_pool.device) - start
-    return choose(method, of_train, of_pool, batch_size, generator, seconds, rules, next(iter(of_target), None))
+    aim = next(iter(of_target), None)
+    return choose(method, of_train, of_pool, batch_size, generator, seconds, rules, aim, with_effective_dimension)
 
 
 def _method(method: Method | Selection | str, has_train: bool, sigma: float | None) -> Method:
@@ -138,45 +143,73 @@ def _method(method: Method | Selection | str, has_train: bool, sigma: float | No
     return method
 
 
-def _of_rows(given: Mapping[str, Points], distinct: bool) -> tuple[dict[str, Features], dict[str, list[int]]]:
-    """The features, and fingerprints of the points if they are asked for and to be had."""
-    known = not any(isinstance(points, Features) for points in given.values())
-    features: dict[str, Features] = {}
-    prints: dict[str, list[int]] = {}
+def _read(given: Mapping[str, Points]) -> tuple[dict[str, Features | Tensor], tuple[str, ...]]:
+    """What is given, in memory, and what is left out of it."""
+    read: dict[str, Features | Tensor] = {}
+    notes: list[str] = []
     for name, points in given.items():
         if isinstance(points, Features):
-            features[name] = points
-            continue
-        rows = _rows(name, points)
-        features[name] = DenseFeatures(_matrix(name, rows))
-        if distinct and known and name != "target":
-            prints[name] = fingerprints(rows)
-    return features, prints
+            read[name] = points
+        else:
+            read[name], more = _rows(name, points)
+            notes += more
+    if "target" in read and not len(read["target"]):
+        raise BmdalError("target is empty: leave it out")
+    return read, tuple(notes)
 
 
-def of_predictions(given: Mapping[str, Points]) -> dict[str, Features]:
-    predictions = {name: as_predictions(name, _rows(name, points)) for name, points in given.items()}
+def _fingerprints(
+    method: Method, features: Mapping[str, Features]
+) -> tuple[list[Hashable] | None, list[Hashable] | None]:
+    """Of training and pool points, in the precision of both; None where rows are not the points themselves."""
+    train, pool = features.get("train", features["pool"][:0]), features["pool"]
+    if isinstance(method.kernel, Predictions) or not isinstance(train, DenseFeatures) or type(pool) is not type(train):
+        return None, None
+    dtype = torch.promote_types(train.dtype, pool.dtype)
+    return fingerprints(train.matrix(), [dtype]), fingerprints(pool.matrix(), [dtype])
+
+
+def of_predictions(given: Mapping[str, Features | Tensor], rows: Tensor) -> dict[str, Features]:
+    """Features of predictions (n, K) or (n, K, outputs) of the same members, in units of their spread.
+
+    rows: the pool points that count where there are no training points.
+    """
+    predictions = {name: as_predictions(name, _tensor(name, P)) for name, P in given.items()}
     shapes = {name: tuple(P.shape[1:]) for name, P in predictions.items()}
     if len(set(shapes.values())) > 1:
         raise BmdalError(
             f"predictions must be of the same members and outputs, their shapes are (n, ...) with {shapes}"
         )
-    order = sorted(predictions, key=lambda name: name != "train")  # units are those of the training points
-    scaled = dict(zip(order, in_units_of_their_spread([predictions[name] for name in order]), strict=True))
-    return {name: DenseFeatures(centred(scaled[name])) for name in given}
+    train, pool = predictions.get("train", predictions["pool"][:0]), predictions["pool"]
+    reference = train if len(train) > 1 else pool if len(rows) == len(pool) else pool[rows]
+    unit = spread(reference.mean(dim=1))
+    return {name: DenseFeatures(centred(P / unit)) for name, P in predictions.items()}
 
 
-def _rows(name: str, points: Points) -> Tensor:
+def _tensor(name: str, points: Features | Tensor) -> Tensor:
     if isinstance(points, Features):
         raise BmdalError(f"{name} must be a matrix of predictions for the kernel 'pred', it is {type(points).__name__}")
-    rows = as_inputs(name, points)[0]
+    return points
+
+
+def _rows(name: str, points: Any) -> tuple[Tensor, list[str]]:
+    """What is given as rows, in memory, and what is left out of it."""
+    if isinstance(points, tuple | Mapping):
+        raise BmdalError(
+            f"{name} must be one matrix, with a row of features for each point, not a {type(points).__name__}"
+        )
+    rows, notes = as_inputs(name, points)
     if isinstance(rows, Tensor):
         check_finite(name, rows)
-        return rows
+        return rows, notes
     parts = [given_to_networks(rows[i : i + PART]) for i in range(0, len(rows), PART)]
     if not all(isinstance(part, Tensor) for part in parts):
         raise BmdalError(f"{name} must be one matrix, or hold a row of one in each item, not {type(parts[0]).__name__}")
-    return torch.cat(parts)
+    return torch.cat(parts), notes
+
+
+def _features(name: str, points: Features | Tensor) -> Features:
+    return points if isinstance(points, Features) else DenseFeatures(_matrix(name, points))
 
 
 def _matrix(name: str, rows: Tensor) -> Tensor:
@@ -192,10 +225,17 @@ def _check(method: Method, train: Features, others: Sequence[Features]) -> None:
     pool = others[0]
     has_sketch = type(pool).draw_sketch is not Features.draw_sketch
     method.check_traits(Traits(explicit=pool.n_features is not None, sketchable=has_sketch), f"{type(pool).__name__}")
-    if len({(type(f), f.n_features) for f in (train, *others)}) > 1:
-        kinds = ", ".join(f"{type(f).__name__} with {f.n_features or 'no'} columns" for f in (train, *others))
+    every = (train, *others)
+    if len({(type(f), f.n_features) for f in every}) > 1:
+        kinds = ", ".join(f"{type(f).__name__} with {f.n_features or 'no'} columns" for f in every)
         raise BmdalError(f"train, pool and target must be features of one kind, they are {kinds}")
+    if any(isinstance(f, KernelMatrix) and not f.is_of(every[0]) for f in every):
+        raise BmdalError("train, pool and target must be rows of one KernelMatrix over all points: K[:100], K[100:]")
+    if any(isinstance(f, KernelFunction) and not f.is_of(every[0]) for f in every):
+        raise BmdalError("train, pool and target must have the same kernel function and factor")
     need = [f"transformation {t.name!r}" for t in method.transformations if t.needs_train]
     need += ["mode TP"] if method.mode == "TP" else []
     if need and not len(train):
         raise BmdalError(f"method {method.name!r}: {need[0]} needs labelled points, train=...; mode P alone needs none")
+    for name, features in zip(("train", "pool", "target"), every, strict=False):
+        check_finite_kernel(method, name, features)

@@ -9,7 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bmdal.batch import Batch, as_generator, as_labels, check_batch_size, check_target, choose, n_targets, now, with_ids
+from bmdal.batch import (
+    Batch,
+    as_generator,
+    as_labels,
+    as_output,
+    check_batch_size,
+    check_target,
+    choose,
+    n_targets,
+    now,
+    with_ids,
+)
 from bmdal.errors import BmdalError
 from bmdal.estimators import last_step, networks_of, within_pipeline
 from bmdal.features import DenseFeatures, Features
@@ -23,6 +34,7 @@ from bmdal.inputs import (
     check_finite,
     few_points,
     first_point,
+    frame_of,
     in_one_precision,
     may_cast,
 )
@@ -86,7 +98,7 @@ def select_batch(
         generator: source of all random draws, or a seed; the same generator state gives the same batch, on a GPU up to
             rounding: some of its sums have no fixed order.
         device: where features are kept and the selection runs; by default the device of the first network.
-        with_effective_dimension: also compute `Batch.effective_dimension`; not for the kernel `pred`.
+        with_effective_dimension: also compute `Batch.effective_dimension`.
         x_target: the points that matter, for `epig`, `bait-f` and `bait-fb`: where the network will be used, say.
             Labels are not needed.
         forward: how a network is called, `forward(network, batch)` -> its predictions. None: `network(batch)`; of a
@@ -106,7 +118,7 @@ def select_batch(
     given = {name: table for name, table in tables.items() if table is not None or name == "x_pool"}
     check_columns(given)
     check_target(method, x_target)
-    generator = as_generator(generator)
+    generator, output, frame = as_generator(generator), as_output(output), frame_of(x_pool)
     if isinstance(method.kernel, Predictions):
         unused = {"device": device, "collate_fn": collate_fn}
         if names := [name for name, value in unused.items() if value is not None]:
@@ -116,21 +128,35 @@ def select_batch(
             )
         check_points(given)
         check_batch_size(batch_size, len(x_pool))
-        rules = Rules.of(method, x_pool, len(x_pool), batch_size, exclude, groups, per_group, costs)
+        rules = Rules.of(method, frame, len(x_pool), batch_size, exclude, groups, per_group, costs)
         batch = select_by_predictions(
-            method, models, given, y_train, batch_size, generator, rules, forward, output, distinct
+            method,
+            models,
+            given,
+            y_train,
+            batch_size,
+            generator,
+            rules,
+            forward,
+            output,
+            distinct,
+            with_effective_dimension,
         )
-        return with_ids(batch, x_pool)
+        return with_ids(batch, frame)
     if "x_train" not in given:
         raise BmdalError(f"method {method.name!r} needs labelled points, x_train; `select` takes features without any")
     models, given = within_pipeline(models, given)
     several = n_targets(getattr(models, "y_mean_", None)) is not None  # outputs, with networks of their own
+    if several and y_train is not None and output is None and n_targets(y_train) != len(models.y_mean_):
+        raise BmdalError(
+            f"y_train has {n_targets(y_train)} targets, the regressor {len(models.y_mean_)}: say output=..."
+        )
     method, models, output = networks_of(method, models, output)
     models = _models(method, models)
     read = {name: as_inputs(name, table, collate_fn, whole=forward is not None) for name, table in given.items()}
     points = {name: X for name, (X, _) in read.items()}
     _check(points, batch_size)
-    rules = Rules.of(method, x_pool, len(points["x_pool"]), batch_size, exclude, groups, per_group, costs)
+    rules = Rules.of(method, frame, len(points["x_pool"]), batch_size, exclude, groups, per_group, costs)
     castable = any(may_cast(given[name], X) for name, X in points.items())
     X_train, *others = in_one_precision(points, castable)
     y = as_labels(method, y_train, len(X_train))
@@ -156,7 +182,7 @@ def select_batch(
         seconds, of_target = now(device) - start, next(iter(target), None)
         batch = choose(method, train, pool, batch_size, generator, seconds, rules, of_target, with_effective_dimension)
     notes = [note for _, of_points in read.values() for note in of_points] + [n for net in networks for n in net.notes]
-    return with_ids(replace(batch, notes=tuple(dict.fromkeys([*notes, *batch.notes]))), x_pool)
+    return with_ids(replace(batch, notes=tuple(dict.fromkeys([*notes, *batch.notes]))), frame)
 
 
 def _method(method: Method | str | None, models: Any) -> Method:

@@ -15,14 +15,14 @@ from torch import nn
 from bmdal.batch import Batch
 from bmdal.errors import BmdalError
 from bmdal.from_features import choose_by_features, of_predictions
-from bmdal.inputs import Table, as_tensor
+from bmdal.inputs import Table
 from bmdal.members import MCDropout, Members, members
 from bmdal.method import Method
 from bmdal.network.network import CALL, Call, Forward, Output
 from bmdal.points import forward as usual_forward
-from bmdal.rules import Rules, fingerprints
+from bmdal.rules import Rules, fingerprints_of_tables
 
-PART = 2**14
+PART = 2**16
 """Points that are predicted at a time."""
 N_FEW = 8
 """Points on which the members are checked."""
@@ -39,6 +39,7 @@ def select_by_predictions(
     forward: Forward | None = None,
     output: Output = None,
     distinct: bool = True,
+    with_effective_dimension: bool = False,
 ) -> Batch:
     """The batch of a method with the kernel `pred`.
 
@@ -46,8 +47,8 @@ def select_by_predictions(
         model: what has members, see `bmdal.members.members`.
         tables: points as the model takes them, arrays, frames or tensors: "x_pool" and perhaps "x_train", "x_target".
         rules: which points may be in the batch.
-        y_train, batch_size, generator, forward, output, distinct: as in `select_batch`; an output is a column of
-            predictions.
+        y_train, batch_size, generator, forward, output, distinct, with_effective_dimension: as in `select_batch`; an
+            output is a column of predictions.
 
     Raises BmdalError as `members` and `select` do.
     """
@@ -59,14 +60,15 @@ def select_by_predictions(
     found = members(model, few if len(few) > 1 else _rows(pool, [0, 0]), call)
     columns = _columns(None if of_networks else output, found.n_outputs)
     predictions = {
-        name.removeprefix("x_"): torch.from_numpy(_predictions(found, table)[:, :, columns])
-        for name, table in tables.items()
+        name.removeprefix("x_"): torch.from_numpy(_predictions(found, table, columns)) for name, table in tables.items()
     }
     if distinct:
-        prints = {name: _fingerprints(table) for name, table in tables.items() if name != "x_target"}
-        rules = rules.without_copies(method, prints.get("x_train", []), prints["x_pool"])
+        prints = fingerprints_of_tables({name: table for name, table in tables.items() if name != "x_target"})
+        train, of_pool = (prints.get("x_train", []), prints["x_pool"]) if prints else (None, None)
+        rules = rules.without_copies(method, train, of_pool)
+    features = of_predictions(predictions, rules.rows)
     seconds = time.perf_counter() - start
-    batch = choose_by_features(method, of_predictions(predictions), y_train, batch_size, generator, rules)
+    batch = choose_by_features(method, features, y_train, batch_size, generator, rules, with_effective_dimension)
     return replace(batch, kernel_seconds=seconds + batch.kernel_seconds)
 
 
@@ -77,20 +79,6 @@ def check_points(tables: Mapping[str, Any]) -> None:
             raise BmdalError(
                 f"{name} must be an array, a frame or a tensor with at least one point for the kernel 'pred'"
             )
-
-
-def _fingerprints(table: Any) -> list[int]:
-    """Of points that may hold words and dates, too."""
-    try:
-        return fingerprints(as_tensor("points", table))
-    except BmdalError:
-        return [hash(tuple(row)) for row in np.asarray(table, dtype=object)]
-
-
-def _predictions(found: Members, table: Any) -> NDArray[np.float64]:
-    """Shape (n, K, n_outputs)."""
-    parts = [found(_rows(table, slice(start, start + PART))) for start in range(0, len(table), PART)]
-    return np.concatenate(parts)
 
 
 def _of_networks(model: Any, forward: Forward | None, output: Output) -> bool:
@@ -115,3 +103,12 @@ def _columns(output: Output, n_outputs: int) -> list[int]:
 
 def _rows(table: Any, rows: Any) -> Any:
     return table.iloc[rows] if hasattr(table, "iloc") else table[rows]
+
+
+def _predictions(found: Members, table: Any, columns: list[int]) -> NDArray[np.float64]:
+    """Of the outputs in some columns, shape (n, K, n_columns)."""
+    predictions = np.empty((len(table), found.n_members, len(columns)))
+    for start in range(0, len(table), PART):
+        rows = slice(start, start + PART)
+        predictions[rows] = found(_rows(table, rows))[:, :, columns]
+    return predictions

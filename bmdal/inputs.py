@@ -23,7 +23,8 @@ from torch.utils.data import (
 )
 
 from bmdal.errors import BmdalError
-from bmdal.points import Items, Points, Tree, collated, inputs_of, joined, leaves, named_leaves
+from bmdal.network.random_state import own_random_state
+from bmdal.points import Items, Points, Tree, collated, inputs_of, joined, leaves, named_leaves, with_dtypes
 
 
 @runtime_checkable
@@ -46,8 +47,6 @@ class Inputs(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, rows: slice | list[int], /) -> Points: ...
-
-    def to(self, dtype: torch.dtype, /) -> Inputs: ...
 
 
 def as_tensor(name: str, table: Table) -> Tensor:
@@ -121,9 +120,9 @@ def as_tree(name: str, tree: Any) -> Tensor | Tree:
 
     def tensors(name: str, value: Any) -> Any:
         if isinstance(value, Mapping):
-            return {key: tensors(f"{name}[{key!r}]", part) for key, part in value.items()}
+            return {key: tensors(f"{name}[{key!r}]", value[key]) for key in sorted(value, key=str)}
         if isinstance(value, tuple):
-            return tuple(tensors(f"{name}[{i}]", part) for i, part in enumerate(value))
+            return _like(value, [tensors(f"{name}[{i}]", part) for i, part in enumerate(value)])
         return as_tensor(name, value)
 
     tree = tensors(name, tree)
@@ -138,6 +137,11 @@ def as_tree(name: str, tree: Any) -> Tensor | Tree:
     return Tree(tree)
 
 
+def _like(container: Any, parts: Sequence[Any]) -> Any:
+    """Parts in a tuple, of the same class if that has names."""
+    return type(container)(*parts) if hasattr(container, "_fields") else tuple(parts)
+
+
 def _collate_fn(loader: DataLoader[Any]) -> Callable[[list[Any]], Any] | None:
     """A loader's own way to put items together; None if that is PyTorch's, by which items are stacked."""
     return None if loader.collate_fn in (default_collate, default_convert) else loader.collate_fn
@@ -150,10 +154,12 @@ def _not_heeded(name: str, loader: DataLoader[Any]) -> list[str]:
     batches = loader.batch_sampler
     if batches is None:
         raise BmdalError(f"{name} is a loader without batches of points: give its data set, and collate_fn if need be")
-    if type(batches) is not BatchSampler or not isinstance(batches.sampler, SequentialSampler):
+    in_order = type(batches) is BatchSampler and type(batches.sampler) is SequentialSampler
+    of_its_own = type(loader).__iter__ is not DataLoader.__iter__
+    if not in_order or of_its_own or len(loader.sampler) != len(loader.dataset):  # type: ignore[arg-type]
         raise BmdalError(
-            f"{name} is a loader that shuffles or leaves points out, so that its rows have no numbers: use "
-            "shuffle=False, or give its data set"
+            f"{name} is a loader that shuffles, leaves points out or changes them, so that its rows are not those of "
+            "its data set: use shuffle=False, or give its data set"
         )
     workers = f"{name}: num_workers={loader.num_workers} is not used, items are read in this process"
     last = f"{name}: drop_last=True is not heeded, the last points count too"
@@ -170,35 +176,33 @@ class StreamedInputs:
         collate: from a list of items to a batch; None: the parts of an item are tensors, arrays or numbers, which
             become tensors as in `as_tensor` and are stacked.
         whole: whether all parts of an item are for the network.
-        dtype: what they are cast to; None: they stay as they are.
+        dtypes: what their tensors, one after the other, are cast to; None: they stay as they are.
     """
 
     name: str
     dataset: Any
     collate: Callable[[list[Any]], Any] | None = None
     whole: bool = False
-    dtype: torch.dtype | None = None
+    dtypes: tuple[torch.dtype | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def to(self, dtype: torch.dtype) -> StreamedInputs:
-        """The same inputs in another precision."""
-        return replace(self, dtype=dtype)
-
     def __getitem__(self, rows: slice | list[int]) -> Points:
         """The points of some rows. Raises BmdalError for items that cannot be used."""
         indices = range(len(self))[rows] if isinstance(rows, slice) else rows
-        if self.collate is not None:
-            X: Points = Items(list(self._items(indices)), self.collate, self.whole)
-        else:
-            tree = self._stacked(self.name, indices, [self._inputs(i, item) for i, item in self._numbered(indices)])
-            X = tree if isinstance(tree, Tensor) else Tree(tree)
+        with own_random_state(torch.device("cpu")):
+            if self.collate is not None:
+                X: Points = Items(list(self._items(indices)), self.collate, self.whole)
+            else:
+                tree = self._stacked(self.name, indices, [self._inputs(i, item) for i, item in self._numbered(indices)])
+                X = tree if isinstance(tree, Tensor) else Tree(tree)
         for place, t in named_leaves(self.name, X):
-            check_finite(place, t, indices if len(t) == len(indices) else None)
-            if self.dtype is not None and not t.is_floating_point():
-                check_exact(place, t)
-        return X if self.dtype is None else X.to(self.dtype)
+            if t.layout == torch.strided and not t.is_nested:
+                check_finite(place, t, indices if len(t) == len(indices) else None)
+        if torch.float64 in self.dtypes and isinstance(X, Tensor) and not X.is_floating_point():
+            check_exact(self.name, X)
+        return with_dtypes(X, self.dtypes) if self.dtypes else X
 
     @cached_property
     def first(self) -> Points:
@@ -220,7 +224,14 @@ class StreamedInputs:
         """What the first item, or a batch of it, tells."""
         if not len(self):
             return [], True
+        with own_random_state(torch.device("cpu")):
+            return self._looked()
+
+    def _looked(self) -> tuple[list[str], bool]:
         item = next(iter(self._items(range(1))))
+        again = next(iter(self._items(range(1))))
+        if not all(torch.equal(a, b) for a, b in zip(leaves(item), leaves(again), strict=False)):
+            raise BmdalError(f"the items of {self.name} differ from one reading to the next: switch augmentation off")
         batch = item if self.collate is None else collated(self.collate, [item])
         inputs, note = inputs_of(self.name, batch, self.whole)
         return [note] if note else [], all(isinstance(part, Tensor) for part in _parts(inputs))
@@ -231,7 +242,7 @@ class StreamedInputs:
     def _items(self, indices: Sequence[int]) -> Iterable[Any]:
         get_many = getattr(self.dataset, "__getitems__", None)
         if get_many is None:
-            return _Lazily(self.dataset, indices)
+            return _Lazily(self.name, self.dataset, indices)
         items = get_many(list(indices))
         if not isinstance(items, Sequence) or len(items) != len(indices):
             got = f"{len(items)} items" if isinstance(items, Sequence) else f"a {type(items).__name__}"
@@ -244,9 +255,9 @@ class StreamedInputs:
 
     def _tensors(self, name: str, x: Any) -> Any:
         if isinstance(x, Mapping):
-            return {key: self._tensors(f"{name}[{key!r}]", value) for key, value in x.items()}
+            return {key: self._tensors(f"{name}[{key!r}]", x[key]) for key in sorted(x, key=str)}
         if isinstance(x, tuple | list) and self.whole:
-            return tuple(self._tensors(f"{name}[{i}]", value) for i, value in enumerate(x))
+            return _like(x, [self._tensors(f"{name}[{i}]", value) for i, value in enumerate(x)])
         if isinstance(x, int | float | np.generic):
             x = np.asarray(x)
         if not isinstance(x, Tensor | np.ndarray):
@@ -271,20 +282,26 @@ class StreamedInputs:
             raise BmdalError(f"the items of {name} must have the same parts")
         if isinstance(first, dict):
             return {key: self._stacked(f"{name}[{key!r}]", indices, [part[key] for part in parts]) for key in first}
-        return tuple(
-            self._stacked(f"{name}[{i}]", indices, list(of_all)) for i, of_all in enumerate(zip(*parts, strict=True))
-        )
+        columns = zip(*parts, strict=True)
+        return _like(first, [self._stacked(f"{name}[{i}]", indices, list(c)) for i, c in enumerate(columns)])
 
 
 @dataclass(frozen=True)
 class _Lazily:
-    """Items of a data set that are made one by one."""
+    """Items of a data set that are made one by one. Raises BmdalError for what the data set raises."""
 
+    name: str
     dataset: Any
     indices: Sequence[int]
 
     def __iter__(self) -> Iterator[Any]:
-        return (self.dataset[i] for i in self.indices)
+        for i in self.indices:
+            try:
+                item = self.dataset[i]
+            except Exception as error:
+                kind = type(error).__name__
+                raise BmdalError(f"item {i} of {self.name} cannot be read: {kind}: {error}") from error
+            yield item
 
 
 def first_point(X: Inputs) -> Points:
@@ -328,30 +345,38 @@ def _spread(n: int, k: int) -> list[int]:
     return [i * (n - 1) // max(1, k - 1) for i in range(k)]
 
 
-def in_one_precision(tables: Mapping[str, Inputs], castable: bool) -> list[Inputs]:
-    """Points in one precision, float64 if some are integers, by what they are called.
+def in_one_precision(tables: Mapping[str, Any], castable: bool) -> list[Inputs]:
+    """Points in one precision, tables of real numbers and integers in float64, by what they are called.
 
     Raises BmdalError if they differ and must stay as they are, or if integers are not exact in float64.
     """
     types = {name: [t.dtype for t in leaves(first_point(X))] for name, X in tables.items()}
-    some = [dtypes for dtypes in types.values() if dtypes]  # a batch of a kind of its own shows no tensors
-    if all(dtypes == some[0] for dtypes in some):
+    several = any(not isinstance(first_point(X), Tensor) for X in tables.values())
+    columns = list(zip(*types.values(), strict=True))  # a column for each tensor in a point
+    if all(len(set(column)) == 1 for column in columns):
         return list(tables.values())
-    if not castable:
+    common = [_common(column, several) if castable else None for column in columns]
+    if None in common:
         kinds = ", ".join(f"{name} {', '.join(map(str, dtypes))}" for name, dtypes in types.items())
         raise BmdalError(f"points must be of one type, they are {kinds}")
-    flat = [dtype for dtypes in some for dtype in dtypes]
-    finest = max((dtype for dtype in flat if dtype.is_floating_point), key=lambda d: d.itemsize, default=None)
-    common = torch.float64 if finest is None or not all(d.is_floating_point for d in flat) else finest
-    mixed = any(len({dtype.is_floating_point for dtype in column}) > 1 for column in zip(*some, strict=True))
-    result: list[Inputs] = []
-    for name, X in tables.items():
-        if isinstance(X, Tensor) and not X.is_floating_point():
-            check_exact(name, X)
-        elif mixed and not isinstance(first_point(X), Tensor):
-            raise BmdalError("the parts of points must be of one type each: real numbers or integers everywhere")
-        result.append(X.to(common))
-    return result
+    if torch.float64 in common:
+        for name, X in tables.items():
+            if isinstance(X, Tensor) and not X.is_floating_point():
+                check_exact(name, X)
+    wanted = tuple(c if len(set(column)) > 1 else None for c, column in zip(common, columns, strict=True))
+    return [
+        replace(X, dtypes=wanted) if isinstance(X, StreamedInputs) else with_dtypes(X, wanted) for X in tables.values()
+    ]
+
+
+def _common(dtypes: Sequence[torch.dtype], several: bool) -> torch.dtype | None:
+    """The type to which a table's values may be cast; None: there is none. With `several`, integers stay integers."""
+    if len(set(dtypes)) == 1:
+        return dtypes[0]
+    if all(dtype.is_floating_point for dtype in dtypes):
+        return max(dtypes, key=lambda dtype: dtype.itemsize)
+    integers = not any(dtype.is_floating_point or dtype == torch.bool or dtype.is_complex for dtype in dtypes)
+    return (torch.int64 if integers else None) if several else torch.float64
 
 
 def check_exact(name: str, X: Tensor) -> None:
@@ -360,16 +385,39 @@ def check_exact(name: str, X: Tensor) -> None:
         raise BmdalError(f"{name} holds integers beyond 2^53, which are not exact as real numbers; leave them out")
 
 
-def check_columns(tables: Mapping[str, object]) -> None:
+def frame_of(points: Any) -> Any:
+    """The frame that points are, or the first in tuples and dictionaries; None if there is none.
+
+    Raises BmdalError if several frames in them have rows of other ids.
+    """
+    frames = [part for part in _parts(points) if isinstance(part, Frame) and hasattr(part, "index")]
+    if any(not frame.index.equals(frames[0].index) for frame in frames):
+        raise BmdalError("the frames in x_pool have different indexes: their rows must be those of the same points")
+    return frames[0] if frames else None
+
+
+def check_columns(tables: Mapping[str, Any]) -> None:
     """Raise BmdalError if two frames, by what they are called, differ in their columns or the order of these."""
-    frames = {name: list(getattr(table, "columns", [])) for name, table in tables.items()}
-    for (first, one), (second, other) in pairwise((name, columns) for name, columns in frames.items() if columns):
-        if one != other:
-            i = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
-            a, b = (repr(columns[i]) if i < len(columns) else "none" for columns in (one, other))
-            raise BmdalError(
-                f"{first} and {second} must have the same columns in the same order: column {i} is {a} and {b}"
-            )
+    places = [_frames(name, table) for name, table in tables.items()]
+    for first, second in pairwise(frames for frames in places if frames):
+        for (one_name, one), (other_name, other) in zip(first, second, strict=False):
+            if one != other:
+                pairs = zip(one, other, strict=False)
+                i = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+                a, b = (repr(columns[i]) if i < len(columns) else "none" for columns in (one, other))
+                raise BmdalError(
+                    f"{one_name} and {other_name} must have the same columns in the same order: "
+                    f"column {i} is {a} and {b}"
+                )
+
+
+def _frames(name: str, table: Any) -> list[tuple[str, list[Any]]]:
+    """The columns of all frames in points, with their places."""
+    if isinstance(table, Mapping):
+        return [f for key in sorted(table, key=str) for f in _frames(f"{name}[{key!r}]", table[key])]
+    if isinstance(table, tuple):
+        return [f for i, part in enumerate(table) for f in _frames(f"{name}[{i}]", part)]
+    return [(name, list(table.columns))] if isinstance(table, Frame) and hasattr(table, "columns") else []
 
 
 def check_finite(name: str, X: Tensor, rows: Sequence[int] | None = None) -> None:

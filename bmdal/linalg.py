@@ -64,8 +64,9 @@ def inverse_root(A: Tensor, shift: float) -> Tensor:
 def spread(values: Tensor) -> Tensor:
     """Standard deviation of each column over the rows, shape (columns,); 1 for a column that only differs by rounding.
 
-    values: shape (n, columns), in float64.
+    values: shape (n, columns), in the precision in which they were computed.
     """
+    eps, values = torch.finfo(values.dtype).eps, values.double()
     deviation = values.std(dim=0, correction=0)
-    rounding = 64 * torch.finfo(values.dtype).eps * values.abs().amax(dim=0)
+    rounding = 64 * eps * values.abs().amax(dim=0)
     return torch.where(deviation > rounding, deviation, 1.0)

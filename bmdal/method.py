@@ -9,7 +9,7 @@ from typing import cast
 
 from bmdal import component
 from bmdal.errors import BmdalError, IncompatibleError
-from bmdal.kernels import BaseKernel, Traits
+from bmdal.kernels import BaseKernel, Predictions, Traits
 from bmdal.selection import Mode, Selection
 from bmdal.transformations import Ensemble, Transformation
 
@@ -64,6 +64,10 @@ class Method:
             )
         if len(self._ensembles) > 1:
             raise IncompatibleError("a method has at most one ensemble: leave all but one 'ens-N' out")
+        if isinstance(self.kernel, Predictions) and self._ensembles:
+            raise IncompatibleError(
+                "the members of 'pred' are an ensemble: leave 'ens-N' out, give all models in a list"
+            )
         self.check_traits(self.kernel.traits, self.kernel.name)
 
     def check_traits(self, traits: Traits, name: str) -> None:

@@ -75,7 +75,7 @@ def _fit_and_map(
         base = _base(method.kernel, network, device)
         member_bytes = _point_bytes(base, network, x_train)
         features = _in_chunks(base, x_train, _chunk_size(member_bytes, device))
-        _check_finite_features(method, "training points", features)
+        check_finite_kernel(method, "training points", features)
         train, fitted = fit(own, features)
         chains.append(_chain(base, fitted))
         members.append(train)
@@ -89,7 +89,7 @@ def _fit_and_map(
     chain = _chain(lambda X: combine([chain(X) for chain in chains]), fitted)
     mapped = [_in_chunks(chain, X, _chunk_size(point_bytes, device)) for X in others]
     for name, features in zip(("pool points", "target points"), mapped, strict=False):
-        _check_finite_features(method, name, features)
+        check_finite_kernel(method, name, features)
     return [train, *mapped]
 
 
@@ -159,14 +159,14 @@ def _chunk_size(point_bytes: int, device: torch.device) -> int:
     return max(1, min(CHUNK_BYTES[device.type] // (3 * point_bytes), 2**16))
 
 
-def _check_finite_features(method: Method, name: str, features: Features) -> None:
+def check_finite_kernel(method: Method, name: str, features: Features) -> None:
     """Raise BmdalError, naming the row, if the kernel of a point with itself is NaN or infinite."""
     bad = ~torch.isfinite(features.diag())
     if bool(bad.any()):
         rows = f"row {int(bad.nonzero()[0])} and {int(bad.sum()) - 1} others"
         raise BmdalError(
             f"method {method.name!r}: the kernel is NaN or infinite for {name} ({rows}); "
-            "do the network's parameters hold NaN, or are its outputs unbounded?"
+            "are features too large, do the network's parameters hold NaN, or are its outputs unbounded?"
         )
 
 

@@ -14,6 +14,7 @@ from typing import Any, Self, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
 from bmdal.errors import BmdalError
 
@@ -123,9 +124,9 @@ Points: TypeAlias = Tensor | Tree | Items
 
 
 def collated(collate: Callable[[list[Any]], Any], items: Sequence[Any]) -> Any:
-    """A batch of items. Raises BmdalError for what the user's function raises."""
+    """A batch of copies of items. Raises BmdalError for what the user's function raises."""
     try:
-        return collate(list(items))
+        return collate([copy.deepcopy(item) for item in items])
     except Exception as error:
         kind = type(error).__name__
         raise BmdalError(f"collate_fn cannot put {len(items)} item(s) together: {kind}: {error}") from error
@@ -152,7 +153,7 @@ def inputs_of(name: str, item: Any, whole: bool) -> tuple[Any, str | None]:
     if whole:
         return item, None
     notes = []
-    if isinstance(item, tuple | list) and item:
+    if isinstance(item, tuple | list) and item and not isinstance(item, PackedSequence):
         if isinstance(item[0], tuple | list):
             raise BmdalError(
                 f"{name} holds tuples in tuples: say how the network is called, for instance "
@@ -174,7 +175,7 @@ def leaves(X: Any) -> list[Tensor]:
 
 
 def named_leaves(name: str, X: Any) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of points or of a batch, with their places in it."""
+    """The tensors of points or of a batch, with their places in it; of graphs all but the labels y."""
     match X:
         case Tensor():
             yield name, X
@@ -189,14 +190,7 @@ def named_leaves(name: str, X: Any) -> Iterator[tuple[str, Tensor]]:
             for i, value in enumerate(X):
                 yield from named_leaves(f"{name}[{i}]", value)
         case _ if _is_graph(X):
-            found: list[Tensor] = []
-
-            def note(t: Tensor) -> Tensor:
-                found.append(t)
-                return t
-
-            mapped(note, X)
-            yield from ((f"{name} ({type(X).__name__})", t) for t in found)
+            yield from named_leaves(name, {key: value for key, value in X.to_dict().items() if key != "y"})
 
 
 def mapped(f: Callable[[Tensor], Tensor], tree: Any) -> Any:
@@ -211,11 +205,13 @@ def mapped(f: Callable[[Tensor], Tensor], tree: Any) -> Any:
     if isinstance(tree, tuple | list):
         parts = [mapped(f, value) for value in tree]
         return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
-    return copy.copy(tree).apply(f) if _is_graph(tree) else copy.deepcopy(tree)
+    if _is_graph(tree):
+        return copy.copy(tree).apply(lambda t: f(t) if isinstance(t, Tensor) else t)
+    return copy.deepcopy(tree)
 
 
 def _is_graph(X: object) -> bool:
-    return callable(getattr(X, "apply", None)) and hasattr(X, "num_nodes")
+    return hasattr(X, "num_nodes") and all(callable(getattr(X, name, None)) for name in ("apply", "to_dict"))
 
 
 def joined(first: Points, second: Points) -> Points:
@@ -230,12 +226,30 @@ def joined(first: Points, second: Points) -> Points:
     return torch.cat([first, second.to(first.device)])
 
 
+def size_of(item: Any) -> int:
+    """How many numbers the tensors of an item hold."""
+    return sum(t.numel() for t in leaves(item))
+
+
 def form(X: Points) -> tuple[str, ...]:
     """What points of one kind have in common: the places, shapes and types of their tensors, but for the first
     dimension; of items nothing is known."""
     if isinstance(X, Items):
         return ("items that collate_fn puts together",)
     return tuple(f"{name} (n{''.join(f', {s}' for s in t.shape[1:])})".strip() for name, t in named_leaves("", X))
+
+
+def with_dtypes(X: Points, dtypes: Sequence[torch.dtype | None]) -> Points:
+    """Points whose tensors, one after the other, have other types; None: as it is."""
+    wanted = iter(dtypes)
+
+    def cast(t: Tensor) -> Tensor:
+        dtype = next(wanted)
+        return t if dtype is None else t.to(dtype)
+
+    if isinstance(X, Items):
+        return X
+    return cast(X) if isinstance(X, Tensor) else X.mapped(cast)
 
 
 def _moved(t: Tensor, to: torch.device | torch.dtype) -> Tensor:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -46,11 +48,12 @@ class Rules:
         groups: Any = None,
         per_group: int = 1,
         costs: Any = None,
+        notes: tuple[str, ...] = (),
     ) -> Rules:
         """The rules that a user gives: see `select`.
 
         Args:
-            pool: the pool, whose index, if it is a frame, ids are labels of.
+            pool: the pool's frame, whose index holds the ids; None if it is none.
 
         Raises BmdalError for values that cannot be used or leave too few points, and IncompatibleError for what the
         method's selection does not take.
@@ -65,6 +68,7 @@ class Rules:
             )
         if isinstance(per_group, bool) or not isinstance(per_group, int | np.integer) or per_group < 1:
             raise BmdalError(f"per_group must be an integer of at least 1, got {per_group!r}")
+        per_group = min(int(per_group), n_pool)
         excluded = _excluded(pool, n_pool, exclude)
         rows = (~excluded).nonzero()[:, 0]
         if len(rows) < batch_size:
@@ -72,30 +76,40 @@ class Rules:
         of_groups = None if groups is None else _groups(pool, n_pool, groups)[rows]
         of_costs = None if costs is None else _costs(pool, n_pool, costs)[rows]
         if of_groups is not None:
-            n_most = int(torch.bincount(of_groups).clamp(max=int(per_group)).sum())
+            n_most = int(torch.bincount(of_groups).clamp(max=per_group).sum())
             if n_most < batch_size:
                 raise BmdalError(
                     f"with per_group={per_group} the groups allow a batch of at most {n_most}, not {batch_size}"
                 )
-        return cls(rows, Limits(None, of_groups, int(per_group), of_costs))
+        return cls(rows, Limits(None, of_groups, per_group, of_costs), notes)
 
-    def without_copies(self, method: Method, train: list[int] | None, pool: list[int] | None) -> Rules:
+    def without_copies(
+        self, method: Method, train: Sequence[Hashable] | None, pool: Sequence[Hashable] | None
+    ) -> Rules:
         """Copies of training points and of earlier pool points come last, if the method's selection can do that.
 
         train, pool: fingerprints of the points, of the whole pool; None: they are not to be had.
         """
         if train is None or pool is None:
-            return replace(self, notes=(*self.notes, "copies of points were not looked for: there is no table of them"))
+            return replace(
+                self,
+                notes=(
+                    *self.notes,
+                    "copies of points were not looked for: what was given is no table of points in memory",
+                ),
+            )
         seen, is_copy = set(train), torch.zeros(len(self.rows), dtype=torch.bool)
         for i, row in enumerate(self.rows.tolist()):
             is_copy[i] = pool[row] in seen
             seen.add(pool[row])
         n_copies = int(is_copy.sum())
-        if n_copies in (0, len(is_copy)):
+        if not n_copies:
             return self
-        last = "come last" if method.selection.takes_limits else f"count like others: {method.selection.name!r} decides"
+        takes_limits, all_are = method.selection.takes_limits, n_copies == len(is_copy)
+        last = "come last" if takes_limits and not all_are else "count like others"
+        last += "" if takes_limits else f": {method.selection.name!r} decides"
         note = f"{n_copies} of the pool's {len(is_copy)} points are copies of a labelled or an earlier one, and {last}"
-        candidates = ~is_copy if method.selection.takes_limits else None
+        candidates = ~is_copy if takes_limits and not all_are else None
         return replace(self, limits=replace(self.limits, candidates=candidates), notes=(*self.notes, note))
 
 
@@ -107,7 +121,7 @@ class Fingerprints:
 
     def __init__(self, X: Inputs) -> None:
         self.X = X
-        self.of_rows: list[int | None] = [None] * len(X)
+        self.of_rows: list[Hashable] = [None] * len(X)
 
     def __len__(self) -> int:
         return len(self.X)
@@ -118,10 +132,7 @@ class Fingerprints:
             self.of_rows[rows] = fingerprints(part)
         return part
 
-    def to(self, dtype: torch.dtype) -> Inputs:
-        return self.X.to(dtype)
-
-    def of_all(self) -> list[int] | None:
+    def of_all(self) -> list[Hashable] | None:
         """The fingerprints of all points; None if they cannot be had without reading a data set."""
         if isinstance(self.X, Tensor | Tree):
             return fingerprints(self.X)
@@ -129,57 +140,115 @@ class Fingerprints:
         return known if len(known) == len(self.of_rows) else None
 
 
-def fingerprints(X: Points) -> list[int]:
-    """A number for each point, by the values of all its parts."""
-    rows: list[NDArray[np.uint8]] = []
-    for _, t in named_leaves("", X):
-        t = t.detach().cpu().reshape(len(t), -1)
-        rows.append(t.contiguous().numpy().view(np.uint8).reshape(len(t), -1))
-    width, found = sum(part.shape[1] for part in rows), list[int]()
-    for start in range(0, len(rows[0]), PART):
-        data = np.concatenate([part[start : start + PART] for part in rows], axis=1).tobytes()
-        found += [hash(data[i : i + width]) for i in range(0, len(data), width)]
+def fingerprints(X: Points, dtypes: Sequence[torch.dtype | None] = ()) -> list[Hashable]:
+    """A number for each point, by the values of all its parts, which are cast to `dtypes` first."""
+    parts = [t.detach().reshape(len(t), math.prod(t.shape[1:])) for _, t in named_leaves("", X)]
+    wanted = dtypes or [None] * len(parts)
+    found: list[Hashable] = []
+    for start in range(0, len(X), PART):
+        columns = [_bytes(t[start : start + PART].cpu(), dtype) for t, dtype in zip(parts, wanted, strict=True)]
+        table = np.concatenate(columns, axis=1)
+        data, width = table.tobytes(), table.shape[1]
+        found += [hash(data[i * width : (i + 1) * width]) for i in range(len(table))]
     return found
 
 
-def _excluded(pool: Any, n_pool: int, exclude: Any) -> Tensor:
+def _bytes(t: Tensor, dtype: torch.dtype | None) -> NDArray[np.uint8]:
+    """The bytes of the rows of a matrix; -0.0 is 0.0."""
+    t = t if dtype is None else t.to(dtype)
+    t = t + 0.0 if t.is_floating_point() else t
+    array = (t.view(torch.int16) if t.dtype == torch.bfloat16 else t).numpy()
+    return np.ascontiguousarray(array).view(np.uint8).reshape(len(t), -1)
+
+
+def fingerprints_of_tables(tables: Mapping[str, Any]) -> dict[str, list[Hashable]] | None:
+    """Those of the points in tables, which may hold words and dates too; None if their cells cannot be compared."""
+    try:
+        tensors = {name: as_tensor(name, table) for name, table in tables.items()}
+        common = reduce(torch.promote_types, [t.dtype for t in tensors.values()])
+        return {name: fingerprints(t, [common]) for name, t in tensors.items()}
+    except BmdalError:
+        rows = {name: [tuple(map(_cell, row)) for row in np.asarray(t, dtype=object)] for name, t in tables.items()}
+    try:
+        hash(tuple(row for some in rows.values() for row in some))
+    except TypeError:
+        return None
+    return {name: list(some) for name, some in rows.items()}
+
+
+_MISSING = object()
+
+
+def _cell(value: Any) -> Any:
+    return _MISSING if _is_missing(value) else value
+
+
+def _is_missing(value: Any) -> bool:
+    """None, NaN, and what pandas has for a missing value or date."""
+    return (
+        value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
+    )
+
+
+def _values(name: str, given: Any) -> list[Any]:
+    """What is given as an array, a Series or anything that can be gone through, as a list."""
+    if isinstance(given, Mapping | str) or hasattr(given, "columns") or not isinstance(given, Iterable):
+        raise BmdalError(f"{name} must be an array, a Series or a list, it is a {type(given).__name__}")
+    if isinstance(given, Tensor):
+        given = given.cpu().tolist()
+    values = given.tolist() if hasattr(given, "tolist") else list(given)
+    values = [v.item() if isinstance(v, Tensor) and v.numel() == 1 else v for v in values]
+    if nested := [v for v in values if isinstance(v, list | Tensor | np.ndarray)]:
+        raise BmdalError(f"{name} must be one list of values, it holds {nested[0]!r}")
+    return values
+
+
+def _excluded(frame: Any, n_pool: int, exclude: Any) -> Tensor:
     """Whether a point is excluded, shape (n_pool,)."""
     if exclude is None:
         return torch.zeros(n_pool, dtype=torch.bool)
-    _check_index("exclude", pool, exclude)
-    values = np.asarray(exclude.cpu() if isinstance(exclude, Tensor) else exclude)
-    if values.dtype == bool:
-        if values.shape != (n_pool,):
-            raise BmdalError(f"exclude is a mask of shape {values.shape}, the pool has {n_pool} points")
-        return torch.from_numpy(values.copy())
-    if values.ndim != 1:
-        raise BmdalError(f"exclude must be a mask or a list of ids or rows, it has shape {values.shape}")
-    index = np.asarray(pool.index) if hasattr(pool, "iloc") else np.arange(n_pool)
-    missing = sorted(set(values.tolist()) - set(index.tolist()), key=str)
-    if missing:
-        what = "an id in the index" if hasattr(pool, "iloc") else f"a row from 0 to {n_pool - 1}"
-        raise BmdalError(f"exclude holds {missing[0]!r}, which is not {what} of the pool")
-    chosen = set(values.tolist())
-    return torch.tensor([i in chosen for i in index.tolist()])
+    values = _values("exclude", exclude)
+    if values and all(isinstance(v, bool | np.bool_) for v in values):
+        _check_index("exclude", frame, exclude)
+        if len(values) != n_pool:
+            raise BmdalError(f"exclude is a mask of {len(values)} values, the pool has {n_pool} points")
+        return torch.tensor(values, dtype=torch.bool)
+    numbers = all(isinstance(v, int | float | np.number) for v in values)
+    if numbers and n_pool > 2 and len(values) == n_pool and set(values) <= {0, 1}:
+        raise BmdalError("exclude has a 0 or 1 for each pool point: is it a mask, then make it one of bools")
+    if frame is not None:
+        if missing := [v for v in values if v not in frame.index]:
+            raise BmdalError(f"exclude holds {missing[0]!r}, which is not an id in the index of the pool")
+        return torch.from_numpy(np.array(frame.index.isin(values)))
+    for v in values:
+        if not isinstance(v, int | np.integer) or isinstance(v, bool) or not 0 <= v < n_pool:
+            raise BmdalError(f"exclude holds {v!r}, which is not a row from 0 to {n_pool - 1} of the pool")
+    excluded = torch.zeros(n_pool, dtype=torch.bool)
+    excluded[[int(v) for v in values]] = True
+    return excluded
 
 
-def _groups(pool: Any, n_pool: int, groups: Any) -> Tensor:
+def _groups(frame: Any, n_pool: int, groups: Any) -> Tensor:
     """The number of each point's group, shape (n_pool,)."""
-    _check_index("groups", pool, groups)
-    labels: Sequence[Any] = groups.tolist() if hasattr(groups, "tolist") else list(groups)
+    _check_index("groups", frame, groups)
+    if isinstance(groups, Set):
+        raise BmdalError("groups must name a group for each pool point in turn, a set has no order")
+    labels = _values("groups", groups)
     if len(labels) != n_pool:
         raise BmdalError(f"groups must name the group of each of the {n_pool} pool points, there are {len(labels)}")
-    numbers: dict[Any, int] = {}
+    numbers: dict[Hashable, int] = {}
     for i, label in enumerate(labels):
-        if label is None or label != label:
+        if _is_missing(label):
             raise BmdalError(f"groups has no value for row {i}: give every point a group, its own if need be")
+        if not isinstance(label, Hashable):
+            raise BmdalError(f"groups must hold names or numbers, row {i} has {label!r}")
     return torch.tensor([numbers.setdefault(label, len(numbers)) for label in labels])
 
 
 def _costs(pool: Any, n_pool: int, costs: Any) -> Tensor:
     """What each point costs, shape (n_pool,), in float64."""
     _check_index("costs", pool, costs)
-    values = as_tensor("costs", np.asarray(costs) if isinstance(costs, list | tuple) else costs).double().cpu()
+    values = as_tensor("costs", np.asarray(_values("costs", costs))).double()
     if values.shape != (n_pool,):
         raise BmdalError(f"costs must have shape ({n_pool},), one for each pool point, it has {tuple(values.shape)}")
     bad = ~(torch.isfinite(values) & (values > 0))
@@ -191,6 +260,6 @@ def _costs(pool: Any, n_pool: int, costs: Any) -> Tensor:
 
 def _check_index(name: str, pool: Any, values: Any) -> None:
     """Raise BmdalError for a Series whose index is not that of the pool: its values would go to other points."""
-    are_series = hasattr(pool, "iloc") and hasattr(values, "iloc") and len(values) == len(pool)
+    are_series = pool is not None and hasattr(values, "iloc") and len(values) == len(pool)
     if are_series and not values.index.equals(pool.index):
         raise BmdalError(f"{name} has another index than the pool: use {name}.loc[x_pool.index], or a plain array")

@@ -68,7 +68,7 @@ class BatchQueryStrategy(SingleAnnotatorPoolQueryStrategy):  # type: ignore[misc
                 kernel `pred` any regressor that has members, such as a forest.
             fit_reg: whether to fit a copy of the regressor to the labelled points first; networks are never trained.
             candidates: where to choose from: rows of X, shape (n_candidates,), or points, shape (n_candidates, d);
-                None: the unlabelled rows.
+                or a mask of rows; None: the unlabelled rows.
             batch_size: number of points.
             return_utilities: also return the utilities.
 
@@ -83,7 +83,7 @@ class BatchQueryStrategy(SingleAnnotatorPoolQueryStrategy):  # type: ignore[misc
         points, labels, chosen_from, batch_size, return_utilities = self._validate_data(
             X if frame is None else np.arange(len(frame))[:, None],
             targets if targets.ndim < 2 else self._one_label(targets),
-            candidates,
+            np.flatnonzero(mask) if (mask := np.asarray(candidates)).dtype == bool else candidates,
             batch_size,
             return_utilities,
             reset=True,
@@ -102,7 +102,7 @@ class BatchQueryStrategy(SingleAnnotatorPoolQueryStrategy):  # type: ignore[misc
         if isinstance(reg, BaseEstimator):
             models = clone(reg).fit(x_train, y_train) if fit_reg else reg
             models = getattr(models, "estimator_", models) if isinstance(models, SklearnRegressor) else models
-            if not isinstance(method.kernel, Predictions):
+            if not isinstance(method.kernel, Predictions | None):
                 y_train = (y_train - (last := _with_networks(models)).y_mean_) / last.y_scale_  # what they predict
         batch = select_batch(
             method,

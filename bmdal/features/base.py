@@ -73,7 +73,10 @@ class Features(ABC):
         """The features of some of the points; an integer keeps the leading dimension."""
         if isinstance(index, Tensor) and index.dtype == torch.long:
             return self.with_tensors([t.index_select(0, index) for t in self.tensors()])
-        rows = slice(index, index + 1) if isinstance(index, int) else index
+        rows = index
+        if not isinstance(index, slice | Tensor):
+            i = range(len(self))[index]  # also from the end, and integers of NumPy
+            rows = slice(i, i + 1)
         return self.with_tensors([t[rows] for t in self.tensors()])
 
     def to(self, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Self:

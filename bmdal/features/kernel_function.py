@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bmdal.errors import BmdalError
 from bmdal.features.base import Features
+from bmdal.inputs import as_tensor
 
 N_CHECKED = 64
 """Points, from all over, on which it is checked that the kernel is symmetric."""
@@ -51,6 +52,8 @@ class KernelFunction(Features):
             raise BmdalError(f"a kernel function must be callable, got {type(self.function).__name__}")
         if not isinstance(self.X, np.ndarray | Tensor) or not self.X.ndim or not len(self.X):
             raise BmdalError(f"points must be an array or a tensor, shape (n, ...), got {type(self.X).__name__}")
+        if isinstance(self.X, np.ndarray):
+            object.__setattr__(self, "X", as_tensor("X", self.X).numpy())
         some = self.X[np.linspace(0, len(self.X) - 1, min(len(self.X), N_CHECKED)).astype(int).tolist()]
         part = self._matrix(some, some)
         difference = (part - part.T).abs()
@@ -66,14 +69,16 @@ class KernelFunction(Features):
         object.__setattr__(self, "diagonal", diagonal)
 
     def _matrix(self, X: Any, Y: Any) -> Tensor:
-        result = self.function(X, Y)
-        if not isinstance(result, np.ndarray):
-            result = result.to_dense().detach() if hasattr(result, "to_dense") else np.asarray(result)
-        K = torch.as_tensor(result)
-        if K.shape != (len(X), len(Y)) or not K.is_floating_point() or not bool(torch.isfinite(K).all()):
-            what = f"{tuple(K.shape)} of {K.dtype}" + (
-                "" if bool(torch.isfinite(K).all()) else ", with NaN or infinity"
-            )
+        try:
+            result = self.function(X, Y)
+        except Exception as error:
+            kind = type(error).__name__
+            raise BmdalError(f"the kernel function cannot be used with the points: {kind}: {error}") from error
+        result = result.to_dense().detach() if hasattr(result, "to_dense") else result
+        K = as_tensor("what the kernel function gives", result)
+        finite = bool(torch.isfinite(K).all())
+        if K.shape != (len(X), len(Y)) or not K.is_floating_point() or not finite:
+            what = f"{tuple(K.shape)} of {K.dtype}" + ("" if finite else ", with NaN or infinity")
             raise BmdalError(
                 f"the kernel function must give a matrix of finite real numbers, shape ({len(X)}, {len(Y)}), for "
                 f"{len(X)} and {len(Y)} points; it gave {what}"
@@ -100,6 +105,11 @@ class KernelFunction(Features):
 
     def scaled(self, factor: float) -> KernelFunction:
         return replace(self, factor=factor * self.factor)
+
+    def is_of(self, other: Features) -> bool:
+        """Whether both have the same kernel."""
+        same = isinstance(other, KernelFunction) and self.function == other.function
+        return same and self.factor == other.factor  # type: ignore[attr-defined]
 
     @property
     def dtype(self) -> torch.dtype:

@@ -71,6 +71,10 @@ class KernelMatrix(Features):
     def scaled(self, factor: float) -> KernelMatrix:
         return replace(self, factor=factor * self.factor)
 
+    def is_of(self, other: Features) -> bool:
+        """Whether both are rows of one matrix, so that it has their kernel."""
+        return isinstance(other, KernelMatrix) and self.K is other.K and self.factor == other.factor
+
     @property
     def dtype(self) -> torch.dtype:
         own: torch.dtype = self.K.dtype

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +11,6 @@ from bmdal.component import register
 from bmdal.errors import BmdalError
 from bmdal.features import DenseFeatures
 from bmdal.kernels.base import BaseKernel, Traits, one_tensor
-from bmdal.linalg import spread
 from bmdal.network.network import Network
 from bmdal.points import Points
 
@@ -49,15 +47,4 @@ def as_predictions(name: str, X: Tensor) -> Tensor:
 
 def centred(P: Tensor) -> Tensor:
     """phi, shape (n, K * n_outputs), of predictions (n, K, n_outputs)."""
-    phi: Tensor = ((P - P.mean(dim=1, keepdim=True)) / P.shape[1] ** 0.5).flatten(1)
-    return phi
-
-
-def in_units_of_their_spread(predictions: Sequence[Tensor]) -> list[Tensor]:
-    """Predictions (n, K, n_outputs), each output divided by its spread over the first set that has two points.
-
-    The spread is the standard deviation of the mean prediction; an output that does not vary there stays as it is.
-    """
-    reference = next((P for P in predictions if len(P) > 1), predictions[0])
-    unit = spread(reference.mean(dim=1))
-    return [P / unit for P in predictions]
+    return (P - P.mean(dim=1, keepdim=True)).div_(P.shape[1] ** 0.5).flatten(1)

@@ -68,7 +68,7 @@ class Members:
             raise BmdalError(
                 f"the members had {self.n_outputs} output(s) for the first points and have {predictions.shape[2]} now"
             )
-        return predictions.astype(np.float64)
+        return predictions.astype(np.float64, copy=False)
 
 
 def members(model: Any, few: Table, call: Call = CALL) -> Members:

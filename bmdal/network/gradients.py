@@ -35,7 +35,7 @@ from bmdal.network.per_point import (
     summed_gradients,
     vectorized,
 )
-from bmdal.points import Items, Points
+from bmdal.points import Items, Points, size_of
 
 N_COMPARED = 3
 """Points whose gradients are compared."""
@@ -101,6 +101,8 @@ def _checked_factors(network: Network, plan: Plan, X: Points) -> dict[str, Facto
     try:
         outputs, found = factors(network.function, plan.layers, X)
         wrong = set() if network.function.by_points else _wrong_layers(network.function, plan.layers, X, outputs, found)
+        if isinstance(X, Items):
+            _check_alone(network.function, X, outputs)
     except IrregularError as error:
         wrong = error.layers
     except Exception as error:  # whatever PyTorch or a backward pass of the user's raises from within
@@ -113,6 +115,14 @@ def _checked_factors(network: Network, plan: Plan, X: Points) -> dict[str, Facto
         network.plans.clear()
         raise UnfactoredError(f"linear layers {sorted(wrong)} do not factor")
     return found
+
+
+def _check_alone(function: Function, X: Items, outputs: Tensor) -> None:
+    """Raise BmdalError if the smallest or the largest items have other outputs alone: padding may count, for one."""
+    sizes = [size_of(item) for item in X.items]
+    order = sorted(range(len(X)), key=sizes.__getitem__)
+    for i in dict.fromkeys([*order[:N_COMPARED], order[-1]]):
+        check_same(function.fresh()(function.padded(X[[i]]))[:1], outputs[i : i + 1], outputs)
 
 
 def _wrong_layers(

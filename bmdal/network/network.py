@@ -221,7 +221,8 @@ class Network:
     def _cast_to(self) -> torch.dtype | None:
         own = next((p.dtype for p in self.model.parameters() if p.is_floating_point()), None)
         X = self._given.to(self.device)
-        if not self.may_cast or own in (None, X.dtype) or not X.is_floating_point():
+        dtypes = {t.dtype for t in leaves(X) if t.is_floating_point()}
+        if not self.may_cast or own is None or dtypes <= {own}:
             return None
         try:
             self.call(self._prepared().module, X)
@@ -249,14 +250,19 @@ class Network:
 
     def _units(self, function: Function) -> Tensor | None:
         """The spread of each output over the training points, shape (n_outputs,)."""
-        if self.train is None:
+        if self.train is None or len(self.train) < 2:
             return None
         outputs = []
         with own_random_state(self.device):
             for start in range(0, len(self.train), PART):
                 X = self.inputs(self.train[start : start + PART])
-                outputs.append(function.fresh()(function.padded(X))[: len(X)].double())
-        return spread(torch.cat(outputs))
+                outputs.append(function.fresh()(function.padded(X))[: len(X)])
+        values = torch.cat(outputs)
+        bad = ~torch.isfinite(values).all(dim=1)
+        if bool(bad.any()):
+            row = int(bad.nonzero()[0])
+            raise BmdalError(f"the network's outputs are NaN or infinite for row {row} of x_train: they have no spread")
+        return spread(values)
 
     @cached_property
     def precise(self) -> tuple[Function, Points]:
@@ -293,9 +299,10 @@ class Network:
             raise _unusable(outputs, n)
         n_outputs, n_targets = outputs.numel() // n, self.call.n_targets
         if n_targets not in (None, n_outputs):
+            remedy = "say which outputs count, for instance output=0, the mean where the other is a variance"
             raise BmdalError(
-                f"the network has {n_outputs} outputs and y_train {n_targets} target(s): say which outputs count, for "
-                "instance output=0, the mean where the other is a variance"
+                f"the network has {n_outputs} output(s) and y_train {n_targets} target(s): "
+                + (remedy if n_outputs > 1 else "give the labels of what the network predicts")
             )
         return n_outputs
 
@@ -305,10 +312,10 @@ class Network:
         n_outputs = self.function.n_outputs if "function" in self.__dict__ else 1
         if n_outputs == 1:
             return []
-        return [
-            f"the network has {n_outputs} outputs; all count, each in units of its spread over the training points "
-            "(output=... takes some)"
-        ]
+        units = "units of its spread over the training points"
+        if self.function.units is None:
+            units = "its own units, since one training point has no spread"
+        return [f"the network has {n_outputs} outputs; all count, each in {units} (output=... takes some)"]
 
     def forget_twin(self) -> None:
         """Let go of what comparisons need; it is made again if need be."""
@@ -342,20 +349,23 @@ def _chosen(result: Any, output: Output) -> Any:
     if isinstance(result, Tensor):
         if output is None:
             return result
-        n_outputs = result.shape[1] if result.ndim == 2 else 1
+        matrix = result[:, None] if result.ndim < 2 else result.flatten(1)
+        n_outputs = matrix.shape[1]
         columns = [output] if isinstance(output, int) else output
         if isinstance(columns, str) or not columns or not all(0 <= c < n_outputs for c in columns):
             raise BmdalError(
                 f"output={output!r}: the network returns one tensor of shape {tuple(result.shape)}, so that output "
                 f"must be a column from 0 to {n_outputs - 1}, or a list of columns"
             )
-        matrix = result if result.ndim == 2 else result[:, None]
         return matrix[:, output : output + 1] if isinstance(output, int) else matrix[:, list(columns)]
     parts = _parts(result)
     tensors = {key: t for key, t in parts.items() if isinstance(t, Tensor) and t.is_floating_point()}
-    if isinstance(output, int | str):
-        if output not in tensors:
-            raise BmdalError(f"output={output!r}: the network returns {type(result).__name__} with {list(tensors)}")
+    if output is not None and parts:
+        if not isinstance(output, int | str) or output not in tensors:
+            raise BmdalError(
+                f"output={output!r}: the network returns {type(result).__name__} with {list(tensors)}, of which one "
+                "can be chosen"
+            )
         return tensors[output]
     if output is None and "logits" in tensors:
         return tensors["logits"]

@@ -105,6 +105,7 @@ class InputScaling(nn.Module):
         self.register_buffer("bound", torch.tensor(5, dtype=torch.float32))
 
     def forward(self, x: Tensor) -> Tensor:
+        x = x.unflatten(-1, (len(self.mean),))  # type: ignore[no-untyped-call]  # as it is; one column would be taken for all of them
         z = (x.double() / self.unit - self.mean) / self.scale
         return (self.bound * torch.tanh(z / self.bound)).to(self.bound.dtype)
 

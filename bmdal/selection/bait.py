@@ -10,8 +10,11 @@ from torch.nn import functional
 
 from bmdal.component import register
 from bmdal.features import condition
-from bmdal.linalg import inverse_root, squared_norms
+from bmdal.linalg import blocks, inverse_root, squared_norms
 from bmdal.selection.base import Open, Pick, Selection, SelectionProblem, argmax_if_positive, greedy
+
+WORST = 1e8
+"""How many times the rounding error the largest score must be; below that everything is computed anew."""
 
 
 class _State:
@@ -20,20 +23,46 @@ class _State:
     With M the second-moment matrix of the target points, the drop of the summed variance by point x is
     q / (k_S(x, x) + sigma^2), q = phi^T A M A phi. Only the (p, p) matrices A and A M A and two numbers for each pool
     point change: one product of the features with two vectors for each selected point.
+
+    The changes of q leave rounding errors of the size of its first values. When the scores come near to these, as they
+    do where the selected points span all features, everything is computed anew, as sums of squares.
     """
 
     def __init__(self, Phi: Tensor, M: Tensor, sigma: float) -> None:
-        self.Phi = Phi  # shape: (n_pool, p)
+        self.Phi, self.M = Phi, M  # shapes: (n_pool, p), (p, p)
         self.sigma2 = sigma**2
+        self.selected: list[int] = []
         self.A = torch.eye(Phi.shape[1], dtype=Phi.dtype, device=Phi.device)
         self.AMA = M.clone()
         self.variance = squared_norms(Phi)
         self.q = _quadratic_forms(Phi, M)
+        self.q_then = self.q.clone()  # when it was last computed anew
         self.free = torch.ones(len(Phi), dtype=torch.bool, device=Phi.device)
 
     def best(self, still: Open) -> Pick | None:
-        gains = torch.where(self.free, self.q / (self.variance + self.sigma2), 0.0)
+        noise = (self.q_then / (self.variance + self.sigma2)).abs_().max() * torch.finfo(self.q.dtype).eps
+        gains = self._gains()
+        if self.selected and bool(gains.max() < WORST * noise):
+            self._compute_anew()
+            gains = self._gains()
         return argmax_if_positive(still.rank(gains))
+
+    def _gains(self) -> Tensor:
+        return torch.where(self.free, self.q / (self.variance + self.sigma2), 0.0)
+
+    def _compute_anew(self) -> None:
+        """A = sigma^2 W W^T with W W^T = (Phi_S^T Phi_S + sigma^2 I)^-1; k_S(x, x) and q as sums of squares."""
+        chosen = self.Phi[self.selected]
+        W = inverse_root(chosen.T @ chosen, self.sigma2)
+        values, vectors = torch.linalg.eigh(self.M)
+        RW = values.clamp(min=0).sqrt()[:, None] * (vectors.T @ W)  # M = R^T R
+        self.A = self.sigma2 * W @ W.T
+        self.AMA = self.A @ self.M @ self.A
+        for rows in blocks(len(self.Phi), 3 * 8 * len(W)):
+            Y = self.Phi[rows] @ W
+            self.variance[rows] = self.sigma2 * squared_norms(Y)
+            self.q[rows] = self.sigma2**2 * squared_norms(Y @ RW.T)
+        self.q_then = self.q.clone()
 
     def add(self, index: int) -> None:
         """A <- A - A phi phi^T A / delta, and what follows for A M A, the variances and q."""
@@ -48,6 +77,7 @@ class _State:
         self.q -= 2 / delta * a * c
         self.variance -= a**2 / delta
         self.free[index] = False
+        self.selected.append(index)
 
 
 def _quadratic_forms(Phi: Tensor, M: Tensor) -> Tensor:

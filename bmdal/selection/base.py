@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -179,5 +180,7 @@ def greedy(state: GreedyState, problem: SelectionProblem, batch_size: int) -> Te
 def argmax_if_positive(scores: Tensor) -> Pick | None:
     """Index of the largest score and the score, or None if no score is positive."""
     value, index = scores.max(dim=0)
-    score = float(value)
+    if math.isnan(score := float(value)):  # what cannot be computed for one point says nothing of the others
+        value, index = scores.nan_to_num(nan=0.0).max(dim=0)
+        score = float(value)
     return (int(index), score) if score > 0 else None

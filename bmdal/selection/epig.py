@@ -13,6 +13,7 @@ from bmdal.linalg import blocks
 from bmdal.randomness import permutation
 from bmdal.selection.base import Open, Pick, Selection, SelectionProblem, argmax_if_positive, greedy
 
+EPS = torch.finfo(torch.float64).eps
 N_TARGETS = 256
 """Pool points that stand for the targets where none are given."""
 
@@ -40,7 +41,7 @@ class _State:
         scores = torch.zeros_like(self.variance)
         for rows in blocks(len(self.pool), 8 * len(self.of_target)):
             noisy = torch.outer(self.variance[rows] + self.sigma2, self.of_target + self.sigma2)
-            correlation2 = self.covariance[rows].square().div_(noisy)
+            correlation2 = self.covariance[rows].square().div_(noisy).clamp_(max=1 - EPS)  # up to rounding it is < 1
             scores[rows] = correlation2.neg_().log1p_().mean(dim=1).mul_(-0.5)
         return argmax_if_positive(still.rank(torch.where(self.free, scores, 0.0)))
 

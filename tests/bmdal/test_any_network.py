@@ -544,7 +544,7 @@ def test_values_that_are_no_points() -> None:
         "is a nested tensor": torch.nested.nested_tensor([t[:3], t[3:]]),
         "is quantized: use dequantize": torch.quantize_per_tensor(t, 0.1, 0, torch.qint8),
         "is on the meta device": t.to("meta"),
-        r"it is a list \(use np.array\)": x.tolist(),
+        r"it is a list \(use np.array, or give a collate_fn\)": x.tolist(),
         "must hold numbers, it is an array of datetime64": x.astype("datetime64[s]"),
         "must hold numbers, it is an array of complex64": x.astype(np.complex64),
         "has a NaN or infinite value in row 3": np.where(np.arange(20)[:, None] == 3, np.nan, x),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -217,3 +218,38 @@ class TestKernelFunction:
                 KernelFunction(function, X)
         with pytest.raises(BmdalError, match=r"sigma=0\.1 beside a Method, which has its own, 0\.001"):
             select(Method.from_name("lcmd-tp_linear"), self.P, 3, 0, train=self.X, sigma=0.1)
+
+
+def test_train_and_pool_are_of_one_kernel_and_one_table() -> None:
+    X, P = np.random.default_rng(0).normal(size=(9, 3)), np.random.default_rng(1).normal(size=(30, 3))
+    frame, train = pd.DataFrame(P, columns=list("abc")), pd.DataFrame(X, columns=list("cba"))
+    cases: dict[str, Callable[[], object]] = {
+        "must be rows of one KernelMatrix over all points": lambda: select(
+            "lcmd-tp", KernelMatrix(P @ P.T), 3, 0, train=KernelMatrix(X @ X.T)
+        ),
+        "must have the same kernel function and factor": lambda: select(
+            "lcmd-tp", KernelFunction(RBF(1.0), P), 3, 0, train=KernelFunction(RBF(2.0), X)
+        ),
+        "train must have the same columns|same columns in the same order": lambda: select(
+            "lcmd-tp", frame, 3, 0, train=train
+        ),
+        "pool must be one matrix, with a row of features for each point, not a tuple": lambda: select(
+            "lcmd-p", (P, P), 3, 0
+        ),  # type: ignore[arg-type]
+        "target is empty": lambda: select("epig-p", P, 3, 0, target=np.zeros((0, 3))),
+        "pool must be a tensor, a numpy array or a pandas frame": lambda: select("lcmd-p", None, 3, 0),  # type: ignore[arg-type]
+        "the kernel is NaN or infinite for pool": lambda: select("lcmd-p", (1e25 * P).astype(np.float32), 3, 0),
+        "X must hold numbers, it is an array of": lambda: KernelFunction(RBF(1.0), np.array(["CCO", "C"])),
+        "the kernel function cannot be used with the points: ValueError": lambda: KernelFunction(RBF([1.0, 2.0]), P),
+    }
+    for message, call in cases.items():
+        with pytest.raises(BmdalError, match=message):
+            call()
+    first = select("lcmd-tp", TensorDataset(torch.from_numpy(P), torch.zeros(30)), 3, 0, train=X)
+    assert first.notes[0] == "pool: the first of 2 parts is given to the network, the others are ignored"
+    K = KernelMatrix(P @ P.T)
+    assert [len(K[i]) for i in (-1, np.int64(3), slice(2, 5))] == [1, 1, 3]
+    assert int(K[-1].rows[0]) == 29
+    assert (
+        select("maxdist-tp", KernelFunction(RBF(1.0), P[::-1]), 3, 0, train=KernelFunction(RBF(1.0), X)).n_filled == 0
+    )

@@ -149,7 +149,7 @@ def test_the_pool_is_never_in_memory(name: str) -> None:
     assert items.alive == 0
     assert items.peak <= 7 + 8
     assert max(items.reads[1:]) <= 2
-    assert sum(items.reads) <= 300 + 8 + 2
+    assert sum(items.reads) <= 300 + 8 + 3
 
 
 def test_large_inputs_make_small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:

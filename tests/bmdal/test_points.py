@@ -6,10 +6,19 @@ from collections import UserDict
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, SubsetRandomSampler, TensorDataset
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    TensorDataset,
+)
 from toys import normal
 
 from bmdal import Batch, BmdalError, select, select_batch
@@ -210,7 +219,7 @@ def test_mean_and_variance_are_never_both_taken_unnoticed() -> None:
         batch("lcmd-tp_ll", Heads("tuple"), x, pool)
     for labels in (y, y[:, 0], y.numpy()):
         with pytest.raises(
-            BmdalError, match=r"has 3 outputs and y_train 1 target\(s\): say which .* output=0, the mean"
+            BmdalError, match=r"has 3 output\(s\) and y_train 1 target\(s\): say which .* output=0, the mean"
         ):
             select_batch("lcmd-tp_ll", Heads("matrix"), x, labels, pool, 5, 0)
     select_batch("lcmd-tp_ll", Heads("matrix"), x, y, pool, 5, 0, output=0)
@@ -220,7 +229,10 @@ def test_mean_and_variance_are_never_both_taken_unnoticed() -> None:
         (3, r"output=3: .* must be a column from 0 to 2"),
         (-1, "must be a column from 0 to 2"),
         ("mean", r"output='mean': the network returns one tensor of shape \(16, 3\)"),
-        ([], r"output=\[\]"),
+        ([], r"output must be a column, a list of columns, or the name of a tensor, got \[\]"),
+        (True, "output must be a column, .* got True"),
+        ([0.0], r"output must be a column, .* got \[0.0\]"),
+        (slice(0, 1), "output must be a column, .* got slice"),
     ):
         with pytest.raises(BmdalError, match=message):
             batch("lcmd-tp_ll", Heads("matrix"), x, pool, output=output)
@@ -340,8 +352,8 @@ def test_messages() -> None:
     data = TensorDataset(pool)
     words = [{"x": p, "name": "a"} for p in pool]
     cases: dict[str, Any] = {
-        "x_pool is a loader that shuffles or leaves points out": DataLoader(data, shuffle=True),
-        "is a loader that shuffles or leaves": DataLoader(data, sampler=SubsetRandomSampler(range(5))),
+        "x_pool is a loader that shuffles, leaves points out or changes them": DataLoader(data, shuffle=True),
+        "is a loader that shuffles, leaves": DataLoader(data, sampler=SubsetRandomSampler(range(5))),
         "that shuffles": DataLoader(data, batch_sampler=torch.utils.data.BatchSampler(RandomSampler(data), 4, False)),
         "x_pool is a loader without batches of points": DataLoader(data, batch_size=None),
         "x_pool is a loader of an iterable data set": DataLoader(Stream()),
@@ -370,6 +382,181 @@ def test_messages() -> None:
         select("lcmd-p", Records(xz(9), "dictionary"), 3, 0)
 
 
+def test_padding_that_counts_is_refused() -> None:
+    """Also where the few points that are looked at first have one length, and each piece has a point of full length."""
+
+    class Unmasked(Sequences):
+        def forward(self, ids: Tensor) -> Tensor:
+            return self.head(torch.tanh(self.embedding(ids)).mean(dim=1))  # type: ignore[no-any-return]
+
+    rng = np.random.default_rng(0)
+    lengths = [2 if i in (1, 2, 3, 5, 6, 7, 10, 11, 12) else 8 for i in range(N_POOL)]
+    pool = [torch.from_numpy(rng.integers(1, 20, k)) for k in lengths]
+    train = [torch.from_numpy(rng.integers(1, 20, 8)) for _ in range(N_TRAIN)]
+    for name in ("maxdist-tp_ll", "maxdist-tp_grad"):
+        with pytest.raises(BmdalError, match="outputs for a point depend on the other points"):
+            batch(name, Unmasked(), train, pool, collate_fn=padded)
+
+
+def test_frames_in_dictionaries_and_tuples() -> None:
+    """Their columns are compared, and their index labels are ids."""
+    net = nn.Linear(4, 1).double()
+    labels = [f"p{i}" for i in np.random.default_rng(0).permutation(N_POOL)]
+    train, pool = pd.DataFrame(normal(N_TRAIN, 4).numpy()), pd.DataFrame(normal(N_POOL, 4, seed=1).numpy(), labels)
+    expected = batch("lcmd-tp_ll", net, train, pool)
+    first, more = expected.ids.tolist(), batch("lcmd-tp_ll", net, train, pool, exclude=expected.ids).ids.tolist()
+    for form in (lambda f: {"input": f}, lambda f: (f, np.zeros(len(f)))):
+        assert batch("lcmd-tp_ll", net, form(train), form(pool)).ids.tolist() == first
+        assert batch("lcmd-tp_ll", net, form(train), form(pool), exclude=first).ids.tolist() == more
+        with pytest.raises(BmdalError, match="must have the same columns in the same order: column 0 is 0 and 3"):
+            batch("lcmd-tp_ll", net, form(train), form(pool[[3, 2, 1, 0]]))
+    with pytest.raises(BmdalError, match="the frames in x_pool have different indexes"):
+        batch("lcmd-tp_ll", two(), {"x": train, "z": train}, {"x": pool, "z": pool.reset_index(drop=True)})
+
+
+def test_keys_in_another_order() -> None:
+    net, train, pool = two(), xz(N_TRAIN), xz(N_POOL, seed=1)
+    expected = batch("lcmd-tp_grad", net, {"x": train[0], "z": train[1]}, {"x": pool[0], "z": pool[1]})
+    swapped = batch("lcmd-tp_grad", net, {"x": train[0], "z": train[1]}, {"z": pool[1], "x": pool[0]})
+    assert swapped.indices.tolist() == expected.indices.tolist()
+    mixed = [{"x": p[0].numpy().astype(np.float32), "z": p[1].numpy()} for p in (train, pool)]
+    batch("lcmd-tp_grad", two().float(), *mixed)
+
+
+class Masked(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Linear(4, 1).double()
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        return self.layer(x * (mask == 0))  # type: ignore[no-any-return]
+
+
+def test_masks_of_other_types() -> None:
+    train = {"x": normal(N_TRAIN, 4).numpy(), "mask": np.zeros((N_TRAIN, 4), np.uint8)}
+    pool = {"x": normal(N_POOL, 4, seed=1).numpy(), "mask": np.zeros((N_POOL, 4), np.int64)}
+    same = batch("lcmd-tp_ll", Masked(), {**train, "mask": np.zeros((N_TRAIN, 4), np.int64)}, pool)
+    assert batch("lcmd-tp_ll", Masked(), train, pool).indices.tolist() == same.indices.tolist()
+    with pytest.raises(BmdalError, match=r"points must be of one type, they are x_train torch.bool"):
+        batch("lcmd-tp_ll", Masked(), {**train, "mask": np.zeros((N_TRAIN, 4), bool)}, pool)
+
+
+class Augmented(Dataset[Tensor]):
+    def __len__(self) -> int:
+        return N_POOL
+
+    def __getitem__(self, i: int) -> Tensor:
+        return torch.randn(4, dtype=torch.float64)
+
+
+class Broken(Augmented):
+    def __getitem__(self, i: int) -> Tensor:
+        if i == 33:
+            raise OSError("no such file")
+        return torch.full((4,), float(i), dtype=torch.float64)
+
+
+class Reversed(SequentialSampler):
+    def __iter__(self) -> Any:
+        return iter(range(N_POOL - 1, -1, -1))
+
+
+class Normalizing(DataLoader[Any]):
+    def __iter__(self) -> Any:
+        return (x / 2 for x in super().__iter__())
+
+
+def test_data_sets_and_loaders_with_ways_of_their_own() -> None:
+    net, x, data = nn.Linear(4, 1).double(), normal(N_TRAIN, 4), TensorDataset(normal(N_POOL, 4, seed=1))
+    state = torch.get_rng_state()
+    with pytest.raises(
+        BmdalError, match="the items of x_pool differ from one reading to the next: switch augmentation"
+    ):
+        batch("lcmd-tp_ll", net, x, Augmented())
+    assert torch.equal(torch.get_rng_state(), state)
+    with pytest.raises(BmdalError, match="item 33 of x_pool cannot be read: OSError: no such file"):
+        batch("lcmd-tp_ll", net, x, Broken())
+    for loader in (
+        DataLoader(data, sampler=Reversed(data)),
+        DataLoader(data, sampler=SequentialSampler(range(5))),
+        Normalizing(data),
+    ):
+        with pytest.raises(BmdalError, match="shuffles, leaves points out or changes them"):
+            batch("lcmd-tp_ll", net, x, loader)
+
+
+def test_a_collate_fn_that_changes_items() -> None:
+    """It gets copies."""
+    net = nn.Linear(4, 1).double()
+    train, pool = ([{"x": x, "label": 0.5} for x in normal(n, 4, seed=n)] for n in (N_TRAIN, N_POOL))
+
+    def collate(items: list[dict[str, Any]]) -> Tensor:
+        return torch.stack([item.pop("x").mul_(0.5) for item in items])
+
+    chosen = batch("lcmd-tp_ll", net, train, pool, collate_fn=collate)
+    halves = [torch.stack([item["x"] for item in items]) / 2 for items in (train, pool)]
+    assert chosen.indices.tolist() == batch("lcmd-tp_ll", net, *halves).indices.tolist()
+    assert torch.equal(pool[0]["x"], normal(N_POOL, 4, seed=N_POOL)[0])
+
+
+class Odd(nn.Module):
+    """Outputs that are constant up to rounding, not a number for one point, or of three dimensions."""
+
+    def __init__(self, form: str, key: float = 0.0) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body, self.head, self.form, self.key = nn.Linear(4, 6), nn.Linear(6, 2), form, key
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.tanh(self.body(x))
+        z: Tensor = self.head(h)
+        if self.form == "constant":
+            return torch.cat([z, torch.softmax(10 * h, dim=1).sum(dim=1, keepdim=True)], dim=1)
+        if self.form == "nan":
+            return torch.where((x[:, :1] == self.key) & torch.tensor([False, True]), torch.nan, z)
+        return z[:, :, None] if self.form == "three" else z
+
+
+def test_outputs_without_a_spread() -> None:
+    x, pool = normal(N_TRAIN, 4).float(), normal(N_POOL, 4, seed=1).float()
+    plain = batch("lcmd-tp_ll[body]", Odd("plain"), x, pool).indices.tolist()
+    assert batch("lcmd-tp_ll[body]", Odd("constant"), x, pool).indices.tolist() == plain
+    with pytest.raises(BmdalError, match="outputs are NaN or infinite for row 5 of x_train: they have no spread"):
+        batch("lcmd-tp_ll[body]", Odd("nan", float(x[5, 0])), x, pool)
+    alone = batch("lcmd-tp_ll[body]", Odd("plain"), x[:1], pool)
+    assert "each in its own units, since one training point has no spread" in alone.notes[0]
+    for output in (0, 1):
+        chosen = batch("lcmd-tp_ll[body]", Odd("three"), x, pool, output=output)
+        assert (
+            chosen.indices.tolist() == batch("lcmd-tp_ll[body]", Odd("plain"), x, pool, output=output).indices.tolist()
+        )
+        as_numpy = batch("lcmd-tp_ll[body]", Odd("plain"), x, pool, output=np.int64(output))
+        assert as_numpy.indices.tolist() == chosen.indices.tolist()
+
+
+def test_names_that_other_libraries_use() -> None:
+    """A network with `steps` is no pipeline; a data set with `columns` is no frame; labels may be a list."""
+    net, x, pool = nn.Linear(4, 1).double(), normal(N_TRAIN, 4), normal(N_POOL, 4, seed=1)
+    expected = batch("lcmd-tp_ll", net, x, pool).indices.tolist()
+    net.steps = 3  # type: ignore[assignment]
+    data = TensorDataset(pool)
+    data.columns = None  # type: ignore[attr-defined]
+    assert batch("lcmd-tp_ll", net, x, data).indices.tolist() == expected
+    with pytest.raises(BmdalError, match="y_train must have a row for each of the 12 training points, it has 3"):
+        select_batch("lcmd-tp_ll", net, x, [1.0, 2.0, 3.0], pool, 3, 0)  # type: ignore[arg-type]
+    with pytest.raises(BmdalError, match=r"has 3 output\(s\) and y_train 1 target"):
+        select_batch("lcmd-tp_ll", Heads("matrix"), x, [0.0] * N_TRAIN, pool, 3, 0)  # type: ignore[arg-type]
+
+
+def test_half_precision() -> None:
+    x, pool = normal(N_TRAIN, 4).bfloat16(), normal(N_POOL, 4, seed=1).bfloat16()
+    assert (
+        batch("lcmd-tp_ll", nn.Linear(4, 1).bfloat16(), x, torch.cat([x, pool])).notes[0].startswith("12 of the pool's")
+    )
+    select("lcmd-tp", pool, 5, 0, train=x)
+
+
 # Other libraries: see examples/ for whole recipes.
 
 
@@ -396,7 +583,10 @@ def test_graphs() -> None:
         sizes = rng.integers(2, 7, n)
         return [
             geometric.data.Data(
-                x=torch.from_numpy(rng.normal(size=(k, 3))), edge_index=torch.from_numpy(rng.integers(0, k, (2, 2 * k)))
+                x=torch.from_numpy(rng.normal(size=(k, 3))),
+                edge_index=torch.from_numpy(rng.integers(0, k, (2, 2 * k))),
+                y=torch.tensor([torch.nan]),  # not known yet
+                smiles="CCO",
             )
             for k in sizes
         ]
@@ -415,5 +605,7 @@ def test_graphs() -> None:
         by_loader = batch(name, net, loader(train), loader(pool, batch_size=8))
         by_list = batch(name, net, train, pool, collate_fn=collate, forward=lambda m, b: m(b))
         assert by_loader.indices.tolist() == by_list.indices.tolist()
-        assert by_loader.notes == ("copies of points were not looked for: there is no table of them",)
+        assert by_loader.notes == (
+            "copies of points were not looked for: what was given is no table of points in memory",
+        )
     assert all(torch.equal(g.x, x) for g, x in zip(pool, before, strict=True))

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from sklearn.ensemble import RandomForestRegressor
 from toys import normal, ntk_network
 
+import bmdal.selection
 from bmdal import Batch, BmdalError, IncompatibleError, KernelMatrix, select, select_batch
-from bmdal.component import tokens
 from bmdal.selection import Selection, SelectionProblem
 
 POOL, TRAIN = normal(80, 5), normal(12, 5, seed=1)
@@ -44,7 +44,9 @@ def pick(name: str, pool: Any = POOL, batch_size: int = 9, train: Any = TRAIN, *
 
 
 def test_every_selection_is_tested() -> None:
-    assert {name.removesuffix("-tp").removesuffix("-p") for name in NAMES} >= set(tokens("selection method"))
+    known = [c for c in vars(bmdal.selection).values() if isinstance(c, type) and issubclass(c, Selection)]
+    tokens = {c.tokens[0] for c in known if c is not Selection}
+    assert {name.removesuffix("-tp").removesuffix("-p") for name in NAMES} == tokens
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -68,7 +70,7 @@ def test_copies_come_last(name: str) -> None:
     pool = torch.cat([TRAIN, POOL[:10], POOL[:10], POOL[:10]])
     batch = pick(name, pool, batch_size=9)
     assert set(batch.indices.tolist()) <= set(range(12, 22))
-    assert batch.notes == ("32 of the pool's 42 points are copies of a labelled or an earlier one, and come last",)
+    assert batch.notes[0] == "32 of the pool's 42 points are copies of a labelled or an earlier one, and come last"
     more = pick(name, pool, batch_size=20)
     assert set(more.indices.tolist()[:10]) == set(range(12, 22))
     assert len(set(more.indices.tolist())) == 20
@@ -204,7 +206,7 @@ def test_messages() -> None:
     shuffled = pd.Series(1.0, frame.index[::-1])
     cases: list[tuple[str, Any, dict[str, Any]]] = [
         ("exclude leaves 1 points of the pool, fewer than batch_size=9", POOL, {"exclude": range(79)}),
-        (r"exclude is a mask of shape \(3,\), the pool has 80 points", POOL, {"exclude": [True, False, True]}),
+        (r"exclude is a mask of 3 values, the pool has 80 points", POOL, {"exclude": [True, False, True]}),
         ("exclude holds 80, which is not a row from 0 to 79 of the pool", POOL, {"exclude": [3, 80]}),
         ("exclude holds -1, which is not a row", POOL, {"exclude": [-1]}),
         ("exclude holds 'q', which is not an id in the index of the pool", frame, {"exclude": ["q"]}),
@@ -223,6 +225,16 @@ def test_messages() -> None:
         ("costs must be finite numbers greater than 0, row 0 has nan", POOL, {"costs": [torch.nan] * 80}),
         ("costs has another index than the pool", frame, {"costs": shuffled}),
         ("groups has another index than the pool", frame, {"groups": shuffled}),
+        ("exclude has a 0 or 1 for each pool point: is it a mask", POOL, {"exclude": np.arange(80) % 2}),
+        ("exclude must be an array, a Series or a list, it is a int", POOL, {"exclude": 3}),
+        ("exclude must be an array, a Series or a list, it is a DataFrame", frame, {"exclude": frame[:3]}),
+        (r"exclude must be one list of values, it holds \[1, 2\]", POOL, {"exclude": [[1, 2], [3]]}),
+        ("exclude holds 3.5, which is not a row", POOL, {"exclude": [3.5]}),
+        ("groups must be an array, a Series or a list, it is a dict", POOL, {"groups": dict.fromkeys(range(80), 0)}),
+        ("groups must be an array, a Series or a list, it is a str", POOL, {"groups": "city"}),
+        ("a set has no order", POOL, {"groups": set(range(80))}),
+        ("groups has no value for row 0", POOL, {"groups": [pd.NA] * 80}),
+        (r"groups must be one list of values, it holds \[0\]", POOL, {"groups": [[0]] * 80}),
     ]
     for message, pool, rules in cases:
         with pytest.raises(BmdalError, match=message):
@@ -232,7 +244,71 @@ def test_messages() -> None:
             pick(name, costs=[1.0] * 80)
 
 
+def test_copies_in_other_types_and_with_gaps() -> None:
+    X = POOL.numpy().round(1)
+    for train, pool in (
+        (X[:5].astype(np.float16).astype(np.float32), X[:20].astype(np.float16)),
+        (np.arange(5.0)[:, None], np.arange(20)[:, None]),
+        (np.arange(5, dtype=np.int32)[:, None], np.arange(20)[:, None]),
+        (np.zeros((1, 2)), np.array([[-0.0, 0.0], [1.0, 2.0], [2.0, 1.0]])),
+    ):
+        batch = pick("maxdiag", pool, 2, train)
+        assert batch.notes[0].startswith(f"{len(train)} of the pool's {len(pool)} points are copies"), train.dtype
+    table = pd.DataFrame(
+        {"t": [-1, -2, 0, 5, 5], "city": ["Oslo", "Oslo", "Oslo", None, None], "w": [1, 1, 1, np.nan, np.nan]}
+    )
+    members: Any = [lambda X: X["t"].to_numpy(float) ** 2, lambda X: 3.0 * X["t"].to_numpy(float)]
+    batch = select_batch("maxdiag_pred", members, None, None, table, 4, 0)
+    assert batch.notes[0] == "1 of the pool's 5 points are copies of a labelled or an earlier one, and come last"
+    assert set(batch.indices.tolist()) == {0, 1, 2, 3}
+    assert pick("maxdiag", POOL, 2, POOL).notes[0].endswith("and count like others")
+    assert pick("maxdist-p", POOL, 2, POOL[:0]).notes == ()
+
+
+def test_excluded_points_set_no_unit() -> None:
+    P = np.random.default_rng(0).normal(size=(20, 6))
+    P[:3] *= 100
+    expected = select("bait-f-p_pred", P[3:], 6, 0).indices + 3
+    assert select("bait-f-p_pred", P, 6, 0, exclude=[0, 1, 2]).indices.tolist() == expected.tolist()
+
+
+def test_what_is_random_is_said() -> None:
+    same = torch.ones(9, 3)
+    batch = select("maxdet-p", torch.cat([same, 2 * same]), 8, 0, distinct=False, sigma=1e-9)
+    assert batch.n_filled > 0
+    assert f"{batch.n_filled} of the batch are random: 'maxdet' saw nothing left to gain" in batch.notes[0]
+    large = select("maxdet-p", 1e6 * POOL, 5, 0)
+    assert "which float64 cannot tell apart: scale the features to about 1, or raise sigma" in large.notes[0]
+
+
+def test_ids_of_all_kinds() -> None:
+    X = POOL.numpy()
+    multi = pd.MultiIndex.from_tuples([(f"c{i // 10}", i) for i in range(80)])
+    for index in (
+        multi,
+        pd.date_range("2020-01-01", periods=80),
+        pd.RangeIndex(100, 180),
+        pd.Index([f"p{i}" for i in range(80)]),
+    ):
+        frame = pd.DataFrame(X, index)
+        ids = pick("maxdiag", frame, 5, None).ids
+        for exclude in (
+            (ids, ids.tolist(), set(ids.tolist()), iter(ids.tolist()), dict.fromkeys(ids.tolist()))
+            if index is not multi
+            else (ids, ids.tolist())
+        ):
+            if isinstance(exclude, dict):
+                exclude = exclude.keys()
+            again = pick("maxdiag", frame, 5, None, exclude=exclude).ids
+            assert not set(ids.tolist()) & set(again.tolist())
+    mask = pd.Series([True, True], index=[2, 5]).reindex(range(80)).astype(object).fillna(False)
+    assert not {2, 5} & set(pick("maxdiag", pd.DataFrame(X), 78, None, exclude=mask).indices.tolist())
+    assert pick("maxdiag", POOL, 5, None, groups=[torch.tensor(i % 2) for i in range(80)], per_group=3).n_filled == 0
+
+
 def test_copies_without_a_table() -> None:
     K = KernelMatrix((POOL @ POOL.T).numpy())
-    assert pick("maxdet-p", K, train=None).notes == ("copies of points were not looked for: there is no table of them",)
+    assert pick("maxdet-p", K, train=None).notes == (
+        "copies of points were not looked for: what was given is no table of points in memory",
+    )
     assert pick("maxdet-p", K, train=None, distinct=False).notes == ()

@@ -365,3 +365,67 @@ def test_what_features_return_is_not_written_to(selection: Selection, combine: C
         chosen.append(selection.select(problem, 9).tolist())
     assert chosen[0] == chosen[1]
     assert torch.equal(K, before)
+
+
+@pytest.mark.parametrize("mode", ["P", "TP"])
+def test_maxdet_with_many_ties(mode: Mode) -> None:
+    """More points of the same variance than are brought up to date at once."""
+    same = torch.eye(100, dtype=torch.float64)
+    assert MaxDet().select(problem(same, 3 * same[:1], mode), 5).tolist() == [i + (mode == "TP") for i in range(5)]
+    signs = torch.sign(normal(400, 12))
+    assert len(set(MaxDet().select(problem(signs, signs[:3], mode), 40).tolist())) == 40
+    blocks = torch.eye(10, dtype=torch.float64).repeat_interleave(30, dim=0)
+    expected = list(range(10)) if mode == "P" else [*range(1, 10), 0]
+    assert [i // 30 for i in MaxDet().select(problem(blocks, 0.1 * blocks[:1], mode), 10).tolist()] == expected
+
+
+@pytest.mark.parametrize("p", [3, 6])
+@pytest.mark.parametrize("offset", [0.0, 5.0])
+def test_bait_when_the_points_span_all_features(p: int, offset: float) -> None:
+    """The scores fall by many orders of magnitude, and rounding errors of the first ones must not decide."""
+    pool, sigma = normal(60, p, seed=p) * torch.logspace(0, 2, p, dtype=torch.float64) + offset, 1e-3
+    batch = BaitForward().select(SelectionProblem(*_features(pool[:0], pool), "P", sigma, generator()), 25).tolist()
+    chosen: list[int] = []
+    for index in batch:
+        scores = _bait_scores(pool, chosen, sigma)
+        assert scores[index] >= 0.999 * scores.max(), (len(chosen), index)
+        chosen.append(index)
+
+
+def _features(*matrices: torch.Tensor) -> list[DenseFeatures]:
+    return [DenseFeatures(m) for m in matrices]
+
+
+def _bait_scores(pool: torch.Tensor, chosen: list[int], sigma: float) -> torch.Tensor:
+    """By definition, with 60 digits."""
+    mpmath = pytest.importorskip("mpmath")
+    with mpmath.workdps(60):
+        Phi = mpmath.matrix(pool.tolist())
+        S = mpmath.matrix([pool[i].tolist() for i in chosen]) if chosen else None
+        p = pool.shape[1]
+        G = (S.T * S if S is not None else mpmath.zeros(p)) + mpmath.mpf(sigma) ** 2 * mpmath.eye(p)
+        K = mpmath.mpf(sigma) ** 2 * Phi * (G**-1) * Phi.T
+        n = len(pool)
+        scores = [
+            float(mpmath.fsum(K[i, j] ** 2 for j in range(n)) / (K[i, i] + mpmath.mpf(sigma) ** 2)) for i in range(n)
+        ]
+    return torch.tensor([0.0 if i in chosen else s for i, s in enumerate(scores)], dtype=torch.float64)
+
+
+def test_epig_with_an_outlier() -> None:
+    """A point whose information cannot be computed says nothing of the others."""
+    for seed in range(20):
+        pool = normal(200, 8, seed=seed)
+        pool[7] *= 1e6
+        assert len(EPIG().select(SelectionProblem(*_features(pool[:0], pool), "P", 1e-3, generator()), 10)) == 10
+
+
+def test_epig_in_feature_and_in_kernel_space() -> None:
+    """A batch of more points than features is chosen by another formula."""
+    pool, train = normal(50, 6), normal(4, 6, seed=1)
+    dense = SelectionProblem(*_features(train, pool), "TP", 0.3, generator())
+    both = [
+        ProductFeatures((f, DenseFeatures(torch.ones(len(f), 1, dtype=torch.float64)))) for f in _features(train, pool)
+    ]
+    by_kernel = SelectionProblem(both[0], both[1], "TP", 0.3, generator())
+    assert EPIG().select(dense, 20).tolist() == EPIG().select(by_kernel, 20).tolist()
