@@ -119,7 +119,7 @@ def both(name: str, p: Problem, batch_size: int) -> tuple[list[int], list[int]]:
     ascending order.
     """
     method, arguments = Method.from_name(name), (p.x_train, p.y_train, p.x_pool, batch_size)
-    ours = select_batch(method, [p.network], *arguments, torch.Generator().manual_seed(0))
+    ours = select_batch(method, [p.network], *arguments, torch.Generator().manual_seed(0), distinct=False)
     theirs = peer_select(method, [p.network], *arguments)
     chosen = slice(min(batch_size - ours.n_filled, theirs.n_chosen))
     theirs_in_order = theirs.indices.flip(0) if name.startswith("maxdiag") else theirs.indices
