@@ -42,8 +42,9 @@ class _State(ABC):
             pick = argmax_if_positive(scores)
             if pick is None or int(self.n_known[pick[0]]) == self.n_selected:
                 return pick
-            first = scores.topk(min(N_FIRST, len(scores))).indices
-            first = torch.cat([first[first != pick[0]], first.new_tensor([pick[0]])])  # any of many equal ones
+            values, first = scores.topk(min(N_FIRST, len(scores)))
+            if float(values[-1]) == pick[1]:  # of many equal ones `topk` may have taken others
+                first = torch.cat([first[first != pick[0]], first.new_tensor([pick[0]])])
             self._bring_up_to_date(first)
             scores = self._scores(still)
             self._bring_up_to_date((scores > scores[first].max()).nonzero()[:, 0])
