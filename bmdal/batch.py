@@ -13,13 +13,13 @@ from torch import Tensor
 
 from bmdal.errors import BmdalError, IncompatibleError
 from bmdal.features import Features
-from bmdal.inputs import Table, as_tensor, check_finite
 from bmdal.method import Method
 from bmdal.network.network import Output
 from bmdal.randomness import permutation
 from bmdal.rules import Rules
 from bmdal.selection import SelectionProblem
 from bmdal.selection.base import Limits, Open
+from bmdal.tables import Table, as_tensor, check_finite
 
 MAX_EFFECTIVE_DIMENSION_COLUMNS = 1000
 

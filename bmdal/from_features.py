@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from bmdal.batch import Batch, as_generator, as_labels, check_batch_size, check_target, choose, now, with_ids
 from bmdal.errors import BmdalError, IncompatibleError
 from bmdal.features import DenseFeatures, Features, KernelFunction, KernelMatrix
-from bmdal.inputs import Table, as_inputs, check_columns, check_finite, frame_of
+from bmdal.inputs import as_inputs
 from bmdal.kernels import Linear, Predictions, Traits
 from bmdal.kernels.predictions import as_predictions, centred
 from bmdal.linalg import spread
@@ -22,6 +22,7 @@ from bmdal.pipeline import check_finite_kernel, transform
 from bmdal.points import given_to_networks
 from bmdal.rules import Rules, fingerprints
 from bmdal.selection import Selection
+from bmdal.tables import Table, check_columns, check_finite, frame_of
 
 PART = 4096
 """Rows of a data set that are read at a time."""

@@ -25,19 +25,7 @@ from bmdal.errors import BmdalError
 from bmdal.estimators import last_step, networks_of, within_pipeline
 from bmdal.features import DenseFeatures, Features
 from bmdal.from_predictions import check_points, select_by_predictions
-from bmdal.inputs import (
-    Inputs,
-    StreamedInputs,
-    Table,
-    as_inputs,
-    check_columns,
-    check_finite,
-    few_points,
-    first_point,
-    frame_of,
-    in_one_precision,
-    may_cast,
-)
+from bmdal.inputs import Inputs, StreamedInputs, as_inputs, few_points, first_point, in_one_precision, may_cast
 from bmdal.kernels import Predictions
 from bmdal.method import Method
 from bmdal.network.copies import unwrapped
@@ -47,6 +35,7 @@ from bmdal.pipeline import CHUNK_BYTES, transformed_features
 from bmdal.points import form, named_leaves
 from bmdal.points import forward as usual_forward
 from bmdal.rules import Fingerprints, Rules
+from bmdal.tables import Table, check_columns, check_finite, frame_of
 
 
 def select_batch(

@@ -15,12 +15,12 @@ from torch import nn
 from bmdal.batch import Batch
 from bmdal.errors import BmdalError
 from bmdal.from_features import choose_by_features, of_predictions
-from bmdal.inputs import Table
 from bmdal.members import MCDropout, Members, members
 from bmdal.method import Method
 from bmdal.network.network import CALL, Call, Forward, Output
 from bmdal.points import forward as usual_forward
 from bmdal.rules import Rules, fingerprints_of_tables
+from bmdal.tables import Table
 
 PART = 2**16
 """Points that are predicted at a time."""

@@ -1,16 +1,14 @@
-"""What may be given as points: tensors, numpy arrays, pandas frames, and data sets that are read in a stream."""
+"""What may be given as points: tables, alone or in tuples and dictionaries, and data sets that are read in a stream."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import (
     BatchSampler,
@@ -25,20 +23,7 @@ from torch.utils.data import (
 from bmdal.errors import BmdalError
 from bmdal.network.random_state import own_random_state
 from bmdal.points import Items, Points, Tree, collated, inputs_of, joined, leaves, named_leaves, with_dtypes
-
-
-@runtime_checkable
-class Frame(Protocol):
-    """A pandas DataFrame or Series: a table of numbers that knows how to become an array."""
-
-    dtypes: Any
-    iloc: Any
-
-    def to_numpy(self, dtype: Any, *, na_value: Any) -> NDArray[Any]: ...
-
-
-Table = Tensor | NDArray[Any] | Frame
-"""Points that are in memory."""
+from bmdal.tables import Frame, as_tensor, check_exact, check_finite, kind_of, parts_of
 
 
 class Inputs(Protocol):
@@ -47,37 +32,6 @@ class Inputs(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, rows: slice | list[int], /) -> Points: ...
-
-
-def as_tensor(name: str, table: Table) -> Tensor:
-    """A table as a tensor, shape (n, ...), on the CPU unless it is a tensor already.
-
-    Tensors and arrays stay as they are; a frame becomes float64, its missing values NaN.
-
-    Raises BmdalError, naming the column, for what are not numbers, or numbers that tensors cannot hold.
-    """
-    match table:
-        case Tensor():
-            return _checked(name, table)
-        case np.ma.MaskedArray():
-            raise BmdalError(f"{name} is a masked array: fill its gaps in, or leave such points out")
-        case np.ndarray():
-            array = table
-        case Frame():
-            array = _array(name, table)
-        case _:
-            raise BmdalError(
-                f"{name} must be a tensor, a numpy array or a pandas frame of numbers, it is {_kind(table)}"
-            )
-    if array.dtype.kind not in "biuf":
-        raise BmdalError(f"{name} must hold numbers, it is an array of {array.dtype}; encode or drop what are none")
-    try:
-        # PyTorch takes neither read-only arrays nor foreign byte orders nor negative strides.
-        return torch.as_tensor(np.require(array, dtype=array.dtype.newbyteorder("="), requirements=["C", "W"]))
-    except TypeError:
-        raise BmdalError(
-            f"{name} is an array of {array.dtype}, which tensors cannot hold; use {name}.astype(np.float64)"
-        ) from None
 
 
 def as_inputs(
@@ -234,7 +188,7 @@ class StreamedInputs:
             raise BmdalError(f"the items of {self.name} differ from one reading to the next: switch augmentation off")
         batch = item if self.collate is None else collated(self.collate, [item])
         inputs, note = inputs_of(self.name, batch, self.whole)
-        return [note] if note else [], all(isinstance(part, Tensor) for part in _parts(inputs))
+        return [note] if note else [], all(isinstance(part, Tensor) for part in parts_of(inputs))
 
     def _numbered(self, indices: Sequence[int]) -> Iterable[tuple[int, Any]]:
         return zip(indices, self._items(indices), strict=True)
@@ -262,7 +216,7 @@ class StreamedInputs:
             x = np.asarray(x)
         if not isinstance(x, Tensor | np.ndarray):
             raise BmdalError(
-                f"{name} is {_kind(x)}; without a collate_fn items are made of tensors, arrays and numbers"
+                f"{name} is {kind_of(x)}; without a collate_fn items are made of tensors, arrays and numbers"
             )
         return as_tensor(name, x).clone()
 
@@ -313,14 +267,7 @@ def may_cast(table: object, points: Inputs) -> bool:
     """Whether points may be cast to another precision: all but tensors, which are used as they are."""
     if isinstance(points, StreamedInputs):
         return points.collate is None and not points.holds_tensors
-    return not all(isinstance(part, Tensor) for part in _parts(table))
-
-
-def _parts(tree: Any) -> list[Any]:
-    """What tuples and dictionaries hold."""
-    if isinstance(tree, Mapping | tuple | list):
-        return [part for value in (tree.values() if isinstance(tree, Mapping) else tree) for part in _parts(value)]
-    return [tree]
+    return not all(isinstance(part, Tensor) for part in parts_of(table))
 
 
 def few_points(x_train: Inputs, x_pool: Inputs) -> Points:
@@ -377,99 +324,3 @@ def _common(dtypes: Sequence[torch.dtype], several: bool) -> torch.dtype | None:
         return max(dtypes, key=lambda dtype: dtype.itemsize)
     integers = not any(dtype.is_floating_point or dtype == torch.bool or dtype.is_complex for dtype in dtypes)
     return (torch.int64 if integers else None) if several else torch.float64
-
-
-def check_exact(name: str, X: Tensor) -> None:
-    """Raise BmdalError for integers beyond 2^53, which float64 cannot tell apart."""
-    if len(X) and bool((X.to(torch.int64).abs() > 2**53).any()):
-        raise BmdalError(f"{name} holds integers beyond 2^53, which are not exact as real numbers; leave them out")
-
-
-def frame_of(points: Any) -> Any:
-    """The frame that points are, or the first in tuples and dictionaries; None if there is none.
-
-    Raises BmdalError if several frames in them have rows of other ids.
-    """
-    frames = [part for part in _parts(points) if isinstance(part, Frame) and hasattr(part, "index")]
-    if any(not frame.index.equals(frames[0].index) for frame in frames):
-        raise BmdalError("the frames in x_pool have different indexes: their rows must be those of the same points")
-    return frames[0] if frames else None
-
-
-def check_columns(tables: Mapping[str, Any]) -> None:
-    """Raise BmdalError if two frames, by what they are called, differ in their columns or the order of these."""
-    places = [_frames(name, table) for name, table in tables.items()]
-    for first, second in pairwise(frames for frames in places if frames):
-        for (one_name, one), (other_name, other) in zip(first, second, strict=False):
-            if one != other:
-                pairs = zip(one, other, strict=False)
-                i = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
-                a, b = (repr(columns[i]) if i < len(columns) else "none" for columns in (one, other))
-                raise BmdalError(
-                    f"{one_name} and {other_name} must have the same columns in the same order: "
-                    f"column {i} is {a} and {b}"
-                )
-
-
-def _frames(name: str, table: Any) -> list[tuple[str, list[Any]]]:
-    """The columns of all frames in points, with their places."""
-    if isinstance(table, Mapping):
-        return [f for key in sorted(table, key=str) for f in _frames(f"{name}[{key!r}]", table[key])]
-    if isinstance(table, tuple):
-        return [f for i, part in enumerate(table) for f in _frames(f"{name}[{i}]", part)]
-    return [(name, list(table.columns))] if isinstance(table, Frame) and hasattr(table, "columns") else []
-
-
-def check_finite(name: str, X: Tensor, rows: Sequence[int] | None = None) -> None:
-    """Raise BmdalError, naming the row, if a tensor has a NaN or infinite value.
-
-    rows: the numbers of its rows; None: from 0 on.
-    """
-    if not (X.is_floating_point() or X.is_complex()):
-        return
-    for start in range(0, len(X), 2**16):
-        bad = ~torch.isfinite(X[start : start + 2**16].reshape(len(X[start : start + 2**16]), -1))
-        if bool(bad.any()):
-            row = start + int(bad.any(dim=1).nonzero()[0])
-            row = row if rows is None else rows[row]
-            raise BmdalError(f"{name} has a NaN or infinite value in row {row}; drop such rows or fill the values in")
-
-
-def _checked(name: str, X: Tensor) -> Tensor:
-    """The tensor, if it holds plain numbers."""
-    if X.layout != torch.strided or X.is_nested:
-        kind = "nested" if X.is_nested else str(X.layout).removeprefix("torch.")
-        raise BmdalError(f"{name} is a {kind} tensor; points must be dense, e.g. {name}.to_dense()")
-    if X.is_quantized or X.is_meta:
-        kind = "quantized: use dequantize()" if X.is_quantized else "on the meta device and has no values"
-        raise BmdalError(f"{name} is {kind}")
-    if X.is_floating_point() and X.itemsize == 1:
-        raise BmdalError(f"{name} holds {X.dtype}, with which nothing can be computed; use {name}.float()")
-    if type(X).__name__ == "MaskedTensor":
-        raise BmdalError(f"{name} is a masked tensor: fill its gaps in, or leave such points out")
-    return X
-
-
-def _kind(value: object) -> str:
-    """What a value is, for messages, and what to do with it if that is known."""
-    remedies = {
-        "scipy": "use its toarray()",
-        "polars": "use its to_pandas() or to_numpy()",
-        "list": "use np.array, or give a collate_fn",
-    }
-    kind = type(value).__name__
-    source = kind if kind in remedies else type(value).__module__.split(".")[0]
-    return ("None" if value is None else f"a {kind}") + (f" ({remedies[source]})" if source in remedies else "")
-
-
-def _array(name: str, frame: Frame) -> NDArray[Any]:
-    columns = frame.dtypes.items() if hasattr(frame, "columns") else [(name, frame.dtypes)]
-    for column, dtype in columns:
-        if getattr(dtype, "kind", "O") not in "biuf":
-            raise BmdalError(f"{name}: column {column!r} holds {dtype}, not numbers; encode it or drop it")
-        values = frame[column] if hasattr(frame, "columns") else frame  # type: ignore[index]
-        if getattr(dtype, "kind", "O") in "iu" and (np.abs(values.to_numpy(np.float64, na_value=0.0)) > 2**53).any():
-            raise BmdalError(
-                f"{name}: column {column!r} holds integers beyond 2^53, which are not exact as numbers; drop it"
-            )
-    return frame.to_numpy(dtype=np.float64, na_value=np.nan)

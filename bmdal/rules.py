@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bmdal.errors import BmdalError, IncompatibleError
-from bmdal.inputs import Inputs, StreamedInputs, as_tensor
+from bmdal.inputs import Inputs, StreamedInputs
 from bmdal.method import Method
 from bmdal.points import Items, Points, Tree, named_leaves
 from bmdal.selection.base import Limits
+from bmdal.tables import as_tensor
 
 PART = 4096
 """Points whose values are copied at a time."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bmdal.errors import BmdalError
 from bmdal.features.base import Features
-from bmdal.inputs import as_tensor
+from bmdal.tables import as_tensor
 
 N_CHECKED = 64
 """Points, from all over, on which it is checked that the kernel is symmetric."""

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from bmdal.errors import BmdalError
-from bmdal.inputs import Table
 from bmdal.members.checks import (
     BAGGING,
     NEEDS_TWO,
@@ -31,6 +30,7 @@ from bmdal.members.points import Array, for_estimators, form_of, form_text, leng
 from bmdal.members.virtual_ensembles import VirtualEnsembles, virtual_ensembles
 from bmdal.network.modes import plain_arithmetic
 from bmdal.network.network import CALL, Call
+from bmdal.tables import Table
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from bmdal.errors import BmdalError
-from bmdal.inputs import as_tensor, may_cast
+from bmdal.inputs import may_cast
 from bmdal.network.network import Call, Function, Network
+from bmdal.tables import as_tensor
 
 
 def as_network(name: str, model: nn.Module, few: Any, call: Call) -> tuple[Network, Function]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bmdal.errors import BmdalError
-from bmdal.inputs import Frame
+from bmdal.tables import Frame
 
 Array = NDArray[Any]
 
