@@ -44,11 +44,13 @@ class OpenML:
 
     servers: base addresses of the XML interface, which knows where the files are.
     mirrors: addresses of a parquet copy, for the day on which the interface does not answer.
+    bundled: name of a parquet copy in `data_prep/bundled`, which is used before anything is fetched.
     """
 
     id: int
     servers: tuple[str, ...] = ("https://www.openml.org/api/v1/xml", "https://api.openml.org/api/v1/xml")
     mirrors: tuple[str, ...] = ()
+    bundled: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mirrors", _as_tuple(self.mirrors))
@@ -140,7 +142,7 @@ class DataSet:
         recipe = asdict(self)
         for field in ("path", "expected", "published_name", "licence", "citation"):
             del recipe[field]
-        for field in ("addresses", "servers", "mirrors"):  # where the bytes come from does not change them
+        for field in ("addresses", "servers", "mirrors", "bundled"):  # where the bytes come from does not change them
             recipe["source"].pop(field, None)
         recipe["source"]["kind"] = type(self.source).__name__
         return {key: _as_plain(value) for key, value in recipe.items()}

@@ -24,6 +24,7 @@ from data_prep.hashing import stream_hash
 from data_prep.rawfile import RawFile, held_raw_file
 from data_prep.tables import ArffTable, ParquetTable
 
+BUNDLED = Path(__file__).parent / "bundled"
 DESCRIPTION = "description.xml"
 ARFF = "dataset.arff"
 
@@ -51,13 +52,13 @@ def parquet_name(id: int) -> str:
 
 
 def find_openml(source: OpenML, fetcher: Fetcher) -> tuple[ParquetTable | ArffTable, RawFile]:
-    """The table in the fetcher's folder: lying there, or copied from openml-python's cache, or fetched now.
+    """The table in the fetcher's folder: lying there, or copied from this project or openml-python's cache, or fetched.
 
     Parquet is preferred, ARFF gives the same. Raises DataError if the file there is damaged or has the wrong hash, or
     if there is none and no server gives it.
     """
     folder = fetcher.folder
-    path, address = _lying_there(folder), None
+    path, address = _lying_there(folder) or _bundled(source, folder), None
     if path is not None:
         known = folder / DESCRIPTION
         description = describe(source, fetcher.patience, known) if known.is_file() else Description()
@@ -115,6 +116,14 @@ def describe(source: OpenML, patience: Patience, known: Path | None = None) -> D
 def _lying_there(folder: Path) -> Path | None:
     """The parquet or ARFF file in a folder, whatever it is called."""
     return next(iter([*sorted(folder.glob("*.pq")), *sorted(folder.glob("*.arff"))]), None)
+
+
+def _bundled(source: OpenML, folder: Path) -> Path | None:
+    """A copy in the folder of the file that comes with this project, if there is one."""
+    if source.bundled is None:
+        return None
+    _place(folder / parquet_name(source.id), lambda aside: shutil.copyfile(BUNDLED / source.bundled, aside))
+    return folder / parquet_name(source.id)
 
 
 def _fetched(source: OpenML, fetcher: Fetcher) -> tuple[Path, str | None, Description]:
