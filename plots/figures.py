@@ -20,13 +20,15 @@ from plots import (
     pairwise,
 )
 from plots.errors import PlotError
+from plots.savings import draw as draw_savings
 from results.aggregate import GROUP, CommonPart, common_part, common_part_by_dataset
 from results.effective_dimension import paired_dimensions
 from results.errors import ResultsError
-from results.methods import LITERATURE, group_rank, labels_of, selected_methods
+from results.methods import LITERATURE, RANDOM, group_rank, labels_of, selected_methods
 from results.prediction import quotient_points
 from results.published import published_counterpart
 from results.record import METRICS
+from results.savings import savings
 from results.statistics import friedman_ranks
 from results.tables import METRIC_NAMES
 
@@ -93,6 +95,13 @@ def _learning_curves(part: Slice) -> Iterator[Drawn]:
     yield Drawn(
         f"{part.place}/learning_curves", learning_curves.draw_averaged(common, _labels(common), title), common.notes
     )
+
+
+def _savings(part: Slice) -> Iterator[Drawn]:
+    common = common_part(part.shown)
+    found = savings(common.frame, "rmse", RANDOM)
+    drawn = draw_savings(common.frame, "rmse", found, _labels(common), part.title(common))
+    yield Drawn(f"{part.place}/savings", drawn, common.notes)
 
 
 def _learning_curves_literature(part: Slice) -> Iterator[Drawn]:
@@ -179,6 +188,7 @@ PER_TASK: dict[str, Callable[[Slice], Iterator[Drawn]]] = {
     "learning_curves": _learning_curves,
     "learning_curves_literature": _learning_curves_literature,
     "learning_curves_datasets": _learning_curves_datasets,
+    "savings": _savings,
     "error_quotient": _error_quotient,
     "pairwise": _pairwise,
     "effective_dimension": _effective_dimension,
@@ -197,6 +207,7 @@ FIGURES = {
     "learning_curves": "averaged over data sets, five metrics, the methods that the paper selects",
     "learning_curves_literature": "the same for the methods of the literature",
     "learning_curves_datasets": "one panel for each data set, a file for each metric",
+    "savings": "RMSE against labels, and how many of these the best method saves beside random selection",
     "batch_sizes": "final error against batch size, averaged over data sets",
     "batch_sizes_datasets": "one panel for each data set, a file for each metric",
     "error_quotient": "relative improvement against the RMSE/MAE quotient, with the linear fit",

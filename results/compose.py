@@ -22,7 +22,15 @@ from results.published import (
     published_counterpart,
 )
 from results.render import Table
-from results.statistics_tables import comparison_table, paired_table, prediction_table, ranks_table, wins_table
+from results.savings import savings
+from results.statistics_tables import (
+    comparison_table,
+    paired_table,
+    prediction_table,
+    ranks_table,
+    savings_table,
+    wins_table,
+)
 from results.tables import METRIC_NAMES, literature_table, methods_table, per_dataset_table
 
 _NAMES_SHOWN = 5
@@ -159,6 +167,13 @@ def _paired(request: Request) -> list[Table]:
     return [paired_table(common.frame, request.metric, request.reference, title, coverage(common))]
 
 
+def _savings(request: Request) -> list[Table]:
+    common = common_part(request.frame)
+    found = savings(common.frame, request.metric, request.reference)
+    title = f"Labels saved beside {request.reference}, by mean log {METRIC_NAMES[request.metric]} ({request.where})"
+    return [savings_table(found, request.metric, title, coverage(common))]
+
+
 def _ranks(request: Request) -> list[Table]:
     common = common_part(request.selected)
     title = f"Ranks by mean log {METRIC_NAMES[request.metric]} over data sets ({request.where})"
@@ -224,6 +239,7 @@ TABLES: dict[str, Callable[[Request], list[Table]]] = {
     "per_dataset": _per_dataset,
     "comparison": _comparison,
     "paired": _paired,
+    "savings": _savings,
     "ranks": _ranks,
     "wins": _wins,
 }

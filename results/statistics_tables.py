@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -10,6 +12,7 @@ from results.methods import group_rank, labels_of
 from results.prediction import PAPER_METHOD, predict_improvements
 from results.published import PUBLISHED_R2
 from results.render import Cell, Table
+from results.savings import Saving
 from results.statistics import TIE_STDERRS, friedman_ranks, paired_differences, wins_ties_losses
 from results.tables import METRIC_LABELS, METRIC_NAMES
 
@@ -137,3 +140,17 @@ def _pays(low: float, high: float) -> str:
     if np.isnan(low):
         return "–"
     return "yes" if low > 0 else "no" if high < 0 else "open"
+
+
+def savings_table(found: Sequence[Saving], metric: str, title: str, notes: tuple[str, ...]) -> Table:
+    """What each method is worth in labels; the last note says in words what was seen of the best."""
+    columns = (
+        ("method", "Method"),
+        ("difference", f"log {METRIC_NAMES[metric]} minus {found[0].reference}'s at the end"),
+        ("n_needed", "labels needed for its last error"),
+        ("n_labels", "labels at the end"),
+    )
+    rows = tuple(
+        (Cell(s.method), Cell(s.difference, s.stderr), Cell(s.n_needed, digits=0), Cell(s.n_labels)) for s in found
+    )
+    return Table("savings", title, columns, rows, notes=(*notes, found[0].words(metric)))

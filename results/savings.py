@@ -1,0 +1,104 @@
+"""What a method is worth in labels: how early it reaches the error that the reference has in the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from results.aggregate import learning_curves, mean_and_stderr, run_values
+from results.errors import ResultsError
+from results.methods import RANDOM, labels_of
+from results.tables import METRIC_NAMES
+
+SURE = 3.0
+"""Standard errors beyond which a difference is called one."""
+
+
+@dataclass(frozen=True)
+class Saving:
+    """A method beside the reference, on equal splits.
+
+    Attributes:
+        method, reference: their names.
+        n_labels: labelled points after the last round.
+        difference: of the mean log metric after the last round; below 0 the method is better.
+        stderr: its standard error over splits; NaN for a single split.
+        n_needed: with how many labels the method's mean curve reaches the reference's last value, interpolated
+            linearly between rounds; None if it does not.
+        n_splits: of each data set, at least.
+    """
+
+    method: str
+    reference: str
+    n_labels: int
+    difference: float
+    stderr: float
+    n_needed: float | None
+    n_splits: int
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the difference exceeds three standard errors."""
+        return bool(abs(self.difference) > SURE * self.stderr)
+
+    def words(self, metric: str) -> str:
+        """What was seen, in a sentence or two."""
+        name, other = (labels_of([m])[m] if m != RANDOM else "random selection" for m in (self.method, self.reference))
+        percent = 100 * abs(np.expm1(self.difference))
+        what = METRIC_NAMES[metric]
+        measured = f"log {what} {self.difference:+.3f} ± {self.stderr:.3f} over {self.n_splits} splits"
+        if np.isnan(self.stderr):
+            return f"{name}: a single split says nothing of the difference to {other} ({self.difference:+.3f})."
+        if not self.is_sure:
+            return f"With {self.n_labels} labels {name} and {other} are within three standard errors ({measured})."
+        better = "below" if self.difference < 0 else "above"
+        seen = f"With {self.n_labels} labels {name} has an {what} {percent:.0f} % {better} that of {other}, {measured}."
+        if self.n_needed is None:
+            return seen
+        saved = 100 * (1 - self.n_needed / self.n_labels)
+        return f"{seen} The last error of {other} takes {name} about {self.n_needed:.0f} labels, {saved:.0f} % fewer."
+
+
+def savings(frame: pd.DataFrame, metric: str, reference: str) -> list[Saving]:
+    """Every method beside the reference, the best first; the frame is a common part of one experiment and task.
+
+    Raises ResultsError if the reference has no records or stands alone.
+    """
+    methods = [str(m) for m in frame["method"].unique()]
+    if reference not in methods or len(methods) < 2:
+        raise ResultsError(f"reference={reference} and another method must have run; there are: {', '.join(methods)}")
+    last = run_values(frame, metrics=[metric], final=True)
+    wide = last.pivot_table(index=["dataset", "split"], columns="method", values=metric, observed=True)
+    differences = wide.drop(columns=reference).sub(wide[reference], axis=0).stack().rename("difference").reset_index()
+    summary = mean_and_stderr(differences, ["difference"], ["method"]).set_index("method")
+    curves = learning_curves(frame, metric)
+    n_splits = int(wide.groupby(level="dataset", observed=True).size().min())
+    goal = _curve(curves, reference)[1][-1]
+    found = []
+    for method in summary.index:
+        n, values = _curve(curves, str(method))
+        row = summary.loc[method]
+        needed = _first_below(n, values, goal)
+        found.append(
+            Saving(str(method), reference, int(n[-1]), row["difference"], row["difference_stderr"], needed, n_splits)
+        )
+    return sorted(found, key=lambda saving: saving.difference)
+
+
+def _curve(curves: pd.DataFrame, method: str) -> tuple[np.ndarray, np.ndarray]:
+    curve = curves[curves["method"] == method].sort_values("n_train")
+    return curve["n_train"].to_numpy(), curve["log"].to_numpy()
+
+
+def _first_below(n: np.ndarray, values: np.ndarray, goal: float) -> float | None:
+    """Where a curve comes to a value and stays below it, as seen from its end; None if it ends above."""
+    above = np.flatnonzero(values > goal)
+    if len(above) == 0:
+        return float(n[0])
+    i = int(above[-1])
+    if i == len(n) - 1:
+        return None
+    share = (values[i] - goal) / (values[i] - values[i + 1])
+    return float(n[i] + share * (n[i + 1] - n[i]))
