@@ -35,6 +35,7 @@ def checkout_with_addresses_at(server: LocalServer, folder: Path) -> None:
             address = server.add(f"/{name}.arff", ok(arff))
             server.add(f"/xml/data/{source['id']}", ok(description(source["id"], arff, address, None)))
             source |= {"servers": [f"{server.address}/xml"], "mirrors": []}
+            source.pop("bundled", None)
         if name != "friedman":
             del described["expected"]  # likewise
         (folder / f"conf/dataset/{name}.yaml").write_text(yaml.safe_dump(described))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from local_server import LocalServer, dripping, ok, stalled, status, truncated
 from openml_files import as_arff, as_parquet, description, table
 from plain import plain_preparation
 
+import data_prep
 from data_prep import DataError, DataSet, OpenML, prepare
 from data_prep.catalog import load_dataset
 from data_prep.fetch import Patience
@@ -33,7 +35,7 @@ def served_by(server: LocalServer, name: str, frame: pd.DataFrame, parquet: bool
     arff_address = server.add(f"/data/v1/download/{id}/small.arff", ok(arff))
     pq_address = server.add(f"/datasets/dataset_{id}.pq", ok(as_parquet(frame))) if parquet else None
     server.add(f"/api/v1/xml/data/{id}", ok(description(id, arff, arff_address, pq_address, extra)))
-    source = replace(dataset.source, servers=(f"{server.address}/api/v1/xml",), mirrors=())
+    source = replace(dataset.source, servers=(f"{server.address}/api/v1/xml",), mirrors=(), bundled=None)
     return replace(dataset, source=source, expected=None)
 
 
@@ -164,6 +166,9 @@ def test_equals_openml_python_on_the_real_sets(
     openml = pytest.importorskip("openml")
     dataset = load_dataset(name)
     assert isinstance(dataset.source, OpenML)
+    bundled = None if dataset.source.bundled is None else prepare(dataset, tmp_path / "bundled", progress=Silent())
+    dataset = replace(dataset, source=replace(dataset.source, bundled=None))
+    assert isinstance(dataset.source, OpenML)
     cache = tmp_path / "cache"
     copy_tree(shared / "data" / "openml_cache", cache)
     before = sorted(cache.rglob("*"))
@@ -180,6 +185,23 @@ def test_equals_openml_python_on_the_real_sets(
     np.testing.assert_array_equal(prepared.X, X)
     np.testing.assert_allclose(prepared.y, y, rtol=1e-6, atol=1e-7)
     assert prepared.meta.counts == dataset.expected
+    if bundled is not None:  # the same arrays, from the file that comes with the project
+        assert bundled.data_hash == prepared.data_hash
+        np.testing.assert_array_equal(bundled.X, prepared.X)
+        np.testing.assert_array_equal(bundled.y, prepared.y)
+
+
+def test_diamonds_come_with_the_project(tmp_path: Path) -> None:
+    """Whole, with their source and hash, and without a network or a cache."""
+    folder = Path(data_prep.__file__).parent / "bundled"
+    sha256 = hashlib.sha256((folder / "diamonds.pq").read_bytes()).hexdigest()
+    assert f"sha256: `{sha256}`" in (folder / "README.md").read_text()
+    dataset = load_dataset("diamonds")
+    prepared = prepare(dataset, tmp_path, progress=Silent())
+    assert prepared.meta.counts == dataset.expected
+    assert prepared.meta.raw is not None
+    assert prepared.meta.raw.sha256 == sha256
+    assert len(prepared.y) == 53_940
 
 
 def cached(root: Path, described: bytes, arff: bytes | None = None) -> Path:

@@ -229,3 +229,13 @@ def test_text_is_set_by_latex_where_there_is_one(tmp_path: Path) -> None:
     fonts = set(re.findall(rb"/FontName /(\S+)", pdf.read_bytes()))
     assert fonts
     assert not any(b"DejaVu" in font for font in fonts)
+
+
+def test_labels_saved_are_drawn(frame: pd.DataFrame) -> None:
+    """The arrow runs from where the best curve reaches the last error of random selection to the end."""
+    for figure in drawn(frame, "savings").values():
+        (axes,) = figure.axes
+        assert axes.get_xlabel() == "labelled training points"
+        texts = [t.get_text() for t in axes.texts if "labels saved" in t.get_text()]
+        assert len(texts) <= 1
+        assert len(labels(figure)) == len(set(labels(figure))) >= 2
