@@ -66,12 +66,15 @@ def test_readme_command(command: str, folder: Path, shared: Path) -> None:
     }
     figures = [f"paths.figures={folder / 'figures'}"] if words[2] == "plots" else []
     arguments = [w for w in words[3:] if not w.startswith(("task=", "task.", "training.", "splits="))]
+    short = SHORT.get(words[2], [])
+    if "training=forest" in arguments:
+        short = ["training.n_trees=5" if option.startswith("training.") else option for option in short]
     if words[2] == "benchmark.speed":
         arguments += ["--data", str(folder / "data"), "--output", str(folder / "speed.csv")]
     if words[2] in ("plots", "results"):  # need a record, whichever test came before
         test_readme_command("python -m benchmark dataset=friedman", folder, shared)
     done = subprocess.run(
-        [sys.executable, "-m", words[2], *arguments, *SHORT.get(words[2], []), *figures],
+        [sys.executable, "-m", words[2], *arguments, *short, *figures],
         cwd=ROOT,
         env=environment,
         capture_output=True,
