@@ -1,4 +1,4 @@
-# make demo | test | lint | figures. Each installs what it needs into .venv first, if it is not there yet.
+# make demo | test | test-all | lint | figures. Each installs what it needs into .venv first, if it is not there yet.
 comma := ,
 PYTHON ?= python3
 EXTRAS ?= dev
@@ -7,12 +7,13 @@ INSTALLED := .venv/.installed-$(subst $(comma),-,$(EXTRAS))
 DEMO_METHODS := random,lcmd-tp_grad_rp-512
 DEMO_SPLITS := [0,1,2,3,4]
 
-.PHONY: demo test lint figures clean
+.PHONY: demo test test-all lint figures clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo      active learning and random selection: a table and a picture, in a few minutes'
-	@echo 'make test      all tests'
+	@echo 'make test      the tests'
+	@echo 'make test-all  and what takes longer'
 	@echo 'make lint      ruff and mypy'
 	@echo 'make figures   every figure that the records in runs/ allow'
 
@@ -29,7 +30,10 @@ demo: $(INSTALLED)
 	$(BIN)/python -m results experiment=demo table=savings
 
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m 'not thorough'
+
+test-all: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
