@@ -1,4 +1,4 @@
-# make demo | test | lint | figures. Each installs what it needs into .venv first, if it is not there yet.
+# make demo | test | lint | figures | docs. Each installs what it needs into .venv first, if it is not there yet.
 comma := ,
 PYTHON ?= python3
 EXTRAS ?= dev
@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed-$(subst $(comma),-,$(EXTRAS))
 DEMO_METHODS := random,maxdist-tp_grad_rp-512,lcmd-tp_grad_rp-512
 
-.PHONY: demo test lint figures clean
+.PHONY: demo test lint figures docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo 'make test      all tests'
 	@echo 'make lint      ruff and mypy'
 	@echo 'make figures   every figure that the records in runs/ allow'
+	@echo 'make docs      the site, in build/docs'
 
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -38,5 +39,8 @@ lint: $(INSTALLED)
 figures: $(INSTALLED)
 	$(BIN)/python -m plots figure=all
 
+docs: $(INSTALLED)
+	$(BIN)/python -m sphinx -W --keep-going -b html docs build/docs
+
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv build dist docs/generated *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""Pages of the site that follow from the code: one per component, the recipes for the gallery, the list of public names.
+"""Pages of the site that follow from the code: one for each component, the gallery of recipes, the public names.
 
 `docs/conf.py` calls `write` before each build. What the code cannot say, cost and advice, is in `ABOUT`.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import inspect
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -48,8 +49,8 @@ ABOUT: dict[str, dict[str, About]] = {
         ),
         "maxdiag": About(
             "O(n p) for the diagonal and one sort of n numbers.",
-            "For a batch of one, where it is plain uncertainty sampling. In larger batches the points repeat one another: "
-            "all its published variants are worse than random selection.",
+            "For a batch of one, where it is plain uncertainty sampling. In larger batches the points repeat one "
+            "another: all its published variants are worse than random selection.",
         ),
         "maxdet": About(
             "At most O(n b (p + b)) time and n b numbers of memory; for batches of more points than features at most "
@@ -65,13 +66,13 @@ ABOUT: dict[str, dict[str, About]] = {
         ),
         "bait-fb": About(
             "That of `bait-f` for 2 b points, then O(b^3) for the removals.",
-            "To repeat BAIT as it was published. It costs twice as much as `bait-f`, and in the published benchmark its "
-            "mean log RMSE is no lower.",
+            "To repeat BAIT as it was published. It costs twice as much as `bait-f`, and in the published benchmark "
+            "its mean log RMSE is no lower.",
         ),
         "fw": About(
             "One pass over Phi for each of the b points, O(n p b); on a CPU most of it in half precision.",
-            "With an ACS kernel, as `fw-p_grad_rp-512_acs-rf-hyper-512`: it approximates the pool's mean embedding, and "
-            "only such kernels tell it what is known already.",
+            "With an ACS kernel, as `fw-p_grad_rp-512_acs-rf-hyper-512`: it approximates the pool's mean embedding, "
+            "and only such kernels tell it what is known already.",
         ),
         "maxdist": About(
             "At most one pass over Phi for each of the b points, O(n p b), and O(n m p) before in mode TP. On a CPU a "
@@ -92,8 +93,8 @@ ABOUT: dict[str, dict[str, About]] = {
         "epig": About(
             "O(n t p) for the covariances with the targets, then O(n (t + p + b)) for each of the b points, or "
             "O(n (t + p) + p^2) where b > p. Memory: n (t + b) numbers, or n t.",
-            "Where you know the points that matter (`x_target`); without any, 256 random pool points stand for them. It "
-            "is no part of the published benchmark.",
+            "Where you know the points that matter (`x_target`); without any, 256 random pool points stand for them. "
+            "It is no part of the published benchmark.",
         ),
     },
     "kernel": {
@@ -103,10 +104,10 @@ ABOUT: dict[str, dict[str, About]] = {
             "network has learned: in the published benchmark it is far behind `grad`.",
         ),
         "nngp": About(
-            "No pass through the network. A kernel matrix of n x n' points costs O(n n' (d + layers)) for d inputs; there "
-            "is no feature matrix.",
-            "For a choice that must not depend on the trained weights. In the published benchmark it is about as good as "
-            "`linear`, far behind `grad`.",
+            "No pass through the network. A kernel matrix of n x n' points costs O(n n' (d + layers)) for d inputs; "
+            "there is no feature matrix.",
+            "For a choice that must not depend on the trained weights. In the published benchmark it is about as good "
+            "as `linear`, far behind `grad`.",
         ),
         "ll": About(
             "One forward pass. p is the number of the last layer's parameters: its width + 1 for a single output.",
@@ -138,8 +139,8 @@ ABOUT: dict[str, dict[str, About]] = {
         ),
         "rp": About(
             "O(n p P) for plain features; for gradients of linear layers O(n P) times the sum of the layers' widths.",
-            "After `grad`, or any kernel with too many features. 512 are enough in the published benchmark: `lcmd-tp_grad` "
-            "is hardly better than `lcmd-tp_grad_rp-512`.",
+            "After `grad`, or any kernel with too many features. 512 are enough in the published benchmark: "
+            "`lcmd-tp_grad` is hardly better than `lcmd-tp_grad_rp-512`.",
         ),
         "ens": About(
             "N times the cost of what stands before it. Without a sketch the features lie side by side, N p of them.",
@@ -148,8 +149,8 @@ ABOUT: dict[str, dict[str, About]] = {
         ),
         "acs-rf": About(
             "O(m p^2 + p^3) once, then O(n p (p + P)); in float64.",
-            "With `kmeanspp-p` and `fw-p`, to let them know what is labelled. Best known with `kmeanspp-p`, about as good "
-            "as `kmeanspp-tp` without it.",
+            "With `kmeanspp-p` and `fw-p`, to let them know what is labelled. Best known with `kmeanspp-p`, about as "
+            "good as `kmeanspp-tp` without it.",
         ),
         "acs-rf-paper": About(
             "That of `acs-rf`.",
@@ -157,8 +158,8 @@ ABOUT: dict[str, dict[str, About]] = {
         ),
         "acs-rf-hyper": About(
             "That of `acs-rf`, and O(m p) for the labels.",
-            "In ACS-FW, `fw-p_ll_acs-rf-hyper-512`, and with `fw-p` on `grad_rp-512`, the best of the published variants "
-            "of `fw`. The noise need not be known, the labels must be given.",
+            "In ACS-FW, `fw-p_ll_acs-rf-hyper-512`, and with `fw-p` on `grad_rp-512`, the best of the published "
+            "variants of `fw`. The noise need not be known, the labels must be given.",
         ),
         "acs-grad": About(
             "That of `train`; a kernel value costs two products. As a matrix it would have p^2 columns, hence there is "
@@ -187,42 +188,35 @@ DEFINED = {
 
 
 def write(folder: Path) -> None:
-    """Write all generated pages and pictures below a folder."""
+    """Write all generated pages and pictures below a folder, in place of what is there."""
+    shutil.rmtree(folder, ignore_errors=True)
     for kind in KINDS:
         pages = folder / kind
         pages.mkdir(parents=True, exist_ok=True)
         for slug, component in components(kind).items():
-            _write(pages / f"{slug}.rst", component_page(kind, slug, component))
-        _write(folder / f"{kind}.rst", kind_page(kind))
+            (pages / f"{slug}.rst").write_text(component_page(kind, slug, component))
+        (folder / f"{kind}.rst").write_text(kind_page(kind))
     x_train, x_pool, features = _plane()
     for slug, component in components("selection").items():
-        picture = folder / "selection" / f"{slug}.png"
-        if not picture.exists():
-            choice(slug, component, x_train, x_pool, features).savefig(picture, dpi=120)
-    _write(folder / "api.rst", api_page())
+        choice(slug, component, x_train, x_pool, features).savefig(folder / "selection" / f"{slug}.png", dpi=120)
+    (folder / "api.rst").write_text(api_page())
 
 
 def write_recipes(folder: Path) -> None:
     """Write the scripts of `examples/recipes` as sphinx-gallery reads them, with the headings of `docs/recipes.md`."""
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / "GALLERY_HEADER.rst", title("Recipes as scripts") + RECIPES)
+    (folder / "GALLERY_HEADER.rst").write_text(title("Recipes as scripts") + RECIPES)
     text = (ROOT / "docs" / "recipes.md").read_text()
     for script in sorted((ROOT / "examples" / "recipes").glob("*.py")):
         heading = re.search(rf"^## (.*)\n\n\[{script.name}\]", text, flags=re.MULTILINE)
         assert heading is not None, f"docs/recipes.md has no section that begins with a link to {script.name}"
         code = script.read_text().replace('"""', f'"""\n{title(heading[1])}\n', 1)
-        _write(folder / script.name, code.replace("\n# recipe\n", "\n# %%\n# The recipe:\n\n"))
+        (folder / script.name).write_text(code.replace("\n# recipe\n", "\n# %%\n# The recipe:\n\n"))
 
 
 RECIPES = """
 Complete scripts, with the data that they need. What each is about: :doc:`/recipes`.
 """
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a page, unless it says the same already: then nothing needs to be built anew."""
-    if not path.exists() or path.read_text() != text:
-        path.write_text(text)
 
 
 def components(kind: str) -> dict[str, type[Component]]:
@@ -243,10 +237,15 @@ def component_page(kind: str, slug: str, component: type[Component]) -> str:
     parts = [title(slug), *as_rst(inspect.getdoc(component) or ""), ""]
     parts += [f"In Python: :py:class:`bmdal.{component.__module__.split('.')[1]}.{component.__name__}`.", ""]
     if kind == "selection":
-        parts += [f".. image:: {slug}.png", f"   :alt: The 30 points that {slug} picks of {N_POOL:,} in a plane", ""]
+        parts += [
+            f".. image:: {slug}.png",
+            f"   :alt: The 30 points that {slug} picks of {N_POOL:,} in a plane",
+            "   :width: 450px",
+            "",
+        ]
         caption = (
-            f"`{_asked(slug, component)}` picks 30 of {N_POOL:,} points in a plane (grey: their density); {N_TRAIN} are "
-            "labelled (crosses). The kernel is a Gaussian one, by 512 random features."
+            f"`{_asked(slug, component)}` picks 30 of {N_POOL:,} points in a plane (grey: their density); {N_TRAIN} "
+            "are labelled (crosses). The kernel is a Gaussian one, by 512 random features."
         )
         parts += [*as_rst(caption), ""]
     parts += [title("When to use it", "-"), *as_rst(about.advice), ""]
@@ -417,9 +416,9 @@ def choice(slug: str, component: type[Component], x_train: Tensor, x_pool: Tenso
     """Which 30 points of the plane a selection picks."""
     pool, train = features(x_pool), features(x_train)
     batch = bmdal.select(_asked(slug, component), pool, 30, generator=0, train=train, sigma=0.1)
-    figure = Figure(figsize=(5, 4.6), layout="constrained")
+    figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.subplots()
-    x1, x2 = torch.linspace(-3.2, 3.7, 200), torch.linspace(-2.6, 4.2, 200)
+    x1, x2 = (torch.linspace(float(x.min()) - 0.2, float(x.max()) + 0.2, 200) for x in x_pool.T)
     grid = torch.stack(torch.meshgrid(x1, x2, indexing="xy"), dim=-1)
     levels = torch.logspace(-2.5, -0.3, 10).tolist()
     axes.contourf(*grid.unbind(-1), density(grid), levels=levels, cmap="Greys", norm="log", vmax=4, extend="max")

@@ -1,4 +1,4 @@
-"""The site: `make docs`, or `python -m sphinx -W --keep-going -b html docs build/docs`. Nothing is loaded from a network."""
+"""The site: `make docs`. Neither the build nor the pages load anything from a network."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ components.write(HERE / "generated")
 components.write_recipes(ROOT / "build" / "recipes")
 
 project = "bmdal"
-author = "the bmdal contributors"
-project_copyright = "Apache-2.0"
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
@@ -41,7 +39,7 @@ html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
     "navbar_end": ["theme-switcher"],
-    "footer_start": ["copyright"],
+    "footer_start": [],
     "footer_end": [],
     "secondary_sidebar_items": ["page-toc"],
     "show_prev_next": False,
@@ -49,15 +47,15 @@ html_theme_options = {
     "pygments_dark_style": "github-dark",
 }
 
+myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4
 autodoc_member_order = "bysource"
 autodoc_inherit_docstrings = False
-autodoc_typehints = "signature"
+autodoc_type_aliases = {name: name for name in ("Points", "Table")}  # the text says what they can be
 autosummary_ignore_module_all = False
 autosummary_imported_members = True
 maximum_signature_line_length = 72
 napoleon_use_ivar = True
-napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 
 sphinx_gallery_conf = {
@@ -66,7 +64,7 @@ sphinx_gallery_conf = {
     "plot_gallery": False,  # the tests run the recipes, with the libraries that they need
     "download_all_examples": False,
     "show_signature": False,
-    "min_reported_time": 1e9,
+    "write_computation_times": False,
     "backreferences_dir": None,
     "within_subsection_order": "FileNameSortKey",
 }
