@@ -1,4 +1,4 @@
-# make demo | test | lint | figures | docs. Each installs what it needs into .venv first, if it is not there yet.
+# make demo | test | lint | figures | docs | linkcheck. Each installs what it needs into .venv first, if it is not there yet.
 comma := ,
 PYTHON ?= python3
 EXTRAS ?= dev
@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed-$(subst $(comma),-,$(EXTRAS))
 DEMO_METHODS := random,maxdist-tp_grad_rp-512,lcmd-tp_grad_rp-512
 
-.PHONY: demo test lint figures docs clean
+.PHONY: demo test lint figures docs linkcheck clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo 'make lint      ruff and mypy'
 	@echo 'make figures   every figure that the records in runs/ allow'
 	@echo 'make docs      the site, in build/docs'
+	@echo 'make linkcheck all links of the site; needs a network'
 
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -41,6 +42,9 @@ figures: $(INSTALLED)
 
 docs: $(INSTALLED)
 	$(BIN)/python -m sphinx -W --keep-going -b html docs build/docs
+
+linkcheck: $(INSTALLED)
+	$(BIN)/python -m sphinx -b linkcheck docs build/linkcheck
 
 clean:
 	rm -rf .venv build dist docs/generated *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -45,7 +45,8 @@ ABOUT: dict[str, dict[str, About]] = {
     "selection": {
         "random": About(
             "O(n). No feature is computed.",
-            "As the baseline that every other method has to beat; on `fried` with a random forest none of ours does.",
+            "As the baseline that every other method has to beat; with a random forest on `fried` none "
+            "that was measured does.",
         ),
         "maxdiag": About(
             "O(n p) for the diagonal and one sort of n numbers.",
@@ -149,8 +150,8 @@ ABOUT: dict[str, dict[str, About]] = {
         ),
         "acs-rf": About(
             "O(m p^2 + p^3) once, then O(n p (p + P)); in float64.",
-            "With `kmeanspp-p` and `fw-p`, to let them know what is labelled. Best known with `kmeanspp-p`, about as "
-            "good as `kmeanspp-tp` without it.",
+            "With `kmeanspp-p` and `fw-p`, to let them know what is labelled. The best of its published methods is about "
+            "as good as `kmeanspp-tp_grad_rp-512`, which has no need of it.",
         ),
         "acs-rf-paper": About(
             "That of `acs-rf`.",
@@ -416,7 +417,7 @@ def choice(slug: str, component: type[Component], x_train: Tensor, x_pool: Tenso
     """Which 30 points of the plane a selection picks."""
     pool, train = features(x_pool), features(x_train)
     batch = bmdal.select(_asked(slug, component), pool, 30, generator=0, train=train, sigma=0.1)
-    figure = Figure(figsize=(5, 5), layout="constrained")
+    figure = Figure(figsize=(5, 4.7), layout="constrained")
     axes = figure.subplots()
     x1, x2 = (torch.linspace(float(x.min()) - 0.2, float(x.max()) + 0.2, 200) for x in x_pool.T)
     grid = torch.stack(torch.meshgrid(x1, x2, indexing="xy"), dim=-1)

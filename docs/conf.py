@@ -51,10 +51,10 @@ myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4
 autodoc_member_order = "bysource"
 autodoc_inherit_docstrings = False
-autodoc_type_aliases = {name: name for name in ("Points", "Table")}  # the text says what they can be
 autosummary_ignore_module_all = False
 autosummary_imported_members = True
 maximum_signature_line_length = 72
+toc_object_entries_show_parents = "hide"
 napoleon_use_ivar = True
 napoleon_numpy_docstring = False
 
