@@ -150,8 +150,8 @@ ABOUT: dict[str, dict[str, About]] = {
         ),
         "acs-rf": About(
             "O(m p^2 + p^3) once, then O(n p (p + P)); in float64.",
-            "With `kmeanspp-p` and `fw-p`, to let them know what is labelled. The best of its published methods is about "
-            "as good as `kmeanspp-tp_grad_rp-512`, which has no need of it.",
+            "With `kmeanspp-p` and `fw-p`, to let them know what is labelled. The best of its published methods is "
+            "about as good as `kmeanspp-tp_grad_rp-512`, which has no need of it.",
         ),
         "acs-rf-paper": About(
             "That of `acs-rf`.",
