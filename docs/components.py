@@ -216,7 +216,7 @@ def write_recipes(folder: Path) -> None:
 
 
 RECIPES = """
-Complete scripts, with the data that they need. What each is about: :doc:`/recipes`.
+Complete scripts, to be run in a checkout. What each is about: :doc:`/recipes`.
 """
 
 

@@ -47,10 +47,12 @@ html_theme_options = {
     "pygments_dark_style": "github-dark",
 }
 
+highlight_language = "none"  # where a text does not say which
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4
 autodoc_member_order = "bysource"
 autodoc_inherit_docstrings = False
+autodoc_preserve_defaults = True
 autosummary_ignore_module_all = False
 autosummary_imported_members = True
 maximum_signature_line_length = 72
