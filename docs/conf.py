@@ -51,12 +51,15 @@ highlight_language = "none"  # where a text does not say which
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4
 autodoc_member_order = "bysource"
+autodoc_default_options = {"exclude-members": "set_score_request"}  # scikit-learn's
 autodoc_inherit_docstrings = False
+autodoc_type_aliases = {"ArrayLike": "ArrayLike"}
 autodoc_preserve_defaults = True
 autosummary_ignore_module_all = False
 autosummary_imported_members = True
 maximum_signature_line_length = 72
 toc_object_entries_show_parents = "hide"
+napoleon_attr_annotations = False  # they stand in the signature
 napoleon_use_ivar = True
 napoleon_numpy_docstring = False
 
@@ -119,7 +122,15 @@ def _docstring(app: Sphinx, what: str, name: str, thing: Any, options: Any, line
     lines[:] = components.as_rst("\n".join(lines))
 
 
+def _signature(
+    app: Sphinx, what: str, name: str, thing: Any, options: Any, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """Sphinx shows an alias in a union as the object that it keeps of it."""
+    return signature and re.sub(r"TypeAliasForwardRef\('(\w+)'\)", r"\1", signature), returns
+
+
 def setup(app: Sphinx) -> None:
     app.connect("source-read", _source_read)
     app.connect("include-read", _include_read)
+    app.connect("autodoc-process-signature", _signature)
     app.connect("autodoc-process-docstring", _docstring, priority=400)  # before napoleon
