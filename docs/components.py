@@ -73,7 +73,7 @@ ABOUT: dict[str, dict[str, About]] = {
         "fw": About(
             "One pass over Phi for each of the b points, O(n p b); on a CPU most of it in half precision.",
             "With an ACS kernel, as `fw-p_grad_rp-512_acs-rf-hyper-512`: it approximates the pool's mean embedding, "
-            "and only such kernels tell it what is known already.",
+            "and what is known already it learns from the kernel alone.",
         ),
         "maxdist": About(
             "At most one pass over Phi for each of the b points, O(n p b), and O(n m p) before in mode TP. On a CPU a "
