@@ -1,4 +1,4 @@
-# make demo | test | test-all | lint | figures. Each installs what it needs into .venv first, if it is not there yet.
+# make demo | test | test-all | lint | figures | docs | linkcheck. Each installs what it needs into .venv first.
 comma := ,
 PYTHON ?= python3
 EXTRAS ?= dev
@@ -7,7 +7,7 @@ INSTALLED := .venv/.installed-$(subst $(comma),-,$(EXTRAS))
 DEMO_METHODS := random,lcmd-tp_grad_rp-512
 DEMO_SPLITS := [0,1,2,3,4]
 
-.PHONY: demo test test-all lint figures clean
+.PHONY: demo test test-all lint figures docs linkcheck clean
 .DEFAULT_GOAL := help
 
 help:
@@ -16,15 +16,17 @@ help:
 	@echo 'make test-all  and what takes longer'
 	@echo 'make lint      ruff and mypy'
 	@echo 'make figures   every figure that the records in runs/ allow'
+	@echo 'make docs      the site, in build/docs'
+	@echo 'make linkcheck all links of the site; needs a network'
 
-$(INSTALLED): pyproject.toml constraints.txt
+.venv/.installed-%: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(subst -,$(comma),$*)]'
 	touch $@
 
 # Idle threads sleep (OMP_WAIT_POLICY): on a busy machine, threads that spin slow each other down tenfold and more.
 demo: export OMP_WAIT_POLICY = PASSIVE
-demo: $(INSTALLED)
+demo: .venv/.installed-harness
 	$(BIN)/python -m benchmark -m experiment.name=demo dataset=diamonds task=64x6 'splits=$(DEMO_SPLITS)' method=$(DEMO_METHODS)
 	$(BIN)/python -m plots experiment=demo figure=savings method=$(DEMO_METHODS)
 	$(BIN)/python -m results experiment=demo table=savings
@@ -43,5 +45,11 @@ lint: $(INSTALLED)
 figures: $(INSTALLED)
 	$(BIN)/python -m plots figure=all
 
+docs: $(INSTALLED)
+	$(BIN)/python -m sphinx -W --keep-going -b html docs build/docs
+
+linkcheck: $(INSTALLED)
+	$(BIN)/python -m sphinx -b linkcheck docs build/linkcheck
+
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv build dist docs/generated *.egg-info .pytest_cache .mypy_cache .ruff_cache
