@@ -5,7 +5,7 @@ EXTRAS ?= dev
 BIN := .venv/bin
 INSTALLED := .venv/.installed-$(subst $(comma),-,$(EXTRAS))
 DEMO_METHODS := random,lcmd-tp_grad_rp-512
-DEMO_SPLITS := [0,1,2,3,4]
+DEMO_SPLITS := [0,1,2,3,4,5,6,7,8,9]
 
 .PHONY: demo test test-all lint figures docs linkcheck clean
 .DEFAULT_GOAL := help
