@@ -1,4 +1,4 @@
-# make demo | test | lint | figures. Each installs what it needs into .venv first, if it is not there yet.
+# make demo | test | coverage | lint | figures. Each installs what it needs into .venv first, if it is not there yet.
 comma := ,
 PYTHON ?= python3
 EXTRAS ?= dev
@@ -6,12 +6,13 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed-$(subst $(comma),-,$(EXTRAS))
 DEMO_METHODS := random,maxdist-tp_grad_rp-512,lcmd-tp_grad_rp-512
 
-.PHONY: demo test lint figures clean
+.PHONY: demo test coverage lint figures clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo      active learning and random selection: a table and a picture, in a few minutes'
 	@echo 'make test      all tests'
+	@echo 'make coverage  the lines of the library that its own tests run'
 	@echo 'make lint      ruff and mypy'
 	@echo 'make figures   every figure that the records in runs/ allow'
 
@@ -29,6 +30,9 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+
+coverage: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --cov --cov-report term:skip-covered tests/bmdal
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
