@@ -1,4 +1,4 @@
-# make demo | test | test-all | lint | figures | docs | linkcheck. Each installs what it needs into .venv first.
+# make demo | test | test-all | coverage | lint | figures | docs | linkcheck. Each installs what it needs into .venv first.
 comma := ,
 PYTHON ?= python3
 EXTRAS ?= dev
@@ -7,13 +7,14 @@ INSTALLED := .venv/.installed-$(subst $(comma),-,$(EXTRAS))
 DEMO_METHODS := random,lcmd-tp_grad_rp-512
 DEMO_SPLITS := [0,1,2,3,4,5,6,7,8,9]
 
-.PHONY: demo test test-all lint figures docs linkcheck clean
+.PHONY: demo test test-all coverage lint figures docs linkcheck clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo      active learning and random selection: a table and a picture, in a few minutes'
 	@echo 'make test      the tests'
 	@echo 'make test-all  and what takes longer'
+	@echo 'make coverage  the lines of the library that its own tests run'
 	@echo 'make lint      ruff and mypy'
 	@echo 'make figures   every figure that the records in runs/ allow'
 	@echo 'make docs      the site, in build/docs'
@@ -27,7 +28,8 @@ help:
 # Idle threads sleep (OMP_WAIT_POLICY): on a busy machine, threads that spin slow each other down tenfold and more.
 demo: export OMP_WAIT_POLICY = PASSIVE
 demo: .venv/.installed-harness
-	$(BIN)/python -m benchmark -m experiment.name=demo dataset=diamonds task=64x6 'splits=$(DEMO_SPLITS)' method=$(DEMO_METHODS)
+	$(BIN)/python -m benchmark -m experiment.name=demo dataset=diamonds task=64x6 'splits=$(DEMO_SPLITS)' \
+		method=$(DEMO_METHODS) hydra/launcher=local
 	$(BIN)/python -m plots experiment=demo figure=savings method=$(DEMO_METHODS)
 	$(BIN)/python -m results experiment=demo table=savings
 
@@ -36,6 +38,9 @@ test: $(INSTALLED)
 
 test-all: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+
+coverage: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --cov --cov-report term:skip-covered tests/bmdal
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

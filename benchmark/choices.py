@@ -83,7 +83,7 @@ def check_keys(arguments: Sequence[str], conf: Path) -> None:
         if inner and "." in key:
             part = config.get(root)
             options = [part] if isinstance(part, dict) else [OmegaConf.load(f) for f in (conf / root).glob("*.yaml")]
-            names = {f"{root}.{name}" for option in options for name in option if name != "_target_"}
+            names = {f"{root}.{name!s}" for option in options for name in option if name != "_target_"}
             if names:
                 _check("key", f"{root}.{inner[0]}", sorted(names))
 

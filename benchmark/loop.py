@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmark.errors import BenchmarkError
 from benchmark.forest import Forest
@@ -223,7 +223,12 @@ def _train_networks(
             )
     networks = [stack.network(k) for k in range(len(stack))]
     groups = [networks[start : start + n_models] for start in range(0, len(networks), n_models)]
-    return [_Fitted(group, [lambda X, network=network: network(X)[:, 0] for network in group]) for group in groups]
+    return [_Fitted(group, [_only_output(network) for network in group]) for group in groups]
+
+
+def _only_output(network: nn.Module) -> Callable[[Tensor], Tensor]:
+    """(n, d) -> (n,) of a network that maps (n, d) to (n, 1)."""
+    return lambda X: network(X)[:, 0]
 
 
 def _status(run: Run, round_: int, states: Sequence[_SplitState]) -> str:
@@ -235,7 +240,7 @@ def _status(run: Run, round_: int, states: Sequence[_SplitState]) -> str:
 
 @torch.no_grad()
 def _test(fitted: _Fitted, state: _SplitState, chunks: Chunks) -> Metrics:
-    parts = torch.from_numpy(state.split.test).split(chunks.test_points)
+    parts = torch.split(torch.from_numpy(state.split.test), chunks.test_points)
     errors = [torch.cat([(f(state.X[rows]) - state.y[rows]).abs() for rows in parts]) for f in fitted.predict]
     return error_metrics(errors)
 

@@ -113,8 +113,8 @@ def peer_config(method: Method, networks: Sequence[nn.Sequential]) -> dict[str, 
         elif kind == "ens":
             transforms.append(("ens", []))
         else:
-            values = {"rp": [], "acs-rf": [sigma, None], "acs-rf-hyper": [None]}[kind]
-            transforms.append((kind, [int(number), *values]))
+            values: dict[str, list[Any]] = {"rp": [], "acs-rf": [sigma, None], "acs-rf-hyper": [None]}
+            transforms.append((kind, [int(number), *values[kind]]))
     return {
         "base_kernel": "ll" if method.kernel is None else method.kernel.name,
         "kernel_transforms": transforms,

@@ -59,7 +59,7 @@ def scale_inputs(X: NDArray[np.float32], split: Split) -> NDArray[np.float32]:
     reference = X[np.sort(rows)]
     mean = reference.mean(axis=0, dtype=np.float64)
     std = reference.std(axis=0, dtype=np.float64, ddof=1)
-    scaled = (X - mean.astype(np.float32)) / np.where(std > 0, std, 1.0).astype(np.float32)
+    scaled: NDArray[np.float32] = (X - mean.astype(np.float32)) / np.where(std > 0, std, 1.0).astype(np.float32)
     np.tanh(scaled / 5, out=scaled)
     scaled *= 5
     bad = ~np.isfinite(scaled)

@@ -39,6 +39,10 @@ Raw files are looked for in <paths.data>/raw/<name>/ first and downloaded only i
 also taken from openml-python's cache ($OPENML_CACHE_DIR). An own CSV or parquet file becomes a data set by one YAML in
 conf/dataset/; docs/data.md says how.
 
+Nothing has to be done first: a run prepares what it needs. Afterwards: `python -m benchmark` runs methods on the data
+sets, `python -m results` prints the tables, `python -m plots` draws the figures. `python -m bmdal` says what the
+library does.
+
 Data sets: {names}
 """
 

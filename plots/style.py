@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -15,6 +15,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from plots.errors import PlotError
 from results.methods import RANDOM, selection_of
 from results.published import PUBLISHED_DATASETS
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
 
 # Based on the palette of Okabe and Ito, whose colours are told apart with any colour vision; markers say it again.
 _LOOKS = {
@@ -38,7 +41,7 @@ _DATASET_COLOURS = (
 )
 _DATASET_MARKERS = "osD^v<>PXph8dH*"
 
-STYLE: dict[str, Any] = {
+STYLE: dict[RcKeyType, Any] = {
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.grid": True,

@@ -1,4 +1,8 @@
-"""Print or write the paper's tables from run records: means of log metrics with standard errors, and statistics."""
+"""Print or write the paper's tables from run records: means of log metrics with standard errors, and statistics.
+
+First: `python -m benchmark` writes the records; `python -m data_prep` shows its data sets. Of the same records
+`python -m plots` draws the figures. `python -m bmdal` says what the library does.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ from results.render import FORMATS, SUFFIXES, Table
 
 def main(arguments: list[str]) -> int:
     """Run the command line; gives the exit status."""
-    return run_command("results", __doc__ or "", arguments, _work)
+    return run_command("results", (__doc__ or "").strip(), arguments, _work)
 
 
 def _work(options: DictConfig) -> None:

@@ -121,8 +121,9 @@ def _presence(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[pd.DataFrame
     Raises ResultsError if runs under the same task have different numbers of rounds.
     """
     _check_rounds(frame)
-    first, *others = (frame[column].astype(str) for column in columns)
-    frame = frame.assign(series=first.str.cat(others, sep=" ") if others else first)
+    texts = frame[list(columns)].astype(str)
+    first, others = texts.iloc[:, 0], texts.iloc[:, 1:]
+    frame = frame.assign(series=first if others.empty else first.str.cat(others, sep=" "))
     runs = frame[["dataset", "split", "series"]].drop_duplicates().assign(there=True)
     there = runs.pivot_table(index=["dataset", "split"], columns="series", values="there", observed=True).notna()
     return frame, there
@@ -145,7 +146,9 @@ def _chosen_part(frame: pd.DataFrame, there: pd.DataFrame, parts: list[pd.DataFr
     missing = [_missing_note(str(name), there[name]) for name in there if not there[name].all()]
     if not missing:
         return CommonPart(kept.drop(columns="series"), ())
-    n_splits = chosen.droplevel("series").unique().to_frame().groupby(level="dataset", observed=True).size()
+    n_splits = (
+        chosen.to_frame(index=False)[["dataset", "split"]].drop_duplicates().groupby("dataset", observed=True).size()
+    )
     over = ", ".join(f"{dataset} ({n} splits)" for dataset, n in n_splits.items())
     notes = [*missing, *_command_notes(frame, there), *notes, f"averaged over the common part only: {over}"]
     return CommonPart(kept.drop(columns="series"), tuple(notes))
@@ -177,7 +180,7 @@ def _command_notes(frame: pd.DataFrame, there: pd.DataFrame) -> Iterator[str]:
         lacking = there[part["series"].unique()]
         missing = lacking[~lacking.all(axis=1)]
         datasets, splits = (sorted(missing.index.unique(level)) for level in ("dataset", "split"))
-        batch_size, n_rounds = task.split("x")
+        batch_size, n_rounds = str(task).split("x")
         yield (
             f"to run what is missing: python -m benchmark -m experiment.name={experiment} "
             f"task.batch_size={batch_size} task.n_rounds={n_rounds} "

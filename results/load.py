@@ -168,7 +168,7 @@ def _to_frame(table: pa.Table) -> pd.DataFrame:
     for place, name in enumerate(table.schema.names):
         if table.schema.field(name).type == _TEXT:
             table = table.set_column(place, name, table[name].combine_chunks().dictionary_encode())
-    frame = table.drop_columns("fingerprint").to_pandas()
+    frame: pd.DataFrame = table.drop_columns("fingerprint").to_pandas()
     for name in RUN_KEYS[:-1]:
         categories = sorted(frame[name].cat.categories)
         frame[name] = frame[name].cat.reorder_categories(categories)

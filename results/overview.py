@@ -27,11 +27,16 @@ def overview_table(frame: pd.DataFrame) -> Table:
         *((name, name.replace("_", " ")) for name in _ENVIRONMENT),
     )
     rows = tuple(
-        tuple(Cell(v) for v in (str(experiment), str(task), *_extent(part), *_period(part), *_environment(part)))
+        (Cell(str(experiment)), Cell(str(task)), *_cells(part))
         for (experiment, task), part in frame.groupby(GROUP, observed=True)
     )
     note = "the grid: every method on every data set and split that any method has; hours: training, kernel, selection"
     return Table("overview", "What ran", columns, rows, notes=(note,))
+
+
+def _cells(part: pd.DataFrame) -> list[Cell]:
+    values: list[float | int | str] = [*_extent(part), *_period(part), *_environment(part)]
+    return [Cell(value) for value in values]
 
 
 def _extent(part: pd.DataFrame) -> tuple[int, int, int, int, str, float]:

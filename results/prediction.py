@@ -149,4 +149,4 @@ def predict_improvements(frame: pd.DataFrame) -> Predictions:
         rows.append((dataset, quotient, *predicted, points["improvement"].get(dataset, np.nan)))
     columns = ["dataset", "quotient", "predicted", "low", "high", "measured"]
     table = pd.DataFrame(rows, columns=columns).sort_values("quotient", ascending=False)
-    return Predictions(fit_line(points), experiment, task, table)
+    return Predictions(fit_line(points), str(experiment), str(task), table)

@@ -60,10 +60,11 @@ def ranks_table(frame: pd.DataFrame, metric: str, title: str, notes: tuple[str, 
 def wins_table(frame: pd.DataFrame, metric: str, title: str, notes: tuple[str, ...]) -> Table:
     """Wins/ties/losses of each method (row) against each other (column), counted in data sets."""
     counts = wins_ties_losses(frame, metric)
+    counts_of = counts.to_dict("index")
     methods = sorted(counts.index, key=lambda method: (group_rank(method), method))
     labels = labels_of(methods)
     rows = tuple(
-        (Cell(m), *(Cell("–" if m == other else "/".join(map(str, counts.at[m, other]))) for other in methods))
+        (Cell(m), *(Cell("–" if m == other else "/".join(map(str, counts_of[m][other]))) for other in methods))
         for m in methods
     )
     rule = f"wins/ties/losses over data sets; a tie: within {TIE_STDERRS:g} standard errors of the paired difference"

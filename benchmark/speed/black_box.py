@@ -66,7 +66,8 @@ def black_box(points: TrainingData, x_pool: Tensor, batch_size: int, repeats: in
     once = {name: _attempt(peer) for name, peer in peers.items()}
     slow = {name: m for name, m in once.items() if isinstance(m, str) or m.seconds > SLOW_SECONDS}
     in_turn = {name: compute for name, compute in {**computations, **peers}.items() if name not in slow}
-    measured = {**measure_in_turn(in_turn, repeats, torch.device("cpu")), **slow}
+    timed = measure_in_turn(in_turn, repeats, torch.device("cpu"))
+    measured: dict[str, Measured[Any] | str] = {**timed, **slow}
     for name in [*computations, *peers]:
         m, own = measured[name], batches.get(name, [])[-repeats:]
         row = Row("black-box", name, len(X), len(pool), batch_size, seconds=None)
@@ -77,7 +78,7 @@ def black_box(points: TrainingData, x_pool: Tensor, batch_size: int, repeats: in
             row,
             seconds=m.seconds,
             peak_bytes=m.peak_bytes,
-            same_indices=m.result == measured["maxdiag_pred"].result if name == COMMITTEE else None,
+            same_indices=m.result == timed["maxdiag_pred"].result if name == COMMITTEE else None,
             kernel_seconds=statistics.median(batch.kernel_seconds for batch in own) if own else None,
             selection_seconds=statistics.median(batch.selection_seconds for batch in own) if own else None,
         )

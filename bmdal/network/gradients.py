@@ -14,7 +14,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import _has_any_global_hook
+from torch.nn.modules import module as all_modules
 
 from bmdal.errors import BmdalError, is_out_of_memory
 from bmdal.features import DenseFeatures, Features, ProductFeatures
@@ -320,7 +320,8 @@ def _largest(t: Tensor) -> float:
 
 def has_global_hooks() -> bool:
     """Whether hooks are registered that see the calls of all modules."""
-    return bool(_has_any_global_hook())  # type: ignore[no-untyped-call]
+    kinds = ("backward_pre", "backward", "forward_pre", "forward")
+    return any(getattr(all_modules, f"_global_{kind}_hooks") for kind in kinds)
 
 
 def _module_of(hook: object) -> str:

@@ -10,7 +10,7 @@ from hydra.core.utils import JobReturn
 from hydra_plugins.hydra_joblib_launcher.joblib_launcher import JoblibLauncher
 
 
-class LocalLauncher(JoblibLauncher):
+class LocalLauncher(JoblibLauncher):  # type: ignore[misc]  # untyped
     """The joblib launcher with as many processes as there are GPUs, or else cores.
 
     joblib gives each process its share of the cores: two processes whose threads compete for the same cores are many
@@ -29,7 +29,8 @@ class LocalLauncher(JoblibLauncher):
         """Run the jobs in as many processes as there are jobs, at most."""
         self.joblib["n_jobs"] = min(self.joblib["n_jobs"], len(job_overrides))
         print(f"{self.joblib['n_jobs']} processes", flush=True)
-        return super().launch(job_overrides, initial_job_idx)
+        returned: Sequence[JobReturn] = super().launch(job_overrides, initial_job_idx)
+        return returned
 
 
 def _n_processes() -> int:

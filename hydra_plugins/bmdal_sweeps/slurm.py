@@ -16,7 +16,7 @@ from hydra.core.utils import JobReturn
 from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher
 
 
-class SlurmArrays(SlurmLauncher):
+class SlurmArrays(SlurmLauncher):  # type: ignore[misc]  # untyped
     """The submitit launcher, for more jobs than one array may hold; it waits for all, whatever becomes of one."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:

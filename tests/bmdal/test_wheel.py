@@ -69,6 +69,10 @@ def test_holds_the_library_and_nothing_else(wheel: Path) -> None:
     assert sorted(required) == ["numpy", "torch"]
 
 
+def test_its_command_needs_nothing_else(python: Path, tmp_path: Path) -> None:
+    assert "python -m benchmark" in run(python, "-I", "-m", "bmdal", cwd=tmp_path)
+
+
 def test_the_readmes_examples_need_nothing_else(python: Path, tmp_path: Path) -> None:
     """Those that import torch and bmdal alone."""
     examples = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)

@@ -130,6 +130,8 @@ def test_help(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     for word in ("dataset=all", "verify=true", "overwrite", "paths.data", "OPENML_CACHE_DIR", "methane"):
         assert word in out
+    for name in ("bmdal", "benchmark", "results", "plots"):
+        assert f"python -m {name}" in out
 
 
 def test_one_failure_does_not_stop_the_rest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -100,3 +100,5 @@ def test_help_lists_the_figures(capsys: Capture) -> None:
     shown = capsys.readouterr().out
     for word in ("learning_curves_literature", "paths:", "usetex", "report"):
         assert word in shown
+    for name in ("bmdal", "data_prep", "benchmark", "results"):
+        assert f"python -m {name}" in shown

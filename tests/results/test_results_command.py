@@ -135,6 +135,8 @@ def test_help_explains_every_option(capsys: Capture) -> None:
     shown = capsys.readouterr().out
     for word in ("Usage: python -m results", "paths:", "skip_damaged", "import:", "prediction", "reference"):
         assert word in shown
+    for name in ("bmdal", "data_prep", "benchmark", "plots"):
+        assert f"python -m {name}" in shown
 
 
 def test_chosen_methods_are_all_in_the_tables_of_selected_ones(runs: Path, capsys: Capture) -> None:
