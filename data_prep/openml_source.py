@@ -122,8 +122,9 @@ def _bundled(source: OpenML, folder: Path) -> Path | None:
     """A copy in the folder of the file that comes with this project, if there is one."""
     if source.bundled is None:
         return None
-    _place(folder / parquet_name(source.id), lambda aside: shutil.copyfile(BUNDLED / source.bundled, aside))
-    return folder / parquet_name(source.id)
+    path, ours = folder / parquet_name(source.id), BUNDLED / source.bundled
+    _place(path, lambda aside: shutil.copyfile(ours, aside))
+    return path
 
 
 def _fetched(source: OpenML, fetcher: Fetcher) -> tuple[Path, str | None, Description]:

@@ -32,8 +32,15 @@ def draw(frame: pd.DataFrame, metric: str, found: Sequence[Saving], labels: Mapp
         arrow = {"arrowstyle": "<->", "color": styles[best.method]["color"], "shrinkA": 0, "shrinkB": 0, "linewidth": 2}
         axes.annotate("", (best.n_needed, goal), (best.n_labels, goal), arrowprops=arrow)
         saved = best.n_labels - best.n_needed
-        place = {"textcoords": "offset points", "ha": "right", "va": "top", "fontsize": 9}
-        axes.annotate(f"{saved:.0f} labels saved", (best.n_needed, goal), (-4, -5), **place)  # below all curves
+        axes.annotate(  # below all curves
+            f"{saved:.0f} labels saved",
+            (best.n_needed, goal),
+            (-4, -5),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            fontsize=9,
+        )
     axes.set(xlabel="labelled training points", ylabel=f"{METRIC_NAMES[metric]} (geometric mean)", title=title)
     log2_axis(axes.xaxis)
     axes.legend()
