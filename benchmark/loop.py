@@ -115,7 +115,7 @@ def check_data(run: Run) -> None:
     if not np.isfinite(run.data.y).all():
         row = int(np.argmin(np.isfinite(run.data.y)))
         raise BenchmarkError(
-            f"data set {run.data.name}: the target of row {row} is NaN or infinite; prepare it anew with "
+            f"data set {run.data.name}: the target of row {row} is NaN or infinite; prepare it again with "
             f"`python -m data_prep dataset={run.data.name} overwrite=true`"
         )
 

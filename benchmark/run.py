@@ -56,7 +56,7 @@ def check_same(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     if changes:
         raise BenchmarkError(
             f"{path} was made with another configuration: {'; '.join(changes)}. "
-            "Choose another experiment.name, or overwrite=true to run anew"
+            "Choose another experiment.name, or overwrite=true to run again"
         )
 
 

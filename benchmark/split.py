@@ -66,7 +66,7 @@ def scale_inputs(X: NDArray[np.float32], split: Split) -> NDArray[np.float32]:
     if bad.any():
         row, column = np.argwhere(bad)[0]
         raise BenchmarkError(
-            f"split {split.number}: input column {column} of row {row} is NaN or infinite; prepare the data anew: "
+            f"split {split.number}: input column {column} of row {row} is NaN or infinite; prepare the data again: "
             "`python -m data_prep dataset=... overwrite=true`"
         )
     return scaled

@@ -93,7 +93,7 @@ def _data_hash(job: Job, data: Path) -> str | None:
     if not is_current(job.dataset, prepared):
         raise BenchmarkError(
             f"data set {job.dataset.name}: its description has changed since {prepared.folder} was prepared and "
-            f"{job.path(0).parent} was computed from it; choose another experiment.name, or overwrite=true to run anew"
+            f"{job.path(0).parent} was computed from it; choose another experiment.name, or overwrite=true to run again"
         )
     return prepared.data_hash
 

@@ -32,7 +32,7 @@ Prepare the data sets of the benchmark, show which are there, verify them.
 Settings, written key=value:
   dataset      names, separated by commas, or all
   verify       true: verify the given sets (default: all) instead of preparing them
-  overwrite    true: prepare anew what is prepared already, the way out when a file is damaged
+  overwrite    true: prepare again what is prepared already, the way out when a file is damaged
   paths.data   folder with raw/ and prepared/ (default: $BMDAL_DATA, or data)
 
 Raw files are looked for in <paths.data>/raw/<name>/ first and downloaded only if they are not there. OpenML files are
@@ -84,7 +84,7 @@ def _run(arguments: list[str]) -> int:
     data = Path(options.paths.data)
     chosen = _chosen(options.dataset)
     if options.overwrite and (options.verify or not chosen):
-        raise DataError("overwrite=true prepares anew: it needs dataset=<names> or dataset=all, and no verify=true")
+        raise DataError("overwrite=true prepares again: it needs dataset=<names> or dataset=all, and no verify=true")
     datasets: list[DataSet] = []
     failures: dict[str, str] = {}
     for name in chosen or names():

@@ -34,7 +34,7 @@ def find_download(source: Download, fetcher: Fetcher) -> tuple[Blob, RawFile]:
     try:
         blob = _table_in(path, source)
     except DataError as error:
-        raise DataError(f"{error}. Remove the file to have it fetched anew") from error
+        raise DataError(f"{error}. Remove the file to have it fetched again") from error
     return blob, held_raw_file(path, None)
 
 

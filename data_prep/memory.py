@@ -11,7 +11,7 @@ _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
 def reset_peak() -> None:
-    """Start counting anew. Linux only; elsewhere the peak stays that of the whole process."""
+    """Start counting again. Linux only; elsewhere the peak stays that of the whole process."""
     with contextlib.suppress(OSError):
         _CLEAR.write_text("5")
 

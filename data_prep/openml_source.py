@@ -74,7 +74,7 @@ def find_openml(source: OpenML, fetcher: Fetcher) -> tuple[ParquetTable | ArffTa
     try:
         table = _table_in(path, description)
     except DataError as error:
-        raise DataError(f"{error}. Remove the file to have it fetched anew") from error
+        raise DataError(f"{error}. Remove the file to have it fetched again") from error
     return table, held_raw_file(path, address)
 
 

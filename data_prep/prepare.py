@@ -58,7 +58,7 @@ def prepare(
     `<data>/prepared/<name>/`, a folder that appears whole or not at all. Processes that want the same set wait for
     the one that prepares it.
 
-    overwrite: prepare anew in any case, the way out when a prepared set is damaged.
+    overwrite: prepare again in any case, the way out when a prepared set is damaged.
     progress: where to report; None is the console (standard error).
     patience: how long to wait for servers.
 

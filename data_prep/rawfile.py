@@ -47,7 +47,7 @@ def held_raw_file(path: Path, address: str | None) -> RawFile:
     try:
         return RawFile(path.name, checked_sha256(path, hash_file(path)), path.stat().st_size, address)
     except DataError as error:
-        raise DataError(f"{error}, else remove the file to have it fetched anew") from error
+        raise DataError(f"{error}, else remove the file to have it fetched again") from error
 
 
 def record_hash(path: Path, sha256: str) -> None:

@@ -51,7 +51,7 @@ def status_of(dataset: DataSet, data: Path) -> State:
     except DataError as error:
         return State(dataset.name, Outcome.WRONG, str(error), dataset.expected)
     if not is_current(dataset, prepared):
-        remark = "prepared from another description or by older rules; run again to prepare anew"
+        remark = "prepared from another description or by older rules; run again to prepare it"
         return State(dataset.name, Outcome.WRONG, remark, dataset.expected, prepared)
     if text := mismatch(dataset, prepared.meta):
         return State(dataset.name, Outcome.WRONG, text, dataset.expected, prepared)

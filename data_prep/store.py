@@ -145,7 +145,7 @@ def load_prepared(data: Path, name: str) -> PreparedData:
 
     At the moment in which another process puts a new set in its place, waits for the new one.
 
-    Raises DataError, which names the file and the command that prepares anew, if the set is missing or damaged.
+    Raises DataError, which names the file and the command that prepares again, if the set is missing or damaged.
     """
     folder = prepared_folder(data, name)
     for pause in _SWAP_PAUSES:
@@ -197,12 +197,12 @@ def read_meta(folder: Path, command: str) -> Meta:
         raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"{path}: damaged ({type(error).__name__}: {error}); run `{command} overwrite=true` to prepare anew"
+            f"{path}: damaged ({type(error).__name__}: {error}); run `{command} overwrite=true` to prepare again"
         ) from error
 
 
 def _open_array(path: Path, shape: tuple[int, ...], command: str) -> NDArray[np.float32]:
-    remedy = f"run `{command} overwrite=true` to prepare anew"
+    remedy = f"run `{command} overwrite=true` to prepare again"
     try:
         array: np.memmap[Any, np.dtype[np.float32]] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

@@ -119,7 +119,7 @@ def escape_for_tex(figure: Figure) -> None:
 
 
 def freeze_layout(figure: Figure) -> None:
-    """Arrange a figure once; otherwise each format would arrange it anew, which takes longer than drawing it."""
+    """Arrange a figure once; otherwise each format would arrange it again, which takes longer than drawing it."""
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)

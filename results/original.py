@@ -74,7 +74,7 @@ def read_original(source: Path, names: dict[str, str]) -> RunRecord:
         rounds = tuple(_rounds(raw, int(task["batch"]), int(task["rounds"])))
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise ResultsError(
-            f"{source}: not a readable result of the original ({type(error).__name__}: {error}); fetch it anew"
+            f"{source}: not a readable result of the original ({type(error).__name__}: {error}); fetch it again"
         ) from error
     return RunRecord(
         experiment=f"{_EXPERIMENT_PREFIX}{experiment}",

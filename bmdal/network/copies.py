@@ -92,7 +92,7 @@ class PrivateCopy:
         }
         result.__dict__.update(state)
         if isinstance(value, nn.RNNBase):
-            result.__setstate__(state)  # type: ignore[no-untyped-call]  # which finds its weights anew
+            result.__setstate__(state)  # type: ignore[no-untyped-call]  # which finds its weights again
         return result
 
     def _tensor(self, value: Tensor) -> Tensor:

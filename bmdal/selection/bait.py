@@ -14,7 +14,7 @@ from bmdal.linalg import blocks, inverse_root, squared_norms
 from bmdal.selection.base import Open, Pick, Selection, SelectionProblem, argmax_if_positive, greedy
 
 WORST = 1e8
-"""How many times the rounding error the largest score must be; below that everything is computed anew."""
+"""How many times the rounding error the largest score must be; below that everything is computed again."""
 
 
 class _State:
@@ -25,7 +25,7 @@ class _State:
     point change: one product of the features with two vectors for each selected point.
 
     The changes of q leave rounding errors of the size of its first values. When the scores come near to these, as they
-    do where the selected points span all features, everything is computed anew, as sums of squares.
+    do where the selected points span all features, everything is computed again, as sums of squares.
     """
 
     def __init__(self, Phi: Tensor, M: Tensor, sigma: float) -> None:
@@ -36,7 +36,7 @@ class _State:
         self.AMA = M.clone()
         self.variance = squared_norms(Phi)
         self.q = _quadratic_forms(Phi, M)
-        self.q_then = self.q.clone()  # when it was last computed anew
+        self.q_then = self.q.clone()  # when it was last computed again
         self.free = torch.ones(len(Phi), dtype=torch.bool, device=Phi.device)
 
     def best(self, still: Open) -> Pick | None:

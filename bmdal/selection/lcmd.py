@@ -17,7 +17,7 @@ class _State(NearestSelected):
     """Keeps the sum of squared distances of every cluster, in float64.
 
     Subtraction leaves rounding errors in the sums. Where one of an emptied cluster is all that seems to be left, the
-    sums are computed anew.
+    sums are computed again.
     """
 
     def __init__(self, pool: Features, selected: Features | None, batch_size: int) -> None:

@@ -38,7 +38,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_change_of_the_code_is_named(module: Path, tmp_path: Path) -> None:
-    """The record of the own method is refused until asked for anew; that of another method stays."""
+    """The record of the own method is refused until asked for again; that of another method stays."""
     arguments = [*SMALL[:-1], "imports=[mine]", "task.n_rounds=1", "n_threads=1"]
     module.write_text(COMPONENT.format(start=0))
     assert run(tmp_path, "-m", *arguments, "method=random,first_ll").returncode == 0

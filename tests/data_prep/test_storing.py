@@ -1,4 +1,4 @@
-"""What lies on disk: arrays that are shared and not changed, damage that is named, sets that are prepared anew."""
+"""What lies on disk: arrays that are shared and not changed, damage that is named, sets that are prepared again."""
 
 from __future__ import annotations
 
