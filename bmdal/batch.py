@@ -14,7 +14,7 @@ from torch import Tensor
 from bmdal.errors import BmdalError, IncompatibleError
 from bmdal.features import Features
 from bmdal.method import Method
-from bmdal.network.network import Output
+from bmdal.network.call import Output
 from bmdal.randomness import permutation
 from bmdal.rules import Rules
 from bmdal.selection import SelectionProblem

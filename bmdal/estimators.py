@@ -12,7 +12,7 @@ from torch import nn
 
 from bmdal.errors import BmdalError
 from bmdal.method import Method
-from bmdal.network.network import Output
+from bmdal.network.call import Output
 from bmdal.transformations import Ensemble
 
 

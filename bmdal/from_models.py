@@ -28,9 +28,10 @@ from bmdal.from_predictions import check_points, select_by_predictions
 from bmdal.inputs import Inputs, StreamedInputs, as_inputs, few_points, first_point, in_one_precision, may_cast
 from bmdal.kernels import Predictions
 from bmdal.method import Method
+from bmdal.network.call import Call, Forward, Output
 from bmdal.network.copies import unwrapped
 from bmdal.network.modes import plain_arithmetic
-from bmdal.network.network import Call, Forward, Network, Output
+from bmdal.network.network import Network
 from bmdal.pipeline import CHUNK_BYTES, transformed_features
 from bmdal.points import form, named_leaves
 from bmdal.points import forward as usual_forward

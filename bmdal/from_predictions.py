@@ -17,7 +17,7 @@ from bmdal.errors import BmdalError
 from bmdal.from_features import choose_by_features, of_predictions
 from bmdal.members import MCDropout, Members, members
 from bmdal.method import Method
-from bmdal.network.network import CALL, Call, Forward, Output
+from bmdal.network.call import CALL, Call, Forward, Output
 from bmdal.points import forward as usual_forward
 from bmdal.rules import Rules, fingerprints_of_tables
 from bmdal.tables import Table

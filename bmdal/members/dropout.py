@@ -16,8 +16,9 @@ from bmdal.errors import BmdalError, is_out_of_memory
 from bmdal.members.checks import Predict, check_count, stacked
 from bmdal.members.networks import as_network, outputs_of
 from bmdal.members.points import Array
+from bmdal.network.call import Call
 from bmdal.network.copies import private_copy
-from bmdal.network.network import Call, tolerance
+from bmdal.network.network import tolerance
 from bmdal.network.random_state import own_random_state
 
 

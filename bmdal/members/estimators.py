@@ -27,7 +27,7 @@ from bmdal.members.checks import (
 from bmdal.members.networks import as_network, outputs_of
 from bmdal.members.points import Array, for_estimators
 from bmdal.members.virtual_ensembles import without_variance
-from bmdal.network.network import CALL, Call
+from bmdal.network.call import CALL, Call
 
 
 def separate(models: list[Any], few: Any, call: Call = CALL) -> Predict:

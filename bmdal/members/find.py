@@ -28,8 +28,8 @@ from bmdal.members.dropout import MCDropout, dropout
 from bmdal.members.estimators import ensemble, network_regressor, separate
 from bmdal.members.points import Array, for_estimators, form_of, form_text, length
 from bmdal.members.virtual_ensembles import VirtualEnsembles, virtual_ensembles
+from bmdal.network.call import CALL, Call
 from bmdal.network.modes import plain_arithmetic
-from bmdal.network.network import CALL, Call
 from bmdal.tables import Table
 
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from bmdal.errors import BmdalError
 from bmdal.inputs import may_cast
-from bmdal.network.network import Call, Function, Network
+from bmdal.network.call import Call
+from bmdal.network.network import Function, Network
 from bmdal.tables import as_tensor
 
 

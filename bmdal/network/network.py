@@ -2,89 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, is_dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from bmdal.errors import BmdalError, is_out_of_memory
 from bmdal.inputs import Inputs
 from bmdal.linalg import spread
+from bmdal.network.call import CALL, Call, error_text, unusable
 from bmdal.network.copies import PrivateCopy, private_copy, state_of, unwrapped
 from bmdal.network.operations import Operations
 from bmdal.network.random_state import own_random_state
-from bmdal.points import Items, Points, forward, given_to_networks, leaves, named_leaves
+from bmdal.points import Items, Points, leaves, named_leaves
 
 PART = 1024
 """Training points that are looked at together for the spread of the outputs."""
 N_REPEATS = 16
 """Calls that must agree where random numbers are drawn, though the first two outputs agreed."""
-
-
-Forward = Callable[[Any, Any], Any]
-"""From a network and a batch of points to what it predicts."""
-Output = int | str | Sequence[int] | None
-"""Which outputs of a network count: a column, some, or the number or name of one of several tensors; None: all."""
-
-
-@dataclass(frozen=True)
-class Call:
-    """How a network is called, and what of its result counts.
-
-    Attributes:
-        forward: from the network and a batch of points to the result.
-        output: columns that count, or the number or name of the tensor that counts where there are several; None: all.
-        n_targets: how many outputs it must have; None: any number.
-    """
-
-    forward: Forward = forward
-    output: Output = None
-    n_targets: int | None = None
-
-    def __call__(
-        self,
-        module: nn.Module,
-        X: Points,
-        parameters: Mapping[str, Tensor] | None = None,
-        watch: Operations | None = None,
-    ) -> Tensor:
-        """The outputs that count, with other values for some parameters, by name."""
-        caller = _Caller(module, self.forward)
-        given = {f"module.{name}": value for name, value in (parameters or {}).items()}
-        batch = given_to_networks(X)
-        try:
-            with watch.of(batch) if watch is not None else nullcontext():
-                result = functional_call(caller, given, (batch,)) if given else caller.forward(batch)
-                outputs = _chosen(result, self.output)
-        except Exception as error:
-            if is_out_of_memory(error) or isinstance(error, BmdalError):
-                raise
-            dtypes = " and ".join(sorted({str(p.dtype) for p in module.parameters()}))
-            raise BmdalError(
-                f"the network (parameters: {dtypes or 'none'}) cannot be called with inputs {_shapes(X)}: "
-                f"{_text(error)}{_hint(self, error)}"
-            ) from error
-        if not isinstance(outputs, Tensor) or outputs.layout != torch.strided or outputs.is_nested or outputs.is_meta:
-            raise _unusable(outputs, len(X))
-        if not outputs.is_floating_point() or outputs.itemsize == 1:
-            raise _unusable(outputs, len(X))
-        return outputs
-
-
-class _Caller(nn.Module):
-    """A network together with how it is called, so that `functional_call` takes both."""
-
-    def __init__(self, module: nn.Module, call: Forward) -> None:
-        super().__init__()
-        self.module, self.call = module, call
-
-    def forward(self, batch: Any) -> Any:
-        return self.call(self.module, batch)
 
 
 @dataclass(frozen=True)
@@ -117,7 +55,7 @@ class Function:
         outputs = self.call(self.module, X, parameters)
         for_each_point = outputs.shape[:1] == (len(X),) or len(X) == 1
         if not for_each_point or outputs.numel() != len(X) * self.n_outputs:
-            raise _unusable(outputs, len(X))
+            raise unusable(outputs, len(X))
         outputs = outputs.reshape(len(X), self.n_outputs)
         return outputs if self.units is None else outputs / self.units.to(outputs)
 
@@ -132,10 +70,6 @@ class Function:
     def padded(self, X: Points) -> Points:
         """The points, or a single one twice where the network takes no single ones."""
         return X if len(X) >= self.smallest else X[[0, 0]]
-
-
-CALL = Call()
-"""As networks are usually called."""
 
 
 class Network:
@@ -186,7 +120,7 @@ class Network:
                 module.training = False  # also where an `eval` of the user's does not go
                 module.register_forward_pre_hook(without_inference_tensors, with_kwargs=True)
         except Exception as error:
-            raise BmdalError(f"the network cannot be put into evaluation mode: {_text(error)}") from error
+            raise BmdalError(f"the network cannot be put into evaluation mode: {error_text(error)}") from error
         return twin
 
     def __call__(self, X: Points) -> Tensor:
@@ -296,7 +230,7 @@ class Network:
 
     def _n_outputs(self, outputs: Tensor, n: int) -> int:
         if outputs.shape[:1] != (n,) or not outputs.numel():
-            raise _unusable(outputs, n)
+            raise unusable(outputs, n)
         n_outputs, n_targets = outputs.numel() // n, self.call.n_targets
         if n_targets not in (None, n_outputs):
             remedy = "say which outputs count, for instance output=0, the mean where the other is a variance"
@@ -342,66 +276,6 @@ def without_inference_tensors(module: nn.Module, args: Any, kwargs: Any) -> Any:
         return value.clone() if isinstance(value, Tensor) and value.is_inference() else value
 
     return tuple(ordinary(a) for a in args), {name: ordinary(a) for name, a in kwargs.items()}
-
-
-def _chosen(result: Any, output: Output) -> Any:
-    """The outputs that count: of several tensors one, and of its columns some."""
-    if isinstance(result, Tensor):
-        if output is None:
-            return result
-        matrix = result[:, None] if result.ndim < 2 else result.flatten(1)
-        n_outputs = matrix.shape[1]
-        columns = [output] if isinstance(output, int) else output
-        if isinstance(columns, str) or not columns or not all(0 <= c < n_outputs for c in columns):
-            raise BmdalError(
-                f"output={output!r}: the network returns one tensor of shape {tuple(result.shape)}, so that output "
-                f"must be a column from 0 to {n_outputs - 1}, or a list of columns"
-            )
-        return matrix[:, output : output + 1] if isinstance(output, int) else matrix[:, list(columns)]
-    parts = _parts(result)
-    tensors = {key: t for key, t in parts.items() if isinstance(t, Tensor) and t.is_floating_point()}
-    if output is not None and parts:
-        if not isinstance(output, int | str) or output not in tensors:
-            raise BmdalError(
-                f"output={output!r}: the network returns {type(result).__name__} with {list(tensors)}, of which one "
-                "can be chosen"
-            )
-        return tensors[output]
-    if output is None and "logits" in tensors:
-        return tensors["logits"]
-    if output is None and len(tensors) == 1 and next(iter(tensors.values())).ndim <= 2:
-        return next(iter(tensors.values()))
-    if tensors and output is None:
-        shapes = ", ".join(f"{key!r} {tuple(t.shape)}" for key, t in tensors.items())
-        raise BmdalError(
-            f"the network returns {type(result).__name__} with {shapes}; say which of them counts, a mean rather than "
-            f"a variance, for instance output={next(iter(tensors))!r}"
-        )
-    return result
-
-
-def _parts(result: Any) -> dict[Any, Any]:
-    """What a network returns in tuples, dictionaries and dataclasses, by number or name."""
-    if isinstance(result, Mapping):
-        return dict(result)
-    if hasattr(result, "_asdict"):
-        return dict(result._asdict())
-    if isinstance(result, tuple | list):
-        return dict(enumerate(result))
-    return dict(vars(result)) if is_dataclass(result) else {}
-
-
-def _unusable(outputs: object, n: int) -> BmdalError:
-    if isinstance(outputs, Tensor):
-        plain = outputs.is_floating_point() and outputs.layout == torch.strided and not outputs.is_nested
-        kind = "" if plain and outputs.itemsize > 1 else f" of {outputs.dtype}, {outputs.layout}"
-        returned = f"a nested tensor{kind}" if outputs.is_nested else f"{tuple(outputs.shape)}{kind}"
-    else:
-        returned = type(outputs).__name__
-    return BmdalError(
-        f"the network must return one tensor of shape ({n}, ...) of real numbers for {n} inputs, it returned "
-        f"{returned}; say with forward=lambda model, batch: ... what the predictions are"
-    )
 
 
 def _takes_single_points(function: Function, points: Points, outputs: Tensor) -> bool:
@@ -466,17 +340,3 @@ def _check_cast(name: str, X: Tensor, cast: Tensor, reference: Tensor) -> None:
             f"network takes, they would be off by up to {float(loss[j]):.3g}. Centre and scale it in {X.dtype} first, "
             f"or give tensors of {cast.dtype} if the network was trained on such"
         )
-
-
-def _shapes(X: Points) -> str:
-    return ", ".join(f"{place} of shape {tuple(t.shape)} and {t.dtype}".strip() for place, t in named_leaves("", X))
-
-
-def _hint(call: Call, error: Exception) -> str:
-    """How a network of other arguments than the usual is called."""
-    usual = isinstance(error, TypeError | AttributeError | NotImplementedError) and call.forward is forward
-    return "; forward=lambda network, batch: ... says how it is called" if usual else ""
-
-
-def _text(error: Exception) -> str:
-    return str(error) if isinstance(error, RuntimeError) else f"{type(error).__name__}: {error}"

@@ -23,7 +23,8 @@ from toys import normal
 
 from bmdal import Batch, BmdalError, select, select_batch
 from bmdal.kernels import Gradient, LastLayer
-from bmdal.network.network import Call, Network
+from bmdal.network.call import Call
+from bmdal.network.network import Network
 from bmdal.points import Items
 
 NAMES = ["random", "lcmd-tp_ll", "maxdist-tp_grad", "lcmd-tp_grad_rp-32", "maxdet-p_ll_train"]
