@@ -58,4 +58,4 @@ def test_recipes_have_the_headings_of_the_page(tmp_path: Path) -> None:
     components.write_recipes(tmp_path)
     scripts = sorted(path.name for path in (ROOT / "examples" / "recipes").glob("*.py"))
     assert sorted(path.name for path in tmp_path.glob("*.py")) == scripts
-    assert (tmp_path / "table.py").read_text().startswith('"""\nA table, a random forest\n====')
+    assert (tmp_path / "table.py").read_text().startswith('"""\nA table and a random forest\n====')
