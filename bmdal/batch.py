@@ -110,8 +110,8 @@ def _notes(method: Method, pool: Features, batch_size: int, n_chosen: int) -> li
     notes = []
     if n_chosen < batch_size:
         notes.append(
-            f"{batch_size - n_chosen} points of the batch are random, because {method.selection.name!r} had nothing left to "
-            "gain. Are there few distinct points, or are the features far from a scale of 1?"
+            f"{batch_size - n_chosen} points of the batch are random, because {method.selection.name!r} had nothing "
+            "left to gain. Are there few distinct points, or are the features far from a scale of 1?"
         )
     if method.selection.needs_float64 and method.selection.needs_kernel:
         largest = float(pool.diag().max())
