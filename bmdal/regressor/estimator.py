@@ -47,17 +47,17 @@ class NetworkRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type
         n_epochs: number of passes over the training points.
         batch_size: number of points per step, or all points if there are fewer.
         n_models: number of independently trained networks per output; predictions are their mean.
-        validation_fraction: fraction of the points that a network is not trained on, 0 <= fraction < 1, drawn separately
-            for each network. The best epoch is the one with the smallest mean squared error on these points and as many
-            training points, which have half the weight. If there would be fewer than two validation points, the
-            training points are used instead.
+        validation_fraction: fraction of the points that a network is not trained on, 0 <= fraction < 1, drawn
+            separately for each network. The best epoch is the one with the smallest mean squared error on these points
+            and as many training points, which have half the weight. If there would be fewer than two validation points,
+            the training points are used instead.
         random_state: seed or `numpy.random.RandomState` for validation points, initial weights and shuffles.
         device: where to train and predict, e.g. "cpu" or "cuda:1"; None: a GPU if there is one.
 
     Attributes:
-        networks_: the trained networks, to be passed to `select_batch` as `models`; first the `n_models` networks of the
-            first output, then those of the next (with several networks, use methods with "ens-N"). They take inputs of
-            shape (n, d) like `fit` and predict (y - y_mean_) / y_scale_, shape (n, 1).
+        networks_: the trained networks, to be passed to `select_batch` as `models`; first the `n_models` networks of
+            the first output, then those of the next (with several networks, use methods with "ens-N"). They take inputs
+            of shape (n, d) like `fit` and predict (y - y_mean_) / y_scale_, shape (n, 1).
         y_mean_: mean of the targets, shape () or (outputs,).
         y_scale_: standard deviation of the targets, same shape; 1 for a constant target, which is predicted exactly.
         validation_rmse_: RMSE of each network on its validation points in units of `y_scale_`, shape

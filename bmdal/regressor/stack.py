@@ -19,9 +19,9 @@ WIDTHS = (512, 512)
 class NetworkStack(nn.Module):
     """m networks d -> 512 -> 512 -> 1 with a leading dimension m in all parameters.
 
-    Neural tangent parametrization, z_l = sigma_w / sqrt(d_l) W_l x_l + sigma_b b_l, with standard normal initial weights
-    and zero initial biases. The networks can be the members of an ensemble, belong to several splits, or both; they are
-    only computed together. Source: arXiv 2203.09410, Section 5.1.
+    Neural tangent parametrization, z_l = sigma_w / sqrt(d_l) W_l x_l + sigma_b b_l, with standard normal initial
+    weights and zero initial biases. The networks can be the members of an ensemble, belong to several splits, or both;
+    they are only computed together. Source: arXiv 2203.09410, Section 5.1.
 
     Args:
         n_inputs: d.

@@ -20,8 +20,8 @@ from bmdal.regressor.stack import Activation, NetworkStack
 class Training:
     """Network and training of the paper; the defaults are its ReLU column (arXiv 2203.09410, Section 5.1).
 
-    Adam with its default betas on the mean squared error, without weight decay. The learning rate decreases linearly to 0
-    over all steps. Raises BmdalError for an unknown activation or a number that is not positive.
+    Adam with its default betas on the mean squared error, without weight decay. The learning rate decreases linearly to
+    0 over all steps. Raises BmdalError for an unknown activation or a number that is not positive.
     """
 
     activation: Activation = "relu"
