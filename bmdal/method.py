@@ -89,7 +89,7 @@ class Method:
             valid = " or ".join(f"{name}-{mode.lower()} (mode={mode})" for mode in modes)
             given = "no mode" if self.mode is None else f"mode {self.mode!r}"
             raise IncompatibleError(
-                f"{name!r} was given {given}; " + (f"valid: {valid}" if modes else "it has no modes, leave it out")
+                f"{name!r} was given {given}; " + (f"valid: {valid}" if modes else "it has none, leave it out")
             )
 
     @property

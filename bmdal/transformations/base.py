@@ -53,7 +53,7 @@ class Transformation(Component):
     def _require_explicit(self, before: Traits) -> None:
         if not before.explicit:
             raise IncompatibleError(
-                f"transformation {self.name!r} needs a feature matrix: put a sketch such as 'rp-512' before it"
+                f"transformation {self.name!r} needs an explicit feature matrix: put a sketch like 'rp-512' before it"
             )
 
 
