@@ -25,7 +25,7 @@ from bmdal.selection import Selection
 from bmdal.tables import Table, check_columns, check_finite, frame_of
 
 PART = 4096
-"""Rows of a data set that are read at a time."""
+"""Number of rows of a data set that are read at a time."""
 Points = Features | Table | Dataset[Any] | DataLoader[Any]
 """Features of points: `Features`, a matrix with one row per point, or a data set or loader of such rows."""
 
@@ -54,8 +54,8 @@ def select(
     Args:
         method: selection method, mode and transformations by name ("lcmd-tp", "maxdet-p_rp-512_train"), or a `Method`
             with the kernel `linear`; rows are then features. With the kernel `pred` ("bait-f-p_pred"), rows are
-            predictions, with one column per member of an ensemble. Or a `Selection`, which runs in mode TP if there are
-            training points and in mode P otherwise.
+            predictions, with one column per member of an ensemble. Or a `Selection`, which runs in its default
+            mode, or in mode P if there are no training points.
         pool: features of the points to choose from. Either a matrix (n_pool, p) whose rows are phi, as a tensor, an
             array (possibly memory-mapped or in half precision), a frame, or a data set or loader that yields such rows
             in order; or any `bmdal.features.Features`, for example a `KernelMatrix` or a `KernelFunction`.

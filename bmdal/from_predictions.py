@@ -23,9 +23,9 @@ from bmdal.rules import Rules, fingerprints_of_tables
 from bmdal.tables import Table
 
 PART = 2**16
-"""Points that are predicted at a time."""
+"""Number of points that are predicted at a time."""
 N_FEW = 8
-"""Points on which the members are checked."""
+"""Number of points on which the members are checked."""
 
 
 def select_by_predictions(

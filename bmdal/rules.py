@@ -108,8 +108,8 @@ class Rules:
             return self
         takes_limits, all_are = method.selection.takes_limits, n_copies == len(is_copy)
         last = "come last" if takes_limits and not all_are else "count like others"
-        last += "" if takes_limits else f": {method.selection.name!r} decides"
-        note = f"{n_copies} of the pool's {len(is_copy)} points are copies of a labelled or an earlier one, and {last}"
+        last += "" if takes_limits else f", because {method.selection.name!r} does not support distinct=True"
+        note = f"{n_copies} of the pool's {len(is_copy)} points are copies of labelled or earlier points and {last}"
         candidates = ~is_copy if takes_limits and not all_are else None
         return replace(self, limits=replace(self.limits, candidates=candidates), notes=(*self.notes, note))
 

@@ -129,7 +129,7 @@ class BatchQueryStrategy(SingleAnnotatorPoolQueryStrategy):  # type: ignore[misc
             bad = int((known.any(axis=1) != known.all(axis=1)).argmax()) if targets.ndim == 2 else 0
             raise BmdalError(
                 f"y must have shape (n,) or (n, outputs), with all labels of a point or none; it has {targets.shape}, "
-                f"and row {bad} is {targets[bad].tolist()}"
+                f"row {bad} is {targets[bad].tolist()}"
             )
         first: NDArray[Any] = targets[:, 0]
         return first

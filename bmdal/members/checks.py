@@ -16,7 +16,7 @@ Predict = Callable[[Any], Array]
 """Maps points to the predictions of all members, shape (n, K, outputs), in the members' precision."""
 
 BAGGING = "fit sklearn.ensemble.BaggingRegressor(your_model, n_estimators=10) and pass that"
-NEEDS_TWO = "pred compares members and needs at least two"
+NEEDS_TWO = "pred needs at least two members to compare"
 
 
 def check_count(n_members: Any) -> None:
@@ -105,7 +105,7 @@ def as_matrix(name: str, raw: Any, n: int) -> Array:
 
 
 def check_independence(predict: Predict, few: Any, predictions: Array) -> None:
-    """Raise BmdalError if predictions change in a second call, or if the points are called with other points."""
+    """Raise BmdalError if predictions for the same points change in a second call or together with other points."""
     order = list(range(length(few)))[::-1]
     again = np.concatenate([predict(rows_of(few, rows)) for rows in (order[:1], order[1:])])[::-1]
     limit = 1e-3 if predictions.dtype.itemsize < 8 else 1e-5

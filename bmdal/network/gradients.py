@@ -61,7 +61,7 @@ class UnfactoredError(Exception):
 
 
 def gradients(network: Network, parameters: Sequence[str], X: Points) -> list[Features]:
-    """Features of the gradients with respect to some parameters: one entry per linear layer and other parameter.
+    """Features of the gradients with respect to some parameters: one entry per linear layer, then per other parameter.
 
     The kernel of a layer is <x~, x~'> <g, g'> with its input x~ and g = df/dz, shape (n, n_outputs * d_out). The
     features of another parameter are a matrix (n, n_outputs * numel).

@@ -77,7 +77,7 @@ def check_targets(y: NDArray[Any]) -> None:
             )
         if largest > LIMIT or spread.std < 1 / LIMIT / spread.unit:
             raise BmdalError(
-                f"{name} must lie within +-{LIMIT:g} and have a standard deviation of at least {1 / LIMIT:g}; its "
+                f"{name} must lie within +-{LIMIT:g} and have a standard deviation of at least {1 / LIMIT:g}, its "
                 f"largest magnitude is {largest:.3g}: multiply it by a constant"
             )
 

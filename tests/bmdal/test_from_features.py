@@ -81,7 +81,9 @@ def test_kernel_matrix(name: str) -> None:
     Phi = torch.cat([Phi_train, Phi_pool])
     for K in (KernelMatrix(Phi @ Phi.T), KernelMatrix((Phi @ Phi.T).numpy())):
         assert chosen(name, K[30:], K[:30]) == chosen(name)
-    with pytest.raises(BmdalError, match="'bait-f' needs an explicit feature matrix, which 'KernelMatrix' does not have"):
+    with pytest.raises(
+        BmdalError, match="'bait-f' needs an explicit feature matrix, which 'KernelMatrix' does not have"
+    ):
         chosen("bait-f-p", K[30:], K[:30])
 
 

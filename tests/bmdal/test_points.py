@@ -238,7 +238,7 @@ def test_mean_and_variance_are_never_both_taken_unnoticed() -> None:
     ):
         with pytest.raises(BmdalError, match=message):
             batch("lcmd-tp_ll", Heads("matrix"), x, pool, output=output)
-    with pytest.raises(BmdalError, match=r"output=2: the network returns tuple with \[0, 1\]"):
+    with pytest.raises(BmdalError, match=r"output=2: the network returns tuple; valid outputs are \[0, 1\]"):
         batch("lcmd-tp_ll", Heads("tuple"), x, pool, output=2)
 
 

@@ -70,7 +70,7 @@ def test_copies_come_last(name: str) -> None:
     pool = torch.cat([TRAIN, POOL[:10], POOL[:10], POOL[:10]])
     batch = pick(name, pool, batch_size=9)
     assert set(batch.indices.tolist()) <= set(range(12, 22))
-    assert batch.notes[0] == "32 of the pool's 42 points are copies of a labelled or an earlier one, and come last"
+    assert batch.notes[0] == "32 of the pool's 42 points are copies of labelled or earlier points and come last"
     more = pick(name, pool, batch_size=20)
     assert set(more.indices.tolist()[:10]) == set(range(12, 22))
     assert len(set(more.indices.tolist())) == 20
@@ -194,7 +194,8 @@ def test_a_selection_that_heeds_no_limits() -> None:
     batch = select(Own(), pool, 3, 0)
     assert batch.indices.tolist() == [0, 1, 2]
     assert batch.notes == (
-        "1 of the pool's 4 points are copies of a labelled or an earlier one, and count like others: 'own' decides",
+        "1 of the pool's 4 points are copies of labelled or earlier points and count like others, "
+        "because 'own' does not support distinct=True",
     )
     assert select(Own(), pool, 2, 0, exclude=[0]).indices.tolist() == [1, 2]
     with pytest.raises(IncompatibleError, match="'own' does not support groups"):
@@ -261,7 +262,7 @@ def test_copies_in_other_types_and_with_gaps() -> None:
     )
     members: Any = [lambda X: X["t"].to_numpy(float) ** 2, lambda X: 3.0 * X["t"].to_numpy(float)]
     batch = select_batch("maxdiag_pred", members, None, None, table, 4, 0)
-    assert batch.notes[0] == "1 of the pool's 5 points are copies of a labelled or an earlier one, and come last"
+    assert batch.notes[0] == "1 of the pool's 5 points are copies of labelled or earlier points and come last"
     assert set(batch.indices.tolist()) == {0, 1, 2, 3}
     assert pick("maxdiag", POOL, 2, POOL).notes[0].endswith("and count like others")
     assert pick("maxdist-p", POOL, 2, POOL[:0]).notes == ()
