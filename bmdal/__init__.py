@@ -1,4 +1,4 @@
-"""Deep batch active learning for regression: kernels, transformations and selection methods for PyTorch networks.
+"""Batch active learning for regression: base kernels, transformations and selection methods.
 
     batch = select("lcmd-tp", pool=embeddings, batch_size=50, generator=0, train=embeddings_of_labelled)
     batch = select_batch("lcmd-tp_grad_rp-512", net, x_train=x, y_train=y, x_pool=x_pool, batch_size=256, generator=0)

@@ -1,4 +1,4 @@
-"""`python -m bmdal`: what there is, and what to do first."""
+"""`python -m bmdal`: an overview of the library and the commands."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ import sys
 HELP = """\
 bmdal: which points should be labelled next? Batch active learning for regression.
 
-First: `from bmdal import select, select_batch`. Then `help(select)` for features that you have, such as embeddings, and
-`help(select_batch)` for a trained network, a forest or a list of models.
+First: `from bmdal import select, select_batch`. Then see `help(select)` if you have features, such as embeddings, and
+`help(select_batch)` if you have a trained network, a forest or a list of models.
 
-The benchmark has four commands, in a checkout after `pip install -e '.[harness]'`; each has a --help:
-  python -m data_prep    show the data sets and prepare them; runs do it by themselves
-  python -m benchmark    run methods on data sets; first: python -m benchmark dataset=friedman task.n_rounds=2
-  python -m results      the tables of what has run
-  python -m plots        its figures, and a report
+The benchmark has four commands. They need a checkout and `pip install -e '.[harness]'`; each has a --help:
+  python -m data_prep    list the data sets and prepare them; runs also do this automatically
+  python -m benchmark    run methods on data sets; to start: python -m benchmark dataset=friedman task.n_rounds=2
+  python -m results      print tables of the results
+  python -m plots        draw figures, or write a report
 
-Documentation: README.md and docs/ of the checkout. The paper: https://arxiv.org/abs/2203.09410
+Documentation: README.md and docs/ in the checkout. The paper: https://arxiv.org/abs/2203.09410
 """
 
 
 def main(arguments: list[str]) -> int:
-    """Print the help; gives the exit status, 2 for any other argument."""
+    """Print the help and return the exit status, which is 2 for any argument other than --help."""
     unknown = [argument for argument in arguments if argument not in ("-h", "--help")]
     if unknown:
-        message = f"error: python -m bmdal takes no arguments but --help, got {' '.join(unknown)}; to run a method: "
+        message = (
+            f"error: python -m bmdal takes no arguments other than --help, got {' '.join(unknown)}; to run a method: "
+        )
         print(f"{message}python -m benchmark", file=sys.stderr)
         return 2
     print(HELP, end="")

@@ -1,4 +1,4 @@
-"""The end of every selection: from features to the points to label next."""
+"""The last step of every selection: from features to the points to label next."""
 
 from __future__ import annotations
 
@@ -26,20 +26,19 @@ MAX_EFFECTIVE_DIMENSION_COLUMNS = 1000
 
 @dataclass(frozen=True)
 class Batch:
-    """What was chosen.
+    """The selected points.
 
     Attributes:
         indices: rows of the pool in the order of selection, shape (batch_size,), int64 on the CPU, no repeats.
-        n_filled: how many of them, the last ones, are random because the method could not go on.
-        kernel_seconds: wall-clock time for features and transformations.
-        selection_seconds: wall-clock time for the selection itself.
-        scores: of each chosen point, the number by which the selection ranks points, per cost if there are costs, when
-            it was chosen; shape (batch_size,), float64, NaN for random ones. None for selections without scores, and if
-            all are random.
-        effective_dimension: tr(C) / lambda_max(C) for the centred second-moment matrix C of the pool features, if
-            asked for; None if they have no explicit matrix, no columns or more than 1000.
-        ids: if the pool is a pandas frame, the chosen rows' labels in its index, a pandas Index; None otherwise.
-        notes: what was left out, scaled, held back or not looked at, in words.
+        n_filled: how many of the points, the last ones, are random because the method could not select more.
+        kernel_seconds: wall-clock time for features and transformations, in seconds.
+        selection_seconds: wall-clock time for the selection itself, in seconds.
+        scores: score of each point when it was selected, divided by its cost if there are costs; shape (batch_size,),
+            float64, NaN for random points. None for selection methods without scores, and if all points are random.
+        effective_dimension: if requested, tr(C) / lambda_max(C) for the centred second-moment matrix C of the pool
+            features; None if they have no explicit matrix, no columns or more than 1000 columns.
+        ids: index labels of the selected rows, a pandas Index, if the pool is a pandas frame; None otherwise.
+        notes: messages about what was left out, scaled, held back or not checked.
     """
 
     indices: Tensor
@@ -63,7 +62,7 @@ def choose(
     target: Features | None = None,
     with_effective_dimension: bool = False,
 ) -> Batch:
-    """The batch that a method's selection chooses by transformed features; what it leaves open is filled at random."""
+    """The batch selected from transformed features; if the selection returns too few points, random ones are added."""
     start = now(pool.device)
     effective_dimension = _effective_dimension(pool) if with_effective_dimension else None
     unmeasured = now(pool.device) - start
@@ -92,7 +91,7 @@ def choose(
 
 
 def _fill(chosen: Tensor, n_pool: int, batch_size: int, generator: torch.Generator, limits: Limits) -> Tensor:
-    """Fill a batch with random points that are not in it yet, copies of others last, as groups allow."""
+    """Fill a batch with random points that are not in it yet, as far as groups allow; copies of others come last."""
     if len(chosen) == batch_size:
         return chosen
     order = permutation(n_pool, generator, chosen.device)
@@ -107,19 +106,19 @@ def _fill(chosen: Tensor, n_pool: int, batch_size: int, generator: torch.Generat
 
 
 def _notes(method: Method, pool: Features, batch_size: int, n_chosen: int) -> list[str]:
-    """What should be known of how far the method could choose."""
+    """Notes about random points and about precision."""
     notes = []
     if n_chosen < batch_size:
         notes.append(
-            f"{batch_size - n_chosen} of the batch are random: {method.selection.name!r} saw nothing left to gain. Few "
-            "distinct points, or features far from a scale of 1?"
+            f"{batch_size - n_chosen} points of the batch are random, because {method.selection.name!r} had nothing "
+            "left to gain. Are there few distinct points, or are the features far from a scale of 1?"
         )
     if method.selection.needs_float64 and method.selection.needs_kernel:
         largest = float(pool.diag().max())
         if largest * torch.finfo(torch.float64).eps > method.sigma**2:
             notes.append(
-                f"the kernel reaches {largest:.3g} beside sigma^2 = {method.sigma**2:.3g}, which float64 cannot tell "
-                "apart: scale the features to about 1, or raise sigma"
+                f"the kernel reaches {largest:.3g}, and float64 cannot resolve sigma^2 = {method.sigma**2:.3g} next to "
+                "it: scale the features to about 1, or increase sigma"
             )
     return notes
 
@@ -144,27 +143,27 @@ def _effective_dimension(pool: Features) -> float | None:
 
 
 def as_generator(generator: torch.Generator | int) -> torch.Generator:
-    """A generator, or a new one for a seed. Raises BmdalError for anything else."""
+    """The generator itself, or a new one for a seed. Raises BmdalError for anything else."""
     if isinstance(generator, int | np.integer) and not isinstance(generator, bool) and 0 <= generator < 2**63:
         return torch.Generator().manual_seed(int(generator))
     if not isinstance(generator, torch.Generator):
         raise BmdalError(
-            "generator must be a seed, 0 <= seed < 2^63, or a torch.Generator like torch.Generator().manual_seed(0), "
-            f"got {generator!r}"
+            "generator must be a seed, 0 <= seed < 2^63, or a torch.Generator such as "
+            f"torch.Generator().manual_seed(0), got {generator!r}"
         )
     return generator
 
 
 def with_ids(batch: Batch, frame: Any) -> Batch:
-    """The batch with the chosen rows' labels in the index of the pool's frame, if it is one."""
+    """The batch with the index labels of the selected rows, if the pool is a frame."""
     return batch if frame is None else replace(batch, ids=frame.index.take(batch.indices.numpy()))
 
 
 def check_target(method: Method, target: object) -> None:
-    """Raise IncompatibleError if target points are given to a selection that does not look at them."""
+    """Raise IncompatibleError if target points are given to a selection that does not use them."""
     if target is not None and not method.selection.takes_target:
         raise IncompatibleError(
-            f"method {method.name!r}: {method.selection.name!r} looks at no target points; 'epig' and 'bait-f' do"
+            f"method {method.name!r}: {method.selection.name!r} does not use target points; 'epig' and 'bait-f' do"
         )
 
 
@@ -175,9 +174,9 @@ def check_batch_size(batch_size: int, n_pool: int) -> None:
 
 
 def as_labels(method: Method, y_train: Table | None, n_train: int) -> Tensor | None:
-    """The labels, shape (n_train,), for a method that needs them, None for others. Raises BmdalError for wrong ones."""
+    """The labels, shape (n_train,), if the method needs them, else None. Raises BmdalError for unusable labels."""
     if y_train is not None and n_train and len(y_train) != n_train:  # type: ignore[arg-type]
-        raise BmdalError(f"y_train must have a row for each of the {n_train} training points, it has {len(y_train)}")  # type: ignore[arg-type]
+        raise BmdalError(f"y_train must have one row for each of the {n_train} training points, it has {len(y_train)}")  # type: ignore[arg-type]
     if not method.needs_labels:
         return None
     if y_train is None:
@@ -190,7 +189,7 @@ def as_labels(method: Method, y_train: Table | None, n_train: int) -> Tensor | N
 
 
 def as_output(output: Any) -> Output:
-    """Which outputs count, in plain integers. Raises BmdalError for what is none."""
+    """The outputs that count, as plain integers or a name. Raises BmdalError for anything else."""
     if output is None or isinstance(output, str):
         return output
     columns = (
@@ -202,13 +201,13 @@ def as_output(output: Any) -> Output:
 
 
 def n_targets(y_train: Any) -> int | None:
-    """The number of targets that labels have; None if there are none."""
+    """The number of targets of some labels; None if there are no labels."""
     shape: tuple[int, ...] = () if y_train is None else np.shape(y_train)
     return None if not 1 <= len(shape) <= 2 else 1 if len(shape) == 1 else int(shape[1])
 
 
 def now(device: torch.device) -> float:
-    """Seconds, when all that was asked of a device is done."""
+    """The current time in seconds, after all pending work on a device is done."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()

@@ -1,7 +1,7 @@
 """Components of a method and their names.
 
-A component is a frozen dataclass with a `token`: a template such as "rp-{n_features}" that gives its name from its
-fields and its fields from its name. Registered components can be used in method names.
+A component is a frozen dataclass with `tokens`: templates such as "rp-{n_features}" that convert its fields to its name
+and its name to its fields. Registered components can be used in method names.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class Component:
 
     Attributes:
         kind: what the component is, for messages.
-        tokens: name templates whose {fields} are fields of the dataclass; the first one whose fields are all set
-            is the name.
+        tokens: name templates whose {fields} are fields of the dataclass; the name follows the first template whose
+            fields are all set.
     """
 
     kind: ClassVar[str]
@@ -30,7 +30,7 @@ class Component:
 
     @property
     def name(self) -> str:
-        """The component's token in method names."""
+        """The component's token in method names. Raises BmdalError if no template has all its fields set."""
         for template in self.tokens:
             values = {field: getattr(self, field) for field in _fields(template)}
             if None not in values.values():
@@ -39,7 +39,7 @@ class Component:
 
     @classmethod
     def parse(cls, token: str) -> Self | None:
-        """The component that `token` names, or None if it names none of this class."""
+        """The component of this class that `token` names, or None if there is none."""
         types = get_type_hints(cls)
         for template in cls.tokens:
             fields = {field: _plain_type(types[field]) for field in _fields(template)}
@@ -52,9 +52,9 @@ class Component:
 
 
 def register(component: type[Component]) -> type[Component]:
-    """Make a component class usable in method names; works as a class decorator.
+    """Make a component class usable in method names. Use it as a class decorator.
 
-    Raises BmdalError if it is no frozen dataclass with tokens, or if one of its tokens is taken.
+    Raises BmdalError if the class is not a frozen dataclass with tokens, or if a token is taken or has an underscore.
     """
     parameters = getattr(component, "__dataclass_params__", None)
     if parameters is None or not parameters.frozen or not getattr(component, "tokens", ()):
@@ -82,7 +82,7 @@ def names(kind: str, token: str) -> bool:
 
 
 def parse(kind: str, token: str, method_name: str) -> Any:
-    """The component of a kind that `token` names. Raises UnknownComponentError, with the valid tokens, for none."""
+    """The component of a kind that `token` names. Raises UnknownComponentError, with the valid tokens, if none does."""
     for component in _REGISTRY:
         if component.kind == kind and (parsed := component.parse(token)) is not None:
             return parsed

@@ -1,4 +1,4 @@
-"""Networks within scikit-learn's pipelines, which is recognized by its interface and never imported."""
+"""Networks within scikit-learn pipelines. scikit-learn is recognized by its interface and never imported."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ from bmdal.transformations import Ensemble
 
 
 def last_step(model: Any) -> Any:
-    """What is at the end of pipelines, searches for parameters and regressors with transformed targets."""
+    """The model at the end of pipelines, parameter searches and regressors with transformed targets."""
     while (inner := _inner(model)) is not None:
         model = inner
     return model
 
 
 def within_pipeline(model: Any, tables: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """The model at the end, and points, by what they are called, as they come there.
+    """The model at the end of a pipeline, and the points, by name, after the steps before it.
 
-    A model that holds no networks in the end stays as it is.
+    If that model has no networks, nothing changes.
+
+    Raises BmdalError if the pipeline cannot transform the points, or if the regressor was fitted on other columns.
     """
     tables = dict(tables)
     if not hasattr(last_step(model), "networks_"):
@@ -48,7 +50,7 @@ def _transformed(name: str, steps: Any, table: Any) -> Any:
 
 
 def _check_form(name: str, model: Any, table: Any) -> None:
-    """Raise BmdalError for other columns than those that a regressor was fitted on."""
+    """Raise BmdalError if a regressor was fitted on other columns."""
     columns, fitted = getattr(table, "columns", None), getattr(model, "feature_names_in_", None)
     if columns is not None and fitted is not None and list(columns) != list(fitted):
         raise BmdalError(f"{name} must have the columns that the regressor was fitted on, {list(fitted)}")
@@ -58,9 +60,10 @@ def _check_form(name: str, model: Any, table: Any) -> None:
 
 
 def networks_of(method: Method, model: Any, output: Output) -> tuple[Method, Any, Output]:
-    """A method and networks, of a regressor that has one network for each of several outputs or not.
+    """The method, networks and output to use for a regressor, which may have separate networks for each output.
 
-    The kernel of several outputs is the sum of the outputs' kernels: that of an ensemble of all these networks.
+    The kernel of several outputs is the sum of the outputs' kernels, which is the kernel of an ensemble of all these
+    networks.
     """
     networks = getattr(model, "networks_", model)
     n_outputs = int(np.size(getattr(model, "y_mean_", 0.0)))
@@ -75,7 +78,7 @@ def networks_of(method: Method, model: Any, output: Output) -> tuple[Method, Any
         return method, networks, None
     if n_models != method.n_models:
         raise BmdalError(
-            f"method {method.name!r} takes {method.n_models} network(s) for an output, and the regressor has "
+            f"method {method.name!r} takes {method.n_models} network(s) per output, and the regressor has "
             f"{n_models}: fit it with n_models={method.n_models}, or put 'ens-{n_models}' after the kernel"
         )
     every, ensemble = Ensemble(len(networks)), method.ensemble

@@ -1,4 +1,4 @@
-"""One level below models: from features of points, whatever they come from, to the points to label next."""
+"""Select points to label from given features, embeddings, kernels or predictions."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from bmdal.selection import Selection
 from bmdal.tables import Table, check_columns, check_finite, frame_of
 
 PART = 4096
-"""Rows of a data set that are read at a time."""
+"""Number of rows of a data set that are read at a time."""
 Points = Features | Table | Dataset[Any] | DataLoader[Any]
-"""Features of points: `Features`, a matrix with a row for each point, or a data set or loader of such rows."""
+"""Features of points: `Features`, a matrix with one row per point, or a data set or loader of such rows."""
 
 
 def select(
@@ -46,39 +46,40 @@ def select(
     costs: Any = None,
     distinct: bool = True,
 ) -> Batch:
-    """Choose the points that should be labelled next by features that you have: embeddings, kernels, predictions.
+    """Select the points to label next, given features of all points: embeddings, a kernel or predictions.
 
         select("lcmd-tp", pool=embeddings, batch_size=50, generator=0, train=embeddings_of_labelled)
         select("maxdist-p", pool=embeddings, batch_size=50, generator=0)  # a first batch, nothing is labelled yet
 
     Args:
-        method: selection, mode and transformations by name ("lcmd-tp", "maxdet-p_rp-512_train"), or a `Method` with the
-            kernel `linear`: rows are features. With the kernel `pred` ("bait-f-p_pred") rows are predictions, a column
-            for each member of an ensemble. Or a selection, in mode TP if there are training points and P otherwise.
-        pool: features of the points to choose from: a matrix (n_pool, p) whose rows are phi, as a tensor, an array
-            (also memory-mapped, in half precision, or of a frame), a data set or loader of such rows in order; or any
-            `bmdal.features.Features`, for instance a `KernelMatrix` or a `KernelFunction`.
-        batch_size: number of points to choose, 1 <= batch_size <= n_pool.
+        method: selection method, mode and transformations by name ("lcmd-tp", "maxdet-p_rp-512_train"), or a `Method`
+            with the kernel `linear`; rows are then features. With the kernel `pred` ("bait-f-p_pred"), rows are
+            predictions, with one column per member of an ensemble. Or a `Selection`, which runs in its default
+            mode, or in mode P if there are no training points.
+        pool: features of the points to choose from. Either a matrix (n_pool, p) whose rows are phi, as a tensor, an
+            array (possibly memory-mapped or in half precision), a frame, or a data set or loader that yields such rows
+            in order; or any `bmdal.features.Features`, for example a `KernelMatrix` or a `KernelFunction`.
+        batch_size: number of points to select, 1 <= batch_size <= n_pool.
         generator: source of all random draws, or a seed.
-        train: features of the labelled points, of the same kind; only for what looks at them: mode TP and the
-            transformations `scale`, `train` and `acs-...`.
-        y_train: their labels, shape (n_train,), for `acs-rf-hyper-...`.
+        train: features of the labelled points, of the same kind. Needed in mode TP and for the transformations `scale`,
+            `train` and `acs-...`.
+        y_train: labels of these points, shape (n_train,), for `acs-rf-hyper-...`.
         target: features of the points that matter, for `epig`, `bait-f` and `bait-fb`.
-
-        sigma: standard deviation of the observation noise in posteriors, `maxdet`, `bait` and `epig`, greater than 0;
-            None is 1e-3, for predictions 0.1.
-        exclude: pool points that may not be chosen and do not count as the pool: a mask, shape (n_pool,), or a list of
-            rows, for a frame of labels in its index.
-        groups: the group that each pool point belongs to (a supplier, a plate), shape (n_pool,), of which at most
-            `per_group` are chosen.
-        costs: what each pool point costs, shape (n_pool,), greater than 0: the gain per cost counts. For `bait-f`,
-            `epig`, `maxdet` and `maxdiag`, whose scores are gains.
-        distinct: whether exact copies of labelled points, and of others in the pool, are chosen when nothing else is
+        sigma: standard deviation of the observation noise in posteriors, `maxdet`, `bait-f`, `bait-fb` and `epig`,
+            greater than 0; None means 1e-3, or 0.1 for predictions.
+        exclude: pool points that must not be selected and do not count as part of the pool: a mask, shape (n_pool,), or
+            a list of row numbers, or of index labels if the pool is a frame.
+        groups: the group of each pool point, such as a supplier or a plate, shape (n_pool,). At most `per_group` points
+            of each group are selected.
+        per_group: maximal number of points per group, at least 1.
+        costs: the cost of each pool point, shape (n_pool,), greater than 0. Points are ranked by gain per cost. Only
+            for `bait-f`, `epig`, `maxdet` and `maxdiag`, whose scores are gains.
+        distinct: whether to select exact copies of labelled points, and of other pool points, only when nothing else is
             left.
 
     Returns: the batch; its indices are rows of the pool.
 
-    Raises BmdalError for input that cannot be used; the message says which and why.
+    Raises BmdalError for input that cannot be used; the message says what is wrong and why.
     """
     method = _method(method, train is not None, sigma)
     check_target(method, target)
@@ -110,7 +111,7 @@ def choose_by_features(
     rules: Rules,
     with_effective_dimension: bool = False,
 ) -> Batch:
-    """The batch for features of "pool" and perhaps "train" and "target" points, before transformations."""
+    """The batch for untransformed features of "pool" and possibly "train" and "target" points."""
     of_pool = features["pool"]
     of_train = features.get("train", of_pool[:0])
     others = [of_pool, *([features["target"]] if "target" in features else [])]
@@ -125,7 +126,9 @@ def choose_by_features(
 
 def _method(method: Method | Selection | str, has_train: bool, sigma: float | None) -> Method:
     if isinstance(method, Method) and sigma is not None:
-        raise BmdalError(f"sigma={sigma!r} beside a Method, which has its own, {method.sigma!r}: leave it out")
+        raise BmdalError(
+            f"sigma={sigma!r} cannot be combined with a Method, which has its own, {method.sigma!r}: leave it out"
+        )
     if isinstance(method, str):
         method = Method.from_name(method, sigma, kernel=Linear())
     if isinstance(method, Selection):
@@ -136,8 +139,8 @@ def _method(method: Method | Selection | str, has_train: bool, sigma: float | No
         raise BmdalError(f"method must be a name such as 'lcmd-tp', a Method or a Selection, got {method!r}")
     if not isinstance(method.kernel, Linear | Predictions | None):
         raise IncompatibleError(
-            f"method {method.name!r}: the features are given, so that there is no kernel {method.kernel.name!r} to be "
-            "computed; leave it out, or give the model to select_batch"
+            f"method {method.name!r}: features are already given, so the kernel {method.kernel.name!r} cannot be "
+            "computed; leave it out, or pass the model to select_batch"
         )
     if method.ensemble is not None:
         raise IncompatibleError(f"method {method.name!r}: {method.ensemble.name!r} needs models: use select_batch")
@@ -145,7 +148,7 @@ def _method(method: Method | Selection | str, has_train: bool, sigma: float | No
 
 
 def _read(given: Mapping[str, Points]) -> tuple[dict[str, Features | Tensor], tuple[str, ...]]:
-    """What is given, in memory, and what is left out of it."""
+    """The given features in memory, and notes about what is left out."""
     read: dict[str, Features | Tensor] = {}
     notes: list[str] = []
     for name, points in given.items():
@@ -162,7 +165,7 @@ def _read(given: Mapping[str, Points]) -> tuple[dict[str, Features | Tensor], tu
 def _fingerprints(
     method: Method, features: Mapping[str, Features]
 ) -> tuple[list[Hashable] | None, list[Hashable] | None]:
-    """Of training and pool points, in the precision of both; None where rows are not the points themselves."""
+    """Fingerprints of training and pool points, in a common precision; None if rows are not the points themselves."""
     train, pool = features.get("train", features["pool"][:0]), features["pool"]
     if isinstance(method.kernel, Predictions) or not isinstance(train, DenseFeatures) or type(pool) is not type(train):
         return None, None
@@ -173,14 +176,12 @@ def _fingerprints(
 def of_predictions(given: Mapping[str, Features | Tensor], rows: Tensor) -> dict[str, Features]:
     """Features of predictions (n, K) or (n, K, outputs) of the same members, in units of their spread.
 
-    rows: the pool points that count where there are no training points.
+    rows: the pool points over which the spread is computed if there are fewer than two training points.
     """
     predictions = {name: as_predictions(name, _tensor(name, P)) for name, P in given.items()}
     shapes = {name: tuple(P.shape[1:]) for name, P in predictions.items()}
     if len(set(shapes.values())) > 1:
-        raise BmdalError(
-            f"predictions must be of the same members and outputs, their shapes are (n, ...) with {shapes}"
-        )
+        raise BmdalError(f"predictions must have the same members and outputs, their shapes are (n, ...) with {shapes}")
     train, pool = predictions.get("train", predictions["pool"][:0]), predictions["pool"]
     reference = train if len(train) > 1 else pool if len(rows) == len(pool) else pool[rows]
     unit = spread(reference.mean(dim=1))
@@ -194,10 +195,10 @@ def _tensor(name: str, points: Features | Tensor) -> Tensor:
 
 
 def _rows(name: str, points: Any) -> tuple[Tensor, list[str]]:
-    """What is given as rows, in memory, and what is left out of it."""
+    """Given rows as a tensor in memory, and notes about what is left out."""
     if isinstance(points, tuple | Mapping):
         raise BmdalError(
-            f"{name} must be one matrix, with a row of features for each point, not a {type(points).__name__}"
+            f"{name} must be one matrix with a row of features for each point, not a {type(points).__name__}"
         )
     rows, notes = as_inputs(name, points)
     if isinstance(rows, Tensor):
@@ -205,7 +206,7 @@ def _rows(name: str, points: Any) -> tuple[Tensor, list[str]]:
         return rows, notes
     parts = [given_to_networks(rows[i : i + PART]) for i in range(0, len(rows), PART)]
     if not all(isinstance(part, Tensor) for part in parts):
-        raise BmdalError(f"{name} must be one matrix, or hold a row of one in each item, not {type(parts[0]).__name__}")
+        raise BmdalError(f"{name} must be one matrix, or each of its items one row, not {type(parts[0]).__name__}")
     return torch.cat(parts), notes
 
 
@@ -215,9 +216,11 @@ def _features(name: str, points: Features | Tensor) -> Features:
 
 def _matrix(name: str, rows: Tensor) -> Tensor:
     if rows.ndim != 2 or rows.shape[1] == 0:
-        raise BmdalError(f"{name} must be a matrix, a row of features for each point; its shape is {tuple(rows.shape)}")
+        raise BmdalError(
+            f"{name} must be a matrix with a row of features for each point; its shape is {tuple(rows.shape)}"
+        )
     if rows.is_complex():
-        raise BmdalError(f"{name} holds {rows.dtype}; features are real")
+        raise BmdalError(f"{name} holds {rows.dtype}; features must be real")
     exact = torch.float64 if rows.dtype in (torch.int32, torch.int64) else torch.float32
     return rows.to(torch.promote_types(rows.dtype, exact))
 
@@ -229,7 +232,7 @@ def _check(method: Method, train: Features, others: Sequence[Features]) -> None:
     every = (train, *others)
     if len({(type(f), f.n_features) for f in every}) > 1:
         kinds = ", ".join(f"{type(f).__name__} with {f.n_features or 'no'} columns" for f in every)
-        raise BmdalError(f"train, pool and target must be features of one kind, they are {kinds}")
+        raise BmdalError(f"train, pool and target must be features of the same kind, they are {kinds}")
     if any(isinstance(f, KernelMatrix) and not f.is_of(every[0]) for f in every):
         raise BmdalError("train, pool and target must be rows of one KernelMatrix over all points: K[:100], K[100:]")
     if any(isinstance(f, KernelFunction) and not f.is_of(every[0]) for f in every):
@@ -237,6 +240,8 @@ def _check(method: Method, train: Features, others: Sequence[Features]) -> None:
     need = [f"transformation {t.name!r}" for t in method.transformations if t.needs_train]
     need += ["mode TP"] if method.mode == "TP" else []
     if need and not len(train):
-        raise BmdalError(f"method {method.name!r}: {need[0]} needs labelled points, train=...; mode P alone needs none")
+        raise BmdalError(
+            f"method {method.name!r}: {need[0]} needs labelled points, train=...; mode P by itself does not"
+        )
     for name, features in zip(("train", "pool", "target"), every, strict=False):
         check_finite_kernel(method, name, features)

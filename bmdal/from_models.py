@@ -1,4 +1,4 @@
-"""The front door of the library: from trained networks and data to the points to label next."""
+"""Select points to label from trained networks, forests or other models and data."""
 
 from __future__ import annotations
 
@@ -60,48 +60,49 @@ def select_batch(
     costs: Any = None,
     distinct: bool = True,
 ) -> Batch:
-    """Choose the pool points that should be labelled next (arXiv 2203.09410, Algorithm 1).
+    """Select the pool points to label next, given trained models (arXiv 2203.09410, Algorithm 1).
 
-    Private copies of the networks are looked at, in evaluation mode: the networks, the points and the global random
-    generators are afterwards as they were. Networks may be compiled, wrapped for data parallelism, half precise or
-    frozen. What a point's output is must depend on that point alone; this is checked on a few points.
+    The networks are copied, and the copies are put into evaluation mode; your networks, the points and the global
+    random generators stay unchanged. Networks may be compiled, wrapped for data parallelism, in half precision or
+    frozen. The output for a point must depend on that point only; this is checked on a few points.
 
-    Points are tensors, which are used as they are, or numpy arrays or pandas frames; tuples and dictionaries of these
-    for networks of several inputs. Where a network does not take their precision, they are cast to its own, unless
-    this would lose what they differ in. A map-style `torch.utils.data.Dataset`, or a loader of one, is read once, in
-    pieces, after a look at a few items; what stays in memory are its features (`rp-512`: 2 KB a point), which for
-    `linear` and `nngp` without a sketch are the inputs themselves. What is left out of an item is in `Batch.notes`.
+    Points can be tensors, which are used as they are, or NumPy arrays or pandas frames; for networks with several
+    inputs, tuples and dictionaries of these. If a network does not accept their precision, arrays and frames are cast
+    to the network's precision, unless this would lose the differences between points. A map-style
+    `torch.utils.data.Dataset`, or a loader of one, is read once, in chunks, after a few items were inspected. Only its
+    features stay in memory (`rp-512`: 2 KB per point); for `linear` and `nngp` without a sketch, these are the inputs
+    themselves. `Batch.notes` says what is left out of an item.
 
     Args:
-        method: what to do, e.g. "lcmd-tp_grad_rp-512", by name or as a value; None is that one for networks, and
+        method: the method or its name, e.g. "lcmd-tp_grad_rp-512". None means this method for networks and
             "bait-f-p_pred" for models with members.
-        models: the trained network, or `method.n_models` of them; each maps n points to outputs (n,) or
-            (n, n_outputs). Several outputs count each in units of its spread over the training points. A fitted
-            `NetworkRegressor` stands for its networks, also as the last step of a scikit-learn pipeline, whose other
-            steps the points then go through. For the kernel `pred` whatever has members: a fitted forest, a list of
-            fitted models, `MCDropout(net)`: see `bmdal.members`.
-        x_train: the n_train labelled points, at least one; for `pred` None, if the method does not look at them.
-        y_train: their labels, shape (n_train,) or (n_train, n_outputs); None, unless a method uses them. If given,
-            there must be as many as outputs.
+        models: the trained network, or a list of `method.n_models` networks; each maps n points to outputs (n,) or
+            (n, n_outputs). Several outputs are each divided by their spread over the training points. A fitted
+            `NetworkRegressor` stands for its networks; if it is the last step of a scikit-learn pipeline, the other
+            steps are applied to the points. For the kernel `pred`, any model with members, such as a fitted forest, a
+            list of fitted models or `MCDropout(net)`: see `bmdal.members`.
+        x_train: the n_train labelled points, at least one; can be None for `pred` if the method does not use them.
+        y_train: labels of these points, shape (n_train,) or (n_train, n_outputs); can be None if the method does not
+            use them. If given, they must have as many columns as there are outputs.
         x_pool: the n_pool points to choose from; may be on the CPU while the networks are on a GPU.
-        batch_size: number of points to choose, 1 <= batch_size <= n_pool.
-        generator: source of all random draws, or a seed; the same generator state gives the same batch, on a GPU up to
-            rounding: some of its sums have no fixed order.
-        device: where features are kept and the selection runs; by default the device of the first network.
+        batch_size: number of points to select, 1 <= batch_size <= n_pool.
+        generator: source of all random draws, or a seed. The same generator state gives the same batch; on a GPU only
+            up to rounding, because some sums have no fixed order there.
+        device: where features are stored and the selection runs; by default the device of the first network.
         with_effective_dimension: also compute `Batch.effective_dimension`.
-        x_target: the points that matter, for `epig`, `bait-f` and `bait-fb`: where the network will be used, say.
-            Labels are not needed.
-        forward: how a network is called, `forward(network, batch)` -> its predictions. None: `network(batch)`; of a
-            tuple the first part is the batch, the entries of a dictionary but `labels` go by name; of a result its
-            `logits`, or the one tensor of real numbers in it. With `forward` the batch is whole.
-        collate_fn: from a list of items to a batch, as in `torch.utils.data.DataLoader`, for points that are lists or
-            data sets of graphs, say, or of sequences of several lengths. A loader brings its own.
-        output: which outputs count: a column or a list of them, or the number or name of one of several tensors that
-            the network returns; of (mean, log variance) 0. None: all.
-        exclude, groups, per_group, costs, distinct: which points may be chosen, and what they cost, as in `select`.
-            The benchmark has distinct=False, as the paper.
+        x_target: the points that matter, for `epig`, `bait-f` and `bait-fb`, for example those on which the network
+            will be used. They need no labels.
+        forward: `forward(network, batch)` -> predictions. By default `network(batch)` is called with the first part of
+            a tuple, or with the entries of a dictionary by name, except `labels`; the predictions are the `logits` of
+            the result, or the only real tensor in it. `forward` gets the whole batch.
+        collate_fn: turns a list of items into a batch, as in `torch.utils.data.DataLoader`, for lists or data sets of
+            items with different sizes, such as graphs or sequences. For a loader, its own one is used.
+        output: which outputs count: a column or a list of columns, or the number or name of one of several tensors
+            that the network returns, such as 0 for (mean, log variance). None: all.
+        exclude, groups, per_group, costs, distinct: which points may be selected, and what they cost, as in `select`.
+            The benchmark uses distinct=False, like the paper.
 
-    Raises BmdalError for input that cannot be used; the message says which and why.
+    Raises BmdalError for input that cannot be used; the message says what is wrong and why.
     """
     method = _method(method, models)
     tables = {"x_train": x_train, "x_pool": x_pool, "x_target": x_target}
@@ -113,8 +114,8 @@ def select_batch(
         unused = {"device": device, "collate_fn": collate_fn}
         if names := [name for name, value in unused.items() if value is not None]:
             raise BmdalError(
-                f"method {method.name!r}: {names[0]} is for the kernels of networks; predictions are computed from "
-                f"arrays, frames or tensors, and kept on the CPU: leave {names[0]} out"
+                f"method {method.name!r}: {names[0]} is only for kernels of networks; predictions are computed from "
+                f"arrays, frames or tensors and stored on the CPU: leave {names[0]} out"
             )
         check_points(given)
         check_batch_size(batch_size, len(x_pool))
@@ -134,12 +135,14 @@ def select_batch(
         )
         return with_ids(batch, frame)
     if "x_train" not in given:
-        raise BmdalError(f"method {method.name!r} needs labelled points, x_train; `select` takes features without any")
+        raise BmdalError(
+            f"method {method.name!r} needs labelled points, x_train; `select` works on features without labelled points"
+        )
     models, given = within_pipeline(models, given)
-    several = n_targets(getattr(models, "y_mean_", None)) is not None  # outputs, with networks of their own
+    several = n_targets(getattr(models, "y_mean_", None)) is not None  # outputs, each with its own networks
     if several and y_train is not None and output is None and n_targets(y_train) != len(models.y_mean_):
         raise BmdalError(
-            f"y_train has {n_targets(y_train)} targets, the regressor {len(models.y_mean_)}: say output=..."
+            f"y_train has {n_targets(y_train)} targets, the regressor {len(models.y_mean_)}: set output=..."
         )
     method, models, output = networks_of(method, models, output)
     models = _models(method, models)
@@ -195,13 +198,15 @@ def _models(method: Method, models: Any) -> list[nn.Module]:
     single = isinstance(models, nn.Module) and type(models) is not nn.ModuleList
     given: Any = [models] if single else models
     if not isinstance(given, Sequence | nn.ModuleList) or isinstance(given, str):
-        hint = "; models with members, such as forests, go with 'bait-f-p_pred'" if hasattr(models, "predict") else ""
+        hint = "; for models with members, such as forests, use 'bait-f-p_pred'" if hasattr(models, "predict") else ""
         raise BmdalError(f"models must be a torch.nn.Module or a list of them, got {models!r}{hint}")
     for model in given:
         if not isinstance(model, nn.Module):
-            raise BmdalError(f"models must be a torch.nn.Module or a list of them, it holds a {type(model).__name__}")
+            raise BmdalError(
+                f"models must be a torch.nn.Module or a list of them, the list holds a {type(model).__name__}"
+            )
     if len(given) != method.n_models:
-        hint = f"; with 'ens-{len(given)}' in its name it would take them all" if len(given) > 1 else ""
+        hint = f"; add 'ens-{len(given)}' to its name to use them all" if len(given) > 1 else ""
         raise BmdalError(f"method {method.name!r} takes {method.n_models} model(s), {len(given)} were given{hint}")
     return [unwrapped(model) for model in given]
 
@@ -214,16 +219,16 @@ def _check(points: Mapping[str, Inputs], batch_size: int) -> None:
             raise BmdalError(f"{name} has shape {tuple(x.shape)}: its points have no inputs")
     check_batch_size(batch_size, len(points["x_pool"]))
     if len(points["x_train"]) == 0:
-        raise BmdalError("x_train is empty: label at least one point first, kernels are scaled by the labelled ones")
+        raise BmdalError("x_train is empty: label at least one point first; `select` works without labelled points")
     if "x_target" in points and len(points["x_target"]) == 0:
         raise BmdalError("x_target is empty: leave it out")
     forms = {name: form(first_point(x)) for name, x in points.items()}
     if len(set(forms.values())) > 1:
         shapes = {name: " and ".join(parts).replace("(n", f"({len(points[name])}") for name, parts in forms.items()}
         text = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-        raise BmdalError(f"points must agree in all dimensions but the first, they have shapes {text}")
+        raise BmdalError(f"points must agree in all dimensions except the first, they have shapes {text}")
     for name, x in points.items():
-        if not isinstance(x, StreamedInputs):  # which is checked when it is read
+        if not isinstance(x, StreamedInputs):  # these are checked when they are read
             for place, t in named_leaves(name, x):
                 check_finite(place, t)
 
@@ -237,5 +242,5 @@ def _device(given: torch.device | str | None, models: Sequence[nn.Module], x_poo
         device = torch.device("meta")
     if device.type not in CHUNK_BYTES or (device.type == "cuda" and not torch.cuda.is_available()):
         valid = "cpu, cuda, cuda:0, ..." if torch.cuda.is_available() else "cpu"
-        raise BmdalError(f"features cannot be kept on device={str(given or usual)!r}; valid here: device={valid}")
+        raise BmdalError(f"features cannot be stored on device={str(given or usual)!r}; valid here: device={valid}")
     return device

@@ -1,4 +1,4 @@
-"""From models that are no single network, such as forests, by what their members predict."""
+"""Select points to label from the predictions of a model's members, such as the trees of a forest."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from bmdal.rules import Rules, fingerprints_of_tables
 from bmdal.tables import Table
 
 PART = 2**16
-"""Points that are predicted at a time."""
+"""Number of points that are predicted at a time."""
 N_FEW = 8
-"""Points on which the members are checked."""
+"""Number of points on which the members are checked."""
 
 
 def select_by_predictions(
@@ -44,11 +44,11 @@ def select_by_predictions(
     """The batch of a method with the kernel `pred`.
 
     Args:
-        model: what has members, see `bmdal.members.members`.
-        tables: points as the model takes them, arrays, frames or tensors: "x_pool" and perhaps "x_train", "x_target".
-        rules: which points may be in the batch.
+        model: a model with members, see `bmdal.members.members`.
+        tables: points as the model takes them, arrays, frames or tensors: "x_pool" and possibly "x_train", "x_target".
+        rules: which points may be selected.
         y_train, batch_size, generator, forward, output, distinct, with_effective_dimension: as in `select_batch`; an
-            output is a column of predictions.
+            output is a column of the predictions.
 
     Raises BmdalError as `members` and `select` do.
     """
@@ -73,22 +73,24 @@ def select_by_predictions(
 
 
 def check_points(tables: Mapping[str, Any]) -> None:
-    """Raise BmdalError for points that are no table."""
+    """Raise BmdalError for points that are not a table, or an empty one."""
     for name, table in tables.items():
         if not (hasattr(table, "iloc") or isinstance(table, np.ndarray | torch.Tensor)) or not len(table):
             raise BmdalError(
-                f"{name} must be an array, a frame or a tensor with at least one point for the kernel 'pred'"
+                f"for the kernel 'pred', {name} must be an array, a frame or a tensor with at least one point"
             )
 
 
 def _of_networks(model: Any, forward: Forward | None, output: Output) -> bool:
-    """Whether the members are networks. Raises BmdalError where what is said of networks meets other members."""
+    """Whether the members are networks. Raises BmdalError if `forward` or `output` do not fit the kinds of members."""
     listed = [model.module] if isinstance(model, MCDropout) else list(model) if isinstance(model, Sequence) else [model]
     networks = [isinstance(member, nn.Module) for member in listed]
     if forward is not None and not all(networks):
-        raise BmdalError("forward says how networks are called, and the model or a member is none: leave forward out")
+        raise BmdalError(
+            "forward is for networks, and the model or one of its members is not a network: leave forward out"
+        )
     if output is not None and any(networks) and not all(networks):
-        raise BmdalError("output is for networks alone or for other models alone, and the members are of both kinds")
+        raise BmdalError("output needs members that are all networks or all other models, and these are of both kinds")
     return all(networks)
 
 
@@ -106,7 +108,7 @@ def _rows(table: Any, rows: Any) -> Any:
 
 
 def _predictions(found: Members, table: Any, columns: list[int]) -> NDArray[np.float64]:
-    """Of the outputs in some columns, shape (n, K, n_columns)."""
+    """The members' predictions for some of the outputs, shape (n, K, n_columns)."""
     predictions = np.empty((len(table), found.n_members, len(columns)))
     for start in range(0, len(table), PART):
         rows = slice(start, start + PART)

@@ -1,4 +1,4 @@
-"""What may be given as points: tables, alone or in tuples and dictionaries, and data sets that are read in a stream."""
+"""What users may pass as points: tables, alone or in tuples and dictionaries, and data sets that are streamed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from bmdal.tables import Frame, as_tensor, check_exact, check_finite, kind_of, p
 
 
 class Inputs(Protocol):
-    """Inputs of n points, taken piece by piece: points that are in memory, or a `StreamedInputs`."""
+    """Inputs of n points, accessed in chunks: points in memory, or a `StreamedInputs`."""
 
     def __len__(self) -> int: ...
 
@@ -37,32 +37,34 @@ class Inputs(Protocol):
 def as_inputs(
     name: str, points: Any, collate_fn: Callable[[list[Any]], Any] | None = None, whole: bool = False
 ) -> tuple[Inputs, list[str]]:
-    """Points that are in memory, or read when they are needed, and what is left out of them, in words.
+    """Points that are in memory or read when they are needed, and notes about what is left out of them.
 
     Args:
+        name: what the points are called in messages.
         points: a table; a tuple of tables or a dictionary with tables; a map-style data set or a loader of one. With
-            `collate_fn` also a list of items, or what else has `__len__` and `__getitem__`.
-        collate_fn: from a list of items to a batch; None: a loader's own, if it has one; items are stacked otherwise.
-        whole: whether all parts of an item are for the network, or what `bmdal.points.inputs_of` says.
+            `collate_fn` also a list of items, or anything else with `__len__` and `__getitem__`.
+        collate_fn: turns a list of items into a batch; None: a loader's own, if it has one, otherwise items are
+            stacked.
+        whole: whether the network gets all parts of an item, rather than those that `bmdal.points.inputs_of` picks.
 
-    Raises BmdalError for what cannot be used.
+    Raises BmdalError for points that cannot be used.
     """
     notes: list[str] = []
     from_loader = isinstance(points, DataLoader)
     if isinstance(points, DataLoader):
         collate_fn = collate_fn or _collate_fn(points)
-        notes += _not_heeded(name, points)
+        notes += _ignored_options(name, points)
         points = points.dataset
     is_table = isinstance(points, Tensor | np.ndarray | Frame | Mapping)
     has_items = collate_fn is not None and not is_table and hasattr(points, "__getitem__")
     if isinstance(points, Dataset) or has_items or from_loader:
         if isinstance(points, IterableDataset) or not hasattr(points, "__len__"):
             kind = type(points).__name__
-            raise BmdalError(f"{name} must be a map-style data set, with __len__ and __getitem__, which {kind} is not")
+            raise BmdalError(f"{name} must be a map-style data set with __len__ and __getitem__, which {kind} is not")
         stream = StreamedInputs(name, points, collate_fn, whole)
         return stream, notes + stream.notes
     if collate_fn is not None:
-        raise BmdalError(f"collate_fn puts the items of data sets, loaders and lists together; {name} has none")
+        raise BmdalError(f"collate_fn is for the items of data sets, loaders and lists; {name} has no items")
     if not isinstance(points, Mapping | tuple):
         return as_tensor(name, points), notes
     tree, note = inputs_of(name, points, whole)
@@ -70,7 +72,7 @@ def as_inputs(
 
 
 def as_tree(name: str, tree: Any) -> Tensor | Tree:
-    """Tables in tuples and dictionaries as tensors in these. Raises BmdalError if they differ in their length."""
+    """Convert tables in tuples and dictionaries to tensors. Raises BmdalError if they differ in length."""
 
     def tensors(name: str, value: Any) -> Any:
         if isinstance(value, Mapping):
@@ -87,50 +89,56 @@ def as_tree(name: str, tree: Any) -> Tensor | Tree:
         raise BmdalError(f"{name} holds no inputs")
     if len(set(lengths.values())) > 1 or not all(lengths.values()):
         text = ", ".join(f"{place} {tuple(shape)}" for place, shape in lengths.items())
-        raise BmdalError(f"the parts of {name} must have one length, they have {text}")
+        raise BmdalError(f"the parts of {name} must have the same length, they have {text}")
     return Tree(tree)
 
 
 def _like(container: Any, parts: Sequence[Any]) -> Any:
-    """Parts in a tuple, of the same class if that has names."""
+    """Parts as a tuple, of the same class if it is a named tuple."""
     return type(container)(*parts) if hasattr(container, "_fields") else tuple(parts)
 
 
 def _collate_fn(loader: DataLoader[Any]) -> Callable[[list[Any]], Any] | None:
-    """A loader's own way to put items together; None if that is PyTorch's, by which items are stacked."""
+    """A loader's own collate function; None for PyTorch's default, which stacks items."""
     return None if loader.collate_fn in (default_collate, default_convert) else loader.collate_fn
 
 
-def _not_heeded(name: str, loader: DataLoader[Any]) -> list[str]:
-    """What of a loader plays no part. Raises BmdalError where rows of its data set are not what it yields."""
+def _ignored_options(name: str, loader: DataLoader[Any]) -> list[str]:
+    """Notes on ignored options of a loader. Raises BmdalError if it does not yield its data set in order."""
     if isinstance(loader.dataset, IterableDataset):
-        raise BmdalError(f"{name} is a loader of an iterable data set, whose points have no rows: use a map-style one")
+        raise BmdalError(
+            f"{name} is a loader of an iterable data set, whose points have no row numbers: use a map-style one"
+        )
     batches = loader.batch_sampler
     if batches is None:
-        raise BmdalError(f"{name} is a loader without batches of points: give its data set, and collate_fn if need be")
+        raise BmdalError(
+            f"{name} is a loader without batches of points: pass its data set, with collate_fn if necessary"
+        )
     in_order = type(batches) is BatchSampler and type(batches.sampler) is SequentialSampler
     of_its_own = type(loader).__iter__ is not DataLoader.__iter__
     if not in_order or of_its_own or len(loader.sampler) != len(loader.dataset):  # type: ignore[arg-type]
         raise BmdalError(
-            f"{name} is a loader that shuffles, leaves points out or changes them, so that its rows are not those of "
-            "its data set: use shuffle=False, or give its data set"
+            f"{name} is a loader that shuffles, leaves points out or changes them, so its rows are not those of its "
+            "data set: use shuffle=False, or pass its data set"
         )
     workers = f"{name}: num_workers={loader.num_workers} is not used, items are read in this process"
-    last = f"{name}: drop_last=True is not heeded, the last points count too"
+    last = f"{name}: drop_last=True is ignored, the last points count too"
     return [workers] * (loader.num_workers > 0) + [last] * bool(loader.drop_last)
 
 
 @dataclass(frozen=True)
 class StreamedInputs:
-    """The points in a map-style `torch.utils.data.Dataset`, or in a list, read when they are needed and not kept.
+    """The points in a map-style `torch.utils.data.Dataset` or a list, read when they are needed and not kept.
 
-    `__getitems__` (a list of indices) is used where the data set has it.
+    Uses `__getitems__` (with a list of indices) if the data set has it.
 
     Attributes:
-        collate: from a list of items to a batch; None: the parts of an item are tensors, arrays or numbers, which
+        name: what the points are called in messages.
+        dataset: the data set or list.
+        collate: turns a list of items into a batch; None: the parts of an item are tensors, arrays or numbers, which
             become tensors as in `as_tensor` and are stacked.
-        whole: whether all parts of an item are for the network.
-        dtypes: what their tensors, one after the other, are cast to; None: they stay as they are.
+        whole: whether the network gets all parts of an item.
+        dtypes: types that the tensors of a point are cast to, in order; None: no cast.
     """
 
     name: str
@@ -143,7 +151,7 @@ class StreamedInputs:
         return len(self.dataset)
 
     def __getitem__(self, rows: slice | list[int]) -> Points:
-        """The points of some rows. Raises BmdalError for items that cannot be used."""
+        """The points in some rows. Raises BmdalError for items that cannot be used."""
         indices = range(len(self))[rows] if isinstance(rows, slice) else rows
         with own_random_state(torch.device("cpu")):
             if self.collate is not None:
@@ -165,7 +173,7 @@ class StreamedInputs:
 
     @property
     def notes(self) -> list[str]:
-        """What is left out of the items, in words."""
+        """Notes about what is left out of the items."""
         return self._look[0]
 
     @property
@@ -175,7 +183,7 @@ class StreamedInputs:
 
     @cached_property
     def _look(self) -> tuple[list[str], bool]:
-        """What the first item, or a batch of it, tells."""
+        """Notes from the first item, or a batch of it, and whether its inputs are tensors."""
         if not len(self):
             return [], True
         with own_random_state(torch.device("cpu")):
@@ -185,7 +193,7 @@ class StreamedInputs:
         item = next(iter(self._items(range(1))))
         again = next(iter(self._items(range(1))))
         if not all(torch.equal(a, b) for a, b in zip(leaves(item), leaves(again), strict=False)):
-            raise BmdalError(f"the items of {self.name} differ from one reading to the next: switch augmentation off")
+            raise BmdalError(f"the items of {self.name} change each time they are read: switch augmentation off")
         batch = item if self.collate is None else collated(self.collate, [item])
         inputs, note = inputs_of(self.name, batch, self.whole)
         return [note] if note else [], all(isinstance(part, Tensor) for part in parts_of(inputs))
@@ -204,7 +212,7 @@ class StreamedInputs:
         return items
 
     def _inputs(self, i: int, item: Any) -> Any:
-        """What of an item is for the network. A copy: a data set may hand out the same memory again and again."""
+        """The network's inputs in an item, as a copy, because a data set may return the same memory again and again."""
         return self._tensors(f"item {i} of {self.name}", inputs_of(f"item {i} of {self.name}", item, self.whole)[0])
 
     def _tensors(self, name: str, x: Any) -> Any:
@@ -216,7 +224,7 @@ class StreamedInputs:
             x = np.asarray(x)
         if not isinstance(x, Tensor | np.ndarray):
             raise BmdalError(
-                f"{name} is {kind_of(x)}; without a collate_fn items are made of tensors, arrays and numbers"
+                f"{name} is {kind_of(x)}; without a collate_fn, items must consist of tensors, arrays and numbers"
             )
         return as_tensor(name, x).clone()
 
@@ -227,8 +235,8 @@ class StreamedInputs:
             if len(shapes) > 1:
                 (one, i), (other, j) = sorted(shapes.items(), key=lambda item: item[1])[:2]
                 raise BmdalError(
-                    f"the items of {name} must have one shape: item {i} has {tuple(one)}, item {j} has {tuple(other)}; "
-                    "a collate_fn puts items of several shapes together"
+                    f"the items of {name} must have the same shape: item {i} has {tuple(one)}, item {j} has "
+                    f"{tuple(other)}; use a collate_fn for items of different shapes"
                 )
             return torch.stack(parts)
         keys = [list(part) if isinstance(part, dict) else len(part) for part in parts]
@@ -242,7 +250,7 @@ class StreamedInputs:
 
 @dataclass(frozen=True)
 class _Lazily:
-    """Items of a data set that are made one by one. Raises BmdalError for what the data set raises."""
+    """Items of a data set, read one by one. Raises BmdalError for anything that the data set raises."""
 
     name: str
     dataset: Any
@@ -259,19 +267,19 @@ class _Lazily:
 
 
 def first_point(X: Inputs) -> Points:
-    """The first of some points; empty if there is none."""
+    """The first point; empty if there are no points."""
     return X.first if isinstance(X, StreamedInputs) else X[:1]
 
 
 def may_cast(table: object, points: Inputs) -> bool:
-    """Whether points may be cast to another precision: all but tensors, which are used as they are."""
+    """Whether points may be cast to another precision: all except tensors, which are used as they are."""
     if isinstance(points, StreamedInputs):
         return points.collate is None and not points.holds_tensors
     return not all(isinstance(part, Tensor) for part in parts_of(table))
 
 
 def few_points(x_train: Inputs, x_pool: Inputs) -> Points:
-    """Up to eight training and eight pool points, from all over them and differing if they can."""
+    """Up to eight training and eight pool points, evenly spread over the rows and distinct if possible."""
     return joined(_few(x_train), _few(x_pool))
 
 
@@ -293,9 +301,9 @@ def _spread(n: int, k: int) -> list[int]:
 
 
 def in_one_precision(tables: Mapping[str, Any], castable: bool) -> list[Inputs]:
-    """Points in one precision, tables of real numbers and integers in float64, by what they are called.
+    """Points, given by name, in a common precision; a mix of real numbers and integers becomes float64.
 
-    Raises BmdalError if they differ and must stay as they are, or if integers are not exact in float64.
+    Raises BmdalError if the types differ and must not be cast, or if integers are not exact in float64.
     """
     types = {name: [t.dtype for t in leaves(first_point(X))] for name, X in tables.items()}
     several = any(not isinstance(first_point(X), Tensor) for X in tables.values())
@@ -305,7 +313,7 @@ def in_one_precision(tables: Mapping[str, Any], castable: bool) -> list[Inputs]:
     common = [_common(column, several) if castable else None for column in columns]
     if None in common:
         kinds = ", ".join(f"{name} {', '.join(map(str, dtypes))}" for name, dtypes in types.items())
-        raise BmdalError(f"points must be of one type, they are {kinds}")
+        raise BmdalError(f"points must have the same type, they are {kinds}")
     if torch.float64 in common:
         for name, X in tables.items():
             if isinstance(X, Tensor) and not X.is_floating_point():
@@ -317,7 +325,7 @@ def in_one_precision(tables: Mapping[str, Any], castable: bool) -> list[Inputs]:
 
 
 def _common(dtypes: Sequence[torch.dtype], several: bool) -> torch.dtype | None:
-    """The type to which a table's values may be cast; None: there is none. With `several`, integers stay integers."""
+    """A common type of some tables; None if there is none. With `several` tensors per point, integers stay integers."""
     if len(set(dtypes)) == 1:
         return dtypes[0]
     if all(dtype.is_floating_point for dtype in dtypes):

@@ -13,8 +13,8 @@ class NTKLinear(nn.Module):
     Source: arXiv 2203.09410, Section 2.
 
     Args:
-        weight: W, shape (d_out, d). Used as it is, not copied.
-        bias: b, shape (d_out,). Used as it is, not copied.
+        weight: W, shape (d_out, d); not copied.
+        bias: b, shape (d_out,); not copied.
         sigma_w: weight factor.
         sigma_b: bias factor.
     """
@@ -43,7 +43,7 @@ FactoredLayer = nn.Linear | NTKLinear
 
 
 def is_factored(module: nn.Module) -> bool:
-    """Whether dz/d(parameters) of the layer is the layer's input, up to constants."""
+    """Whether the gradient of the layer's output with respect to its parameters is its input, up to constants."""
     return type(module) in (nn.Linear, NTKLinear) and isinstance(module._parameters.get("weight"), nn.Parameter)
 
 
@@ -51,9 +51,9 @@ def input_features(layer: FactoredLayer, x: Tensor) -> Tensor:
     """x~ with dz_j/d(W_j, b_j) = x~: (x, 1) or, in neural tangent parametrization, (sigma_w / sqrt(d) x, sigma_b).
 
     Args:
-        layer: a linear layer; without bias the last column is left out.
+        layer: a linear layer.
         x: its input, shape (n, d).
-    Returns: shape (n, d + 1).
+    Returns: shape (n, d + 1), or (n, d) for a layer without bias.
     """
     weight_factor, bias_factor = (layer.weight_factor, layer.sigma_b) if isinstance(layer, NTKLinear) else (1.0, 1.0)
     n, d = x.shape

@@ -1,4 +1,4 @@
-"""Cholesky factors that report the jitter they needed, and passes over matrices in blocks of rows."""
+"""Cholesky factors that report jitter, and passes over matrices in blocks of rows."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch import Tensor
 from bmdal.errors import BmdalError
 
 BLOCK_BYTES = 8 * 2**20
-"""Memory for what is computed on the way for one block of rows."""
+"""Memory for intermediate results for one block of rows."""
 
 
 class JitterWarning(RuntimeWarning):
-    """A matrix was not positive definite in floating point, and a multiple of the identity was added to it."""
+    """A matrix was not positive definite in floating point, so a multiple of the identity was added to it."""
 
 
 def blocks(n: int, row_bytes: int) -> Iterator[slice]:
-    """Slices of n rows that together take about BLOCK_BYTES."""
+    """Slices that divide n rows into blocks of about BLOCK_BYTES."""
     size = max(1, BLOCK_BYTES // max(1, row_bytes))
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
@@ -33,8 +33,8 @@ def squared_norms(A: Tensor) -> Tensor:
 def cholesky(A: Tensor, shift: float) -> Tensor:
     """Lower Cholesky factor of A + shift I, shape (n, n), for positive semidefinite A.
 
-    Where rounding makes the matrix indefinite, jitter is added to its diagonal, ten times more at each try, and
-    reported by a JitterWarning. Raises BmdalError if that does not help (A is not positive semidefinite, or NaN).
+    If rounding makes the matrix indefinite, jitter is added to its diagonal, ten times more with each attempt, and
+    reported by a JitterWarning. Raises BmdalError if that does not help (A has NaN or is not positive semidefinite).
     """
     mean = float(A.diagonal().mean())
     A = A + shift * torch.eye(len(A), dtype=A.dtype, device=A.device)
@@ -50,7 +50,7 @@ def cholesky(A: Tensor, shift: float) -> Tensor:
             return L
     raise BmdalError(
         f"kernel matrix of size {len(A)} has no Cholesky factor even with jitter {jitter:.1e}; "
-        "are there huge or non-finite features? Scale inputs and targets to about 1"
+        "are some features huge or not finite? Scale inputs and targets to about 1"
     )
 
 
@@ -62,7 +62,7 @@ def inverse_root(A: Tensor, shift: float) -> Tensor:
 
 
 def spread(values: Tensor) -> Tensor:
-    """Standard deviation of each column over the rows, shape (columns,); 1 for a column that only differs by rounding.
+    """Standard deviation of each column, shape (columns,); 1 for a column that is constant up to rounding.
 
     values: shape (n, columns), in the precision in which they were computed.
     """

@@ -1,4 +1,4 @@
-"""From networks and inputs to transformed features, in chunks of bounded size."""
+"""From networks and points to transformed features, in chunks of bounded size."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bmdal.points import Points
 from bmdal.transformations import Ensemble, Fitted, Transformation
 
 CHUNK_BYTES = {"cpu": 32 * 2**20, "cuda": 512 * 2**20}
-"""Memory for what is computed on the way to the features of one chunk of points: on a CPU what its cache holds."""
+"""Memory for intermediate results for one chunk of points; on a CPU, about what fits into its cache."""
 
 
 def transformed_features(
@@ -33,24 +33,26 @@ def transformed_features(
     generator: torch.Generator,
     device: torch.device,
 ) -> list[Features]:
-    """The features that a selection method sees, of the training points and then of others, the pool and targets.
+    """The features that the selection method uses: those of the training points, then those of the other points.
 
-    Transformations are fitted on the training points, one after the other.
+    Each transformation is fitted on the features of the training points after the transformations before it.
 
     Args:
         method: a method with a kernel.
         networks: its `n_models` networks.
         x_train: the training points.
         y_train: labels, shape (n_train,), if the method needs them.
-        others: points; may live on another device than the features, or on disk.
+        others: the pool and possibly the target points; may be on another device than the features, or on disk.
         generator: source of all random draws.
-        device: where the features are to live.
+        device: device of the features.
+
+    Raises BmdalError for points or networks that cannot be used, and if the kernel is NaN or infinite.
     """
     state = generator.get_state()
     while True:
         try:
             return _fit_and_map(method, networks, x_train, y_train, others, generator, device)
-        except UnfactoredError:  # a network is not what a few points made believe
+        except UnfactoredError:  # a layer behaves differently than it did on the few points
             generator.set_state(state)
 
 
@@ -96,7 +98,7 @@ def _fit_and_map(
 def transform(
     method: Method, train: Features, others: Sequence[Features], y_train: Tensor | None, generator: torch.Generator
 ) -> list[Features]:
-    """Given features of the training points, of which there may be none, and of others, after the transformations."""
+    """Transformed features of the training points, of which there may be none, and of other points."""
     if not method.transformations:
         return [train, *others]
     train, fitted = _Fit(y_train, method.sigma, generator)(method.transformations, train)
@@ -108,7 +110,7 @@ def transform(
 
 @dataclass
 class _Fit:
-    """Fits transformations one after the other, and remembers how large the features got on the way."""
+    """Fits transformations in turn and records the largest size of the features in between."""
 
     y_train: Tensor | None
     sigma: float
@@ -133,18 +135,18 @@ def _base(kernel: BaseKernel, network: Network, device: torch.device) -> Callabl
 
 
 def _point_bytes(base: Callable[[Points], Features], network: Network, X: Inputs) -> int:
-    """Memory for one point: its inputs, its features, or what the modules of the network return on the way to them."""
+    """Memory for one point: the largest of its inputs, its features and the outputs of the network's modules."""
     outputs: dict[str, int] = {}
 
     def count(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: object, output: object) -> None:
-            if isinstance(output, Tensor):  # by name: a copy of the module counts as the module
+            if isinstance(output, Tensor):  # by name, since copies of a module count as the module
                 outputs[name] = max(outputs.get(name, 0), output.numel() * output.element_size())
 
         return hook
 
     few = X[:2]  # not one: a network may drop dimensions of length one
-    base(few)  # the network is looked at
+    base(few)  # runs the checks of the network
     leaves = [(name, module) for name, module in network.module.named_modules() if not any(module.children())]
     handles = [module.register_forward_hook(count(name)) for name, module in leaves]
     try:
@@ -166,7 +168,7 @@ def check_finite_kernel(method: Method, name: str, features: Features) -> None:
         rows = f"row {int(bad.nonzero()[0])} and {int(bad.sum()) - 1} others"
         raise BmdalError(
             f"method {method.name!r}: the kernel is NaN or infinite for {name} ({rows}); "
-            "are features too large, do the network's parameters hold NaN, or are its outputs unbounded?"
+            "are features too large, do the network's parameters contain NaN, or are its outputs unbounded?"
         )
 
 
@@ -181,7 +183,7 @@ def _chain(base: Callable[[Any], Features], fitted: Sequence[Fitted]) -> Callabl
 
 
 def _in_chunks(f: Callable[[Any], Features], X: Inputs | Features, size: int) -> Features:
-    """f(X), computed for `size` points at a time and gathered without a second copy."""
+    """f(X), computed for `size` points at a time and collected without a second copy."""
     part = f(X[:size])
     if len(part) == len(X):
         return part

@@ -1,6 +1,6 @@
-"""Points as networks take them: a tensor, several tensors, or items that a `collate_fn` puts together.
+"""Points as networks take them: a tensor, several tensors, or items that a `collate_fn` turns into batches.
 
-All three have a length, are indexed by rows, and move to other devices and precisions as a tensor does.
+All three have a length, can be indexed by rows, and can be moved to other devices and precisions like a tensor.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from torch.nn.utils.rnn import PackedSequence
 from bmdal.errors import BmdalError
 
 LABELS = ("labels", "label", "label_ids")
-"""Entries of a dictionary that are no inputs, as Transformers names them."""
+"""Entries of a dictionary that are labels rather than inputs, as named by Transformers."""
 Rows = slice | list[int] | Tensor
 
 
 class _Several(ABC):
-    """What a tensor says of itself and is asked for, said of all tensors in points."""
+    """The part of a tensor's interface that applies to all tensors in the points."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -76,7 +76,7 @@ class Tree(_Several):
         return self.mapped(lambda t: t[rows])
 
     def mapped(self, f: Callable[[Tensor], Tensor]) -> Tree:
-        """The same structure of other tensors."""
+        """The same structure with f applied to each tensor."""
         return Tree(mapped(f, self.tree))
 
     def to(self, to: torch.device | torch.dtype) -> Tree:
@@ -88,13 +88,13 @@ class Tree(_Several):
 
 @dataclass(frozen=True)
 class Items(_Several):
-    """Points that a `collate_fn` makes into what a network takes: graphs, or sequences of several lengths.
+    """Points that a `collate_fn` turns into batches for a network: graphs, or sequences of different lengths.
 
     Attributes:
-        items: one for each point.
-        collate: from a list of items to a batch of them.
-        whole: whether all of a batch is for the network: see `inputs_of`.
-        wanted: device and precision of batches, where these are not to stay as they are.
+        items: one item per point.
+        collate: turns a list of items into a batch.
+        whole: whether the network gets the whole batch: see `inputs_of`.
+        wanted: device and precision of batches, if they are to be changed.
     """
 
     items: Sequence[Any]
@@ -110,7 +110,7 @@ class Items(_Several):
         return replace(self, items=[self.items[i] for i in numbers])
 
     def batch(self) -> Any:
-        """A new batch, which shares no memory with the items. Raises BmdalError for what `collate_fn` raises."""
+        """A new batch that shares no memory with the items. Raises BmdalError for anything that `collate_fn` raises."""
         batch = mapped(Tensor.clone, inputs_of("a batch", collated(self.collate, self.items), self.whole)[0])
         for to in self.wanted:
             batch = mapped(partial(_moved, to=to), batch)
@@ -124,31 +124,31 @@ Points: TypeAlias = Tensor | Tree | Items
 
 
 def collated(collate: Callable[[list[Any]], Any], items: Sequence[Any]) -> Any:
-    """A batch of copies of items. Raises BmdalError for what the user's function raises."""
+    """A batch of copies of items. Raises BmdalError for anything that the user's function raises."""
     try:
         return collate([copy.deepcopy(item) for item in items])
     except Exception as error:
         kind = type(error).__name__
-        raise BmdalError(f"collate_fn cannot put {len(items)} item(s) together: {kind}: {error}") from error
+        raise BmdalError(f"collate_fn cannot combine {len(items)} item(s): {kind}: {error}") from error
 
 
 def given_to_networks(X: Points) -> Any:
-    """What a network's `forward` gets for points, in memory of its own."""
+    """A copy of the points in the form that a network's `forward` gets."""
     if isinstance(X, Tensor):
         return X.clone()
     return X.clone().tree if isinstance(X, Tree) else X.batch()
 
 
 def forward(model: Callable[..., Any], batch: Any) -> Any:
-    """How a network is called if nothing else is said: with a batch, or with the entries of a dictionary by name."""
+    """Call a network in the default way: with a batch, or with the entries of a dictionary by name."""
     return model(**batch) if isinstance(batch, Mapping) else model(batch)
 
 
 def inputs_of(name: str, item: Any, whole: bool) -> tuple[Any, str | None]:
-    """What of an item, or of a batch, is for the network, and what is left out, in words.
+    """The network's inputs in an item or a batch, and a note about what is left out, if anything is.
 
-    Of a tuple or list that is the first part, as in (inputs, labels), of a dictionary all but LABELS. With `whole` it
-    is all. Raises BmdalError for tuples in tuples.
+    The inputs are the first part of a tuple or list such as (inputs, labels), and all entries of a dictionary except
+    LABELS. With `whole`, they are everything. Raises BmdalError for nested tuples.
     """
     if whole:
         return item, None
@@ -156,26 +156,26 @@ def inputs_of(name: str, item: Any, whole: bool) -> tuple[Any, str | None]:
     if isinstance(item, tuple | list) and item and not isinstance(item, PackedSequence):
         if isinstance(item[0], tuple | list):
             raise BmdalError(
-                f"{name} holds tuples in tuples: say how the network is called, for instance "
+                f"{name} holds nested tuples: define how the network is called, for example with "
                 "forward=lambda model, batch: model(*batch[0])"
             )
         if len(item) > 1:
-            notes.append(f"{name}: the first of {len(item)} parts is given to the network, the others are ignored")
+            notes.append(f"{name}: the first of {len(item)} parts is passed to the network, the others are ignored")
         item = item[0]
     if isinstance(item, Mapping):
         if labels := [key for key in item if key in LABELS]:
-            notes.append(f"{name}: {', '.join(map(repr, labels))} is not given to the network")
+            notes.append(f"{name}: {', '.join(map(repr, labels))} is not passed to the network")
         item = {key: value for key, value in item.items() if key not in LABELS}
     return item, "; ".join(notes) or None
 
 
 def leaves(X: Any) -> list[Tensor]:
-    """The tensors of points or of a batch."""
+    """The tensors in points or in a batch."""
     return [t for _, t in named_leaves("", X)]
 
 
 def named_leaves(name: str, X: Any) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of points or of a batch, with their places in it; of graphs all but the labels y."""
+    """The tensors in points or in a batch, with their places; of graphs, all except the labels y."""
     match X:
         case Tensor():
             yield name, X
@@ -194,9 +194,9 @@ def named_leaves(name: str, X: Any) -> Iterator[tuple[str, Tensor]]:
 
 
 def mapped(f: Callable[[Tensor], Tensor], tree: Any) -> Any:
-    """The same structure with f(t) for each tensor t; objects of other kinds are copied.
+    """The same structure with f(t) in place of each tensor t; other objects are copied.
 
-    PyTorch Geometric's graphs count as structures.
+    Graphs of PyTorch Geometric count as structures.
     """
     if isinstance(tree, Tensor):
         return f(tree)
@@ -215,7 +215,7 @@ def _is_graph(X: object) -> bool:
 
 
 def joined(first: Points, second: Points) -> Points:
-    """The points of both, which must be of one kind."""
+    """Both sets of points together; they must be of the same kind."""
     if isinstance(first, Items) and isinstance(second, Items):
         return replace(first, items=[*first.items, *second.items])
     if isinstance(first, Tree) and isinstance(second, Tree):
@@ -227,20 +227,22 @@ def joined(first: Points, second: Points) -> Points:
 
 
 def size_of(item: Any) -> int:
-    """How many numbers the tensors of an item hold."""
+    """The number of values in the tensors of an item."""
     return sum(t.numel() for t in leaves(item))
 
 
 def form(X: Points) -> tuple[str, ...]:
-    """What points of one kind have in common: the places, shapes and types of their tensors, but for the first
-    dimension; of items nothing is known."""
+    """The places and shapes of the tensors in points, without the first dimension, which all points of a kind share.
+
+    Nothing is known about items.
+    """
     if isinstance(X, Items):
-        return ("items that collate_fn puts together",)
+        return ("items for a collate_fn",)
     return tuple(f"{name} (n{''.join(f', {s}' for s in t.shape[1:])})".strip() for name, t in named_leaves("", X))
 
 
 def with_dtypes(X: Points, dtypes: Sequence[torch.dtype | None]) -> Points:
-    """Points whose tensors, one after the other, have other types; None: as it is."""
+    """Points whose tensors, in order, are cast to other types; None: no cast."""
     wanted = iter(dtypes)
 
     def cast(t: Tensor) -> Tensor:

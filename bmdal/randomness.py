@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def standard_normal(shape: Sequence[int], generator: torch.Generator, like: Tensor) -> Tensor:
-    """Standard normal numbers with the device and dtype of `like`, drawn where the generator lives."""
+    """Standard normal numbers of a shape with the device and dtype of `like`, drawn on the generator's device."""
     return torch.randn(*shape, generator=generator, device=generator.device, dtype=like.dtype).to(like.device)
 
 

@@ -1,4 +1,4 @@
-"""Around the batch: points that may not be chosen, copies of others, groups, and what points cost."""
+"""Restrictions on the batch: excluded points, copies, groups and costs."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from bmdal.selection.base import Limits
 from bmdal.tables import as_tensor
 
 PART = 4096
-"""Points whose values are copied at a time."""
+"""Number of points whose values are copied at a time."""
 
 
 @dataclass(frozen=True, eq=False)
 class Rules:
-    """Which points of a pool may be in a batch.
+    """Which points of a pool may be selected.
 
     Attributes:
-        rows: the points that are not excluded, which are all that count as the pool, shape (n,).
-        limits: what holds for these.
-        notes: what is to be said of them.
+        rows: the points that are not excluded, shape (n,); only these count as the pool.
+        limits: further restrictions on these points.
+        notes: messages for the user.
     """
 
     rows: Tensor
@@ -51,21 +51,21 @@ class Rules:
         costs: Any = None,
         notes: tuple[str, ...] = (),
     ) -> Rules:
-        """The rules that a user gives: see `select`.
+        """The rules from a user's options: see `select`.
 
         Args:
-            pool: the pool's frame, whose index holds the ids; None if it is none.
+            pool: the pool's frame, whose index holds the ids; None if the pool is not a frame.
 
-        Raises BmdalError for values that cannot be used or leave too few points, and IncompatibleError for what the
-        method's selection does not take.
+        Raises BmdalError for values that cannot be used or leave too few points, and IncompatibleError for options that
+        the selection method does not support.
         """
         selection = method.selection
         if groups is not None and not selection.takes_limits:
-            raise IncompatibleError(f"method {method.name!r}: {selection.name!r} heeds no groups")
+            raise IncompatibleError(f"method {method.name!r}: {selection.name!r} does not support groups")
         if costs is not None and not selection.takes_costs:
             raise IncompatibleError(
-                f"method {method.name!r}: the score of {selection.name!r} is no gain that could be divided by a cost; "
-                "'bait-f', 'epig', 'maxdet' and 'maxdiag' have one"
+                f"method {method.name!r}: the score of {selection.name!r} is not a gain that can be divided by a cost; "
+                "costs work with 'bait-f', 'epig', 'maxdet' and 'maxdiag'"
             )
         if isinstance(per_group, bool) or not isinstance(per_group, int | np.integer) or per_group < 1:
             raise BmdalError(f"per_group must be an integer of at least 1, got {per_group!r}")
@@ -87,16 +87,16 @@ class Rules:
     def without_copies(
         self, method: Method, train: Sequence[Hashable] | None, pool: Sequence[Hashable] | None
     ) -> Rules:
-        """Copies of training points and of earlier pool points come last, if the method's selection can do that.
+        """Rules under which copies of training points and earlier pool points come last, if the method supports that.
 
-        train, pool: fingerprints of the points, of the whole pool; None: they are not to be had.
+        train, pool: fingerprints of the training points and of the whole pool; None if they are not available.
         """
         if train is None or pool is None:
             return replace(
                 self,
                 notes=(
                     *self.notes,
-                    "copies of points were not looked for: what was given is no table of points in memory",
+                    "copies of points were not searched for, because the points are not a table in memory",
                 ),
             )
         seen, is_copy = set(train), torch.zeros(len(self.rows), dtype=torch.bool)
@@ -108,16 +108,16 @@ class Rules:
             return self
         takes_limits, all_are = method.selection.takes_limits, n_copies == len(is_copy)
         last = "come last" if takes_limits and not all_are else "count like others"
-        last += "" if takes_limits else f": {method.selection.name!r} decides"
-        note = f"{n_copies} of the pool's {len(is_copy)} points are copies of a labelled or an earlier one, and {last}"
+        last += "" if takes_limits else f", because {method.selection.name!r} does not support distinct=True"
+        note = f"{n_copies} of the pool's {len(is_copy)} points are copies of labelled or earlier points and {last}"
         candidates = ~is_copy if takes_limits and not all_are else None
         return replace(self, limits=replace(self.limits, candidates=candidates), notes=(*self.notes, note))
 
 
 class Fingerprints:
-    """Inputs that keep a fingerprint of each point that is read from them in a slice.
+    """Inputs that record a fingerprint of each point that is read in a slice.
 
-    Equal points, and up to chance (2^-64 for a pair) no others, have equal fingerprints.
+    Equal points have equal fingerprints; different points have different ones, except with probability 2^-64 per pair.
     """
 
     def __init__(self, X: Inputs) -> None:
@@ -134,7 +134,7 @@ class Fingerprints:
         return part
 
     def of_all(self) -> list[Hashable] | None:
-        """The fingerprints of all points; None if they cannot be had without reading a data set."""
+        """The fingerprints of all points; None if they would require reading a data set again."""
         if isinstance(self.X, Tensor | Tree):
             return fingerprints(self.X)
         known = [f for f in self.of_rows if f is not None]
@@ -142,7 +142,7 @@ class Fingerprints:
 
 
 def fingerprints(X: Points, dtypes: Sequence[torch.dtype | None] = ()) -> list[Hashable]:
-    """A number for each point, by the values of all its parts, which are cast to `dtypes` first."""
+    """A hash of the values of each point, after casting its tensors to `dtypes`."""
     parts = [t.detach().reshape(len(t), math.prod(t.shape[1:])) for _, t in named_leaves("", X)]
     wanted = dtypes or [None] * len(parts)
     found: list[Hashable] = []
@@ -155,7 +155,7 @@ def fingerprints(X: Points, dtypes: Sequence[torch.dtype | None] = ()) -> list[H
 
 
 def _bytes(t: Tensor, dtype: torch.dtype | None) -> NDArray[np.uint8]:
-    """The bytes of the rows of a matrix; -0.0 is 0.0."""
+    """The bytes of each row of a matrix, with -0.0 replaced by 0.0."""
     t = t if dtype is None else t.to(dtype)
     t = t + 0.0 if t.is_floating_point() else t
     array = (t.view(torch.int16) if t.dtype == torch.bfloat16 else t).numpy()
@@ -163,7 +163,7 @@ def _bytes(t: Tensor, dtype: torch.dtype | None) -> NDArray[np.uint8]:
 
 
 def fingerprints_of_tables(tables: Mapping[str, Any]) -> dict[str, list[Hashable]] | None:
-    """Those of the points in tables, which may hold words and dates too; None if their cells cannot be compared."""
+    """Fingerprints of the points in tables, which may also hold text and dates; None if cells cannot be hashed."""
     try:
         tensors = {name: as_tensor(name, table) for name, table in tables.items()}
         common = reduce(torch.promote_types, [t.dtype for t in tensors.values()])
@@ -185,14 +185,14 @@ def _cell(value: Any) -> Any:
 
 
 def _is_missing(value: Any) -> bool:
-    """None, NaN, and what pandas has for a missing value or date."""
+    """Whether a value is None, NaN, or one of pandas' missing values."""
     return (
         value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
     )
 
 
 def _values(name: str, given: Any) -> list[Any]:
-    """What is given as an array, a Series or anything that can be gone through, as a list."""
+    """The values of an array, a Series or another iterable as a list. Raises BmdalError for anything else."""
     if isinstance(given, Mapping | str) or hasattr(given, "columns") or not isinstance(given, Iterable):
         raise BmdalError(f"{name} must be an array, a Series or a list, it is a {type(given).__name__}")
     if isinstance(given, Tensor):
@@ -212,18 +212,18 @@ def _excluded(frame: Any, n_pool: int, exclude: Any) -> Tensor:
     if values and all(isinstance(v, bool | np.bool_) for v in values):
         _check_index("exclude", frame, exclude)
         if len(values) != n_pool:
-            raise BmdalError(f"exclude is a mask of {len(values)} values, the pool has {n_pool} points")
+            raise BmdalError(f"exclude is a mask with {len(values)} values, but the pool has {n_pool} points")
         return torch.tensor(values, dtype=torch.bool)
     numbers = all(isinstance(v, int | float | np.number) for v in values)
     if numbers and n_pool > 2 and len(values) == n_pool and set(values) <= {0, 1}:
-        raise BmdalError("exclude has a 0 or 1 for each pool point: is it a mask, then make it one of bools")
+        raise BmdalError("exclude has a 0 or 1 for each pool point: if it is a mask, convert it to bool")
     if frame is not None:
         if missing := [v for v in values if v not in frame.index]:
-            raise BmdalError(f"exclude holds {missing[0]!r}, which is not an id in the index of the pool")
+            raise BmdalError(f"exclude holds {missing[0]!r}, which is not a label in the index of the pool")
         return torch.from_numpy(np.array(frame.index.isin(values)))
     for v in values:
         if not isinstance(v, int | np.integer) or isinstance(v, bool) or not 0 <= v < n_pool:
-            raise BmdalError(f"exclude holds {v!r}, which is not a row from 0 to {n_pool - 1} of the pool")
+            raise BmdalError(f"exclude holds {v!r}, which is not a row number of the pool, 0 to {n_pool - 1}")
     excluded = torch.zeros(n_pool, dtype=torch.bool)
     excluded[[int(v) for v in values]] = True
     return excluded
@@ -233,25 +233,27 @@ def _groups(frame: Any, n_pool: int, groups: Any) -> Tensor:
     """The number of each point's group, shape (n_pool,)."""
     _check_index("groups", frame, groups)
     if isinstance(groups, Set):
-        raise BmdalError("groups must name a group for each pool point in turn, a set has no order")
+        raise BmdalError("groups must name a group for each pool point in order, and a set has no order")
     labels = _values("groups", groups)
     if len(labels) != n_pool:
-        raise BmdalError(f"groups must name the group of each of the {n_pool} pool points, there are {len(labels)}")
+        raise BmdalError(f"groups must name the group of each of the {n_pool} pool points, it has {len(labels)} values")
     numbers: dict[Hashable, int] = {}
     for i, label in enumerate(labels):
         if _is_missing(label):
-            raise BmdalError(f"groups has no value for row {i}: give every point a group, its own if need be")
+            raise BmdalError(f"groups has no value for row {i}: give every point a group, if necessary its own")
         if not isinstance(label, Hashable):
             raise BmdalError(f"groups must hold names or numbers, row {i} has {label!r}")
     return torch.tensor([numbers.setdefault(label, len(numbers)) for label in labels])
 
 
 def _costs(pool: Any, n_pool: int, costs: Any) -> Tensor:
-    """What each point costs, shape (n_pool,), in float64."""
+    """The cost of each point, shape (n_pool,), in float64."""
     _check_index("costs", pool, costs)
     values = as_tensor("costs", np.asarray(_values("costs", costs))).double()
     if values.shape != (n_pool,):
-        raise BmdalError(f"costs must have shape ({n_pool},), one for each pool point, it has {tuple(values.shape)}")
+        raise BmdalError(
+            f"costs must have shape ({n_pool},), one cost for each pool point, it has {tuple(values.shape)}"
+        )
     bad = ~(torch.isfinite(values) & (values > 0))
     if bool(bad.any()):
         i = int(bad.nonzero()[0])
@@ -260,7 +262,7 @@ def _costs(pool: Any, n_pool: int, costs: Any) -> Tensor:
 
 
 def _check_index(name: str, pool: Any, values: Any) -> None:
-    """Raise BmdalError for a Series whose index is not that of the pool: its values would go to other points."""
+    """Raise BmdalError for a Series with another index than the pool: its values would belong to other points."""
     are_series = pool is not None and hasattr(values, "iloc") and len(values) == len(pool)
     if are_series and not values.index.equals(pool.index):
         raise BmdalError(f"{name} has another index than the pool: use {name}.loc[x_pool.index], or a plain array")

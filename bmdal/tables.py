@@ -1,4 +1,4 @@
-"""Tables as points: tensors, numpy arrays and pandas frames, and what their values must be."""
+"""Tables as points: tensors, NumPy arrays and pandas frames, and checks of their values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bmdal.errors import BmdalError
 
 @runtime_checkable
 class Frame(Protocol):
-    """A pandas DataFrame or Series: a table of numbers that knows how to become an array."""
+    """A pandas DataFrame or Series: a table of numbers that can be converted to an array."""
 
     dtypes: Any
     iloc: Any
@@ -31,27 +31,27 @@ Table = Tensor | NDArray[Any] | Frame
 def as_tensor(name: str, table: Table) -> Tensor:
     """A table as a tensor, shape (n, ...), on the CPU unless it is a tensor already.
 
-    Tensors and arrays stay as they are; a frame becomes float64, its missing values NaN.
+    Tensors and arrays keep their type; a frame becomes float64, with NaN for missing values.
 
-    Raises BmdalError, naming the column, for what are not numbers, or numbers that tensors cannot hold.
+    Raises BmdalError, naming the column, for values that are not numbers, and for numbers that tensors cannot hold.
     """
     match table:
         case Tensor():
             return _checked(name, table)
         case np.ma.MaskedArray():
-            raise BmdalError(f"{name} is a masked array: fill its gaps in, or leave such points out")
+            raise BmdalError(f"{name} is a masked array: fill in its gaps, or leave such points out")
         case np.ndarray():
             array = table
         case Frame():
             array = _array(name, table)
         case _:
             raise BmdalError(
-                f"{name} must be a tensor, a numpy array or a pandas frame of numbers, it is {kind_of(table)}"
+                f"{name} must be a tensor, a NumPy array or a pandas frame of numbers, it is {kind_of(table)}"
             )
     if array.dtype.kind not in "biuf":
-        raise BmdalError(f"{name} must hold numbers, it is an array of {array.dtype}; encode or drop what are none")
+        raise BmdalError(f"{name} must hold numbers, it is an array of {array.dtype}; encode or drop other values")
     try:
-        # PyTorch takes neither read-only arrays nor foreign byte orders nor negative strides.
+        # PyTorch accepts no read-only arrays, foreign byte orders or negative strides.
         return torch.as_tensor(np.require(array, dtype=array.dtype.newbyteorder("="), requirements=["C", "W"]))
     except TypeError:
         raise BmdalError(
@@ -60,7 +60,7 @@ def as_tensor(name: str, table: Table) -> Tensor:
 
 
 def parts_of(tree: Any) -> list[Any]:
-    """What tuples and dictionaries hold."""
+    """The values in nested tuples and dictionaries."""
     if isinstance(tree, Mapping | tuple | list):
         return [part for value in (tree.values() if isinstance(tree, Mapping) else tree) for part in parts_of(value)]
     return [tree]
@@ -69,22 +69,22 @@ def parts_of(tree: Any) -> list[Any]:
 def check_exact(name: str, X: Tensor) -> None:
     """Raise BmdalError for integers beyond 2^53, which float64 cannot tell apart."""
     if len(X) and bool((X.to(torch.int64).abs() > 2**53).any()):
-        raise BmdalError(f"{name} holds integers beyond 2^53, which are not exact as real numbers; leave them out")
+        raise BmdalError(f"{name} holds integers beyond 2^53, which float64 cannot represent exactly; leave them out")
 
 
 def frame_of(points: Any) -> Any:
-    """The frame that points are, or the first in tuples and dictionaries; None if there is none.
+    """The frame that points are, or the first one in tuples and dictionaries; None if there is none.
 
-    Raises BmdalError if several frames in them have rows of other ids.
+    Raises BmdalError if several frames have different indexes.
     """
     frames = [part for part in parts_of(points) if isinstance(part, Frame) and hasattr(part, "index")]
     if any(not frame.index.equals(frames[0].index) for frame in frames):
-        raise BmdalError("the frames in x_pool have different indexes: their rows must be those of the same points")
+        raise BmdalError("the frames in x_pool have different indexes: their rows must belong to the same points")
     return frames[0] if frames else None
 
 
 def check_columns(tables: Mapping[str, Any]) -> None:
-    """Raise BmdalError if two frames, by what they are called, differ in their columns or the order of these."""
+    """Raise BmdalError, naming the column, if two frames differ in their columns or in the order of the columns."""
     places = [_frames(name, table) for name, table in tables.items()]
     for first, second in pairwise(frames for frames in places if frames):
         for (one_name, one), (other_name, other) in zip(first, second, strict=False):
@@ -99,7 +99,7 @@ def check_columns(tables: Mapping[str, Any]) -> None:
 
 
 def _frames(name: str, table: Any) -> list[tuple[str, list[Any]]]:
-    """The columns of all frames in points, with their places."""
+    """The place and the columns of each frame in points."""
     if isinstance(table, Mapping):
         return [f for key in sorted(table, key=str) for f in _frames(f"{name}[{key!r}]", table[key])]
     if isinstance(table, tuple):
@@ -110,7 +110,7 @@ def _frames(name: str, table: Any) -> list[tuple[str, list[Any]]]:
 def check_finite(name: str, X: Tensor, rows: Sequence[int] | None = None) -> None:
     """Raise BmdalError, naming the row, if a tensor has a NaN or infinite value.
 
-    rows: the numbers of its rows; None: from 0 on.
+    rows: the row numbers to use in the message; None: counted from 0.
     """
     if not (X.is_floating_point() or X.is_complex()):
         return
@@ -119,11 +119,11 @@ def check_finite(name: str, X: Tensor, rows: Sequence[int] | None = None) -> Non
         if bool(bad.any()):
             row = start + int(bad.any(dim=1).nonzero()[0])
             row = row if rows is None else rows[row]
-            raise BmdalError(f"{name} has a NaN or infinite value in row {row}; drop such rows or fill the values in")
+            raise BmdalError(f"{name} has a NaN or infinite value in row {row}; drop such rows or fill in the values")
 
 
 def _checked(name: str, X: Tensor) -> Tensor:
-    """The tensor, if it holds plain numbers."""
+    """The tensor itself. Raises BmdalError unless it is dense and holds plain numbers."""
     if X.layout != torch.strided or X.is_nested:
         kind = "nested" if X.is_nested else str(X.layout).removeprefix("torch.")
         raise BmdalError(f"{name} is a {kind} tensor; points must be dense, e.g. {name}.to_dense()")
@@ -131,18 +131,18 @@ def _checked(name: str, X: Tensor) -> Tensor:
         kind = "quantized: use dequantize()" if X.is_quantized else "on the meta device and has no values"
         raise BmdalError(f"{name} is {kind}")
     if X.is_floating_point() and X.itemsize == 1:
-        raise BmdalError(f"{name} holds {X.dtype}, with which nothing can be computed; use {name}.float()")
+        raise BmdalError(f"{name} holds {X.dtype}, which does not support computations; use {name}.float()")
     if type(X).__name__ == "MaskedTensor":
-        raise BmdalError(f"{name} is a masked tensor: fill its gaps in, or leave such points out")
+        raise BmdalError(f"{name} is a masked tensor: fill in its gaps, or leave such points out")
     return X
 
 
 def kind_of(value: object) -> str:
-    """What a value is, for messages, and what to do with it if that is known."""
+    """The kind of a value for messages, with a remedy if one is known."""
     remedies = {
         "scipy": "use its toarray()",
         "polars": "use its to_pandas() or to_numpy()",
-        "list": "use np.array, or give a collate_fn",
+        "list": "use np.array, or pass a collate_fn",
     }
     kind = type(value).__name__
     source = kind if kind in remedies else type(value).__module__.split(".")[0]
@@ -157,6 +157,6 @@ def _array(name: str, frame: Frame) -> NDArray[Any]:
         values = frame[column] if hasattr(frame, "columns") else frame  # type: ignore[index]
         if getattr(dtype, "kind", "O") in "iu" and (np.abs(values.to_numpy(np.float64, na_value=0.0)) > 2**53).any():
             raise BmdalError(
-                f"{name}: column {column!r} holds integers beyond 2^53, which are not exact as numbers; drop it"
+                f"{name}: column {column!r} holds integers beyond 2^53, which float64 cannot represent exactly; drop it"
             )
     return frame.to_numpy(dtype=np.float64, na_value=np.nan)

@@ -1,9 +1,9 @@
-"""Contracts of the three kinds of components, to be called in tests of one's own.
+"""Checks of the contracts of the three kinds of components, for use in your own tests.
 
     from bmdal.testing import check_selection
     check_selection(MySelection())
 
-Each function raises AssertionError, saying what is wrong, if a component breaks what the rest of the library relies on.
+Each function raises an AssertionError that says what is wrong if a component violates its contract.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ _P = 5
 def check_kernel(kernel: BaseKernel, model: nn.Module, X: Tensor) -> None:
     """Check a base kernel on a network and some inputs, shape (n, ...), n >= 4.
 
-    Its features must describe every point by itself, have a symmetric positive semidefinite kernel matrix with the
-    right diagonal, keep to the traits that the kernel declares, and leave the network alone.
+    The features of each point must not depend on other points. The kernel matrix must be symmetric and positive
+    semidefinite, with the right diagonal. The features must have the traits that the kernel declares, and the network
+    must not be changed.
     """
     state, modes = copy.deepcopy(model.state_dict()), [m.training for m in model.modules()]
     network = Network(model, X)
@@ -44,7 +45,7 @@ def check_kernel(kernel: BaseKernel, model: nn.Module, X: Tensor) -> None:
     torch.testing.assert_close(part.kernel(features), K[1:3], msg="features of a point depend on other points")
     if kernel.traits.explicit:
         Phi = features.matrix()
-        torch.testing.assert_close(Phi @ Phi.T, K, msg="matrix() does not give the kernel")
+        torch.testing.assert_close(Phi @ Phi.T, K, msg="matrix() does not match the kernel")
     if kernel.traits.sketchable:
         projected = features.draw_sketch(7, _generator())(features)
         assert projected.shape == (len(X), 7), f"a sketch to 7 features has shape {tuple(projected.shape)}"
@@ -57,8 +58,8 @@ def check_kernel(kernel: BaseKernel, model: nn.Module, X: Tensor) -> None:
 def check_transformation(transformation: Transformation) -> None:
     """Check a transformation of explicit features.
 
-    What becomes of a point must depend on the training set and on no other point, and stay finite for one training
-    point, constant features, features that vanish and duplicates.
+    The transformed features of a point must depend on the training set and on no other point. They must be finite for
+    a single training point, constant features, zero features and duplicates.
     """
     train, features = DenseFeatures(_normal(12)), DenseFeatures(_normal(9, seed=1))
     y = _normal(12, seed=2)[:, 0]
@@ -69,7 +70,7 @@ def check_transformation(transformation: Transformation) -> None:
     duplicates = DenseFeatures(_normal(3).repeat(4, 1))
     for name, observed, others in (
         ("one training point and constant features", ones[:1], ones),
-        ("features that vanish", zeros, zeros),
+        ("zero features", zeros, zeros),
         ("duplicates", duplicates, duplicates),
     ):
         diag = transformation.fit(observed, y[: len(observed)], 0.2, _generator())(others).diag()
@@ -80,18 +81,18 @@ def check_transformation(transformation: Transformation) -> None:
 def check_selection(selection: Selection) -> None:
     """Check a selection method in all its modes.
 
-    Indices must be distinct, in range, repeatable and, where there is something to choose by, as many as asked for;
-    the features must not be changed; duplicates, a pool as small as the batch, one training point and features that
-    vanish must do no harm.
+    Indices must be distinct, in range and reproducible, and there must be as many as requested, unless the features
+    are degenerate. The features must not be changed. Duplicates, a pool as small as the batch, a single training point
+    and zero features must not cause errors.
     """
     pool, train = _normal(40), _normal(6, seed=100)
     zeros = torch.zeros(8, _P, dtype=torch.float64)
-    assert not isinstance(selection, type), f"give an instance, {getattr(selection, '__name__', '')}(), not the class"
+    assert not isinstance(selection, type), f"pass an instance, {getattr(selection, '__name__', '')}(), not the class"
     for mode in selection.modes or (None,):
         first, again = (_select(selection, mode, pool, train, 9) for _ in range(2))
         assert len(first) == 9, f"{len(first)} indices, not 9"
-        assert first == again, "other indices for the same generator"
-        assert len(_select(selection, mode, pool, train[:1], 5)) == 5, "cannot go on with one training point"
+        assert first == again, "different indices for the same generator"
+        assert len(_select(selection, mode, pool, train[:1], 5)) == 5, "too few indices with one training point"
         _select(selection, mode, pool[:4], train, 4)
         _select(selection, mode, zeros, zeros[:2], 4)
         _select(selection, mode, _normal(3).repeat(10, 1).float(), _normal(2, seed=5).float(), 12)
@@ -111,7 +112,7 @@ def _select(selection: Selection, mode: Mode | None, pool: Tensor, train: Tensor
     chosen: list[int] = indices.tolist()
     assert len(chosen) <= batch_size, f"{len(chosen)} indices for a batch of {batch_size}"
     assert len(set(chosen)) == len(chosen), f"an index is selected twice: {chosen}"
-    assert all(0 <= i < len(pool) for i in chosen), f"an index is not one of the pool's: {chosen}"
+    assert all(0 <= i < len(pool) for i in chosen), f"an index is not in the pool: {chosen}"
     for before, after in ((train, features[0]), (pool, features[1])):
         assert torch.equal(after.matrix(), before.to(after.dtype)), "the features were changed"
     return chosen
@@ -127,7 +128,7 @@ def _check_without_matrix(selection: Selection, mode: Mode | None, pool: Tensor,
 
 def _assert_name(component: BaseKernel | Transformation | Selection) -> None:
     name = component.name
-    assert type(component).parse(name) == component, f"the name {name!r} does not give the component back"
+    assert type(component).parse(name) == component, f"parsing the name {name!r} does not return the component"
 
 
 def _generator(seed: int = 0) -> torch.Generator:

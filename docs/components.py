@@ -1,6 +1,6 @@
-"""Pages of the site that follow from the code: one for each component, the gallery of recipes, the public names.
+"""Generate pages of the site from the code: one for each component, the gallery of recipes, the public names.
 
-`docs/conf.py` calls `write` before each build. What the code cannot say, cost and advice, is in `ABOUT`.
+`docs/conf.py` calls `write` before each build. `ABOUT` adds what the code does not contain: cost and advice.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from examples.custom_network import N_POOL, N_TRAIN, density, draw_points
 Map = Callable[[Tensor], Tensor]
 ROOT = Path(__file__).resolve().parent.parent
 KINDS = {"selection": Selection, "kernel": BaseKernel, "transformation": Transformation}
-TITLES = {"selection": "Selection methods", "kernel": "Kernels", "transformation": "Transformations"}
+TITLES = {"selection": "Selection methods", "kernel": "Base kernels", "transformation": "Transformations"}
 
 
 @dataclass(frozen=True)
 class About:
-    """What a page says beside what the code says: a component's cost, and when to use it."""
+    """What a page says in addition to what the code contains: a component's cost, and when to use it."""
 
     cost: str
     advice: str
@@ -44,133 +44,134 @@ class About:
 ABOUT: dict[str, dict[str, About]] = {
     "selection": {
         "random": About(
-            "O(n). No feature is computed.",
-            "As the baseline that every other method has to beat; with a random forest on `fried` none "
-            "that was measured does.",
+            "O(n). No features are computed.",
+            "Use it as the baseline that every other method has to beat. With a random forest on `fried`, none of the "
+            "methods we measured does.",
         ),
         "maxdiag": About(
             "O(n p) for the diagonal and one sort of n numbers.",
-            "For a batch of one, where it is plain uncertainty sampling. In larger batches the points repeat one "
-            "another: all its published variants are worse than random selection.",
+            "Use it to select a single point, where it is plain uncertainty sampling. In larger batches the points "
+            "are too similar: all its published variants are worse than random selection.",
         ),
         "maxdet": About(
-            "At most O(n b (p + b)) time and n b numbers of memory; for batches of more points than features at most "
-            "O(n b p^2). Posterior variances only fall, so that most points need not be looked at in most steps.",
-            "For a kernel that is a model of the data, such as a Gaussian process's own, where it is exact uncertainty "
-            "sampling, one point after the other. It does not ask how many other points a point stands for.",
+            "At most O(n b (p + b)) time and memory for n b numbers; if the batch has more points than features, at "
+            "most O(n b p^2) time. Posterior variances only decrease, so most steps only update a few points.",
+            "Use it if the kernel is a model of the data, such as that of a Gaussian process; it is then exact "
+            "sequential uncertainty sampling. It ignores how many other points a point represents.",
         ),
         "bait-f": About(
-            "O((n + m) p^2) for the second moments, with targets O(n p^2 + t p^2); then O(n p + p^2) for each of the b "
-            "points.",
-            "Where you know the points that matter (`x_target`), and for forests and other models with members, where "
-            "`bait-f-p_pred` is the default. Give it a sketch of moderate width: the cost grows with its square.",
+            "O((n + m) p^2) at first, or O((n + t) p^2) with targets; then O(n p + p^2) for each of the b points.",
+            "Use it if you know the points that matter (`x_target`), and for forests and other models with members, "
+            "for which `bait-f-p_pred` is the default. Use a sketch of moderate width, because the cost grows with "
+            "its square.",
         ),
         "bait-fb": About(
-            "That of `bait-f` for 2 b points, then O(b^3) for the removals.",
-            "To repeat BAIT as it was published. It costs twice as much as `bait-f`, and in the published benchmark "
-            "its mean log RMSE is no lower.",
+            "The cost of `bait-f` for 2 b points, then O(b^3) for the removals.",
+            "Use it to reproduce BAIT as published. It costs twice as much as `bait-f`, and its mean log RMSE in the "
+            "published benchmark is no lower.",
         ),
         "fw": About(
-            "One pass over Phi for each of the b points, O(n p b); on a CPU most of it in half precision.",
-            "With an ACS kernel, as `fw-p_grad_rp-512_acs-rf-hyper-512`: it approximates the pool's mean embedding, "
-            "and what is known already it learns from the kernel alone.",
+            "One pass over Phi for each of the b points, O(n p b); on a CPU, most of it in half precision.",
+            "Use it with an ACS kernel, as in `fw-p_grad_rp-512_acs-rf-hyper-512`. It approximates the pool's mean "
+            "embedding and only knows about the labelled points through the kernel.",
         ),
         "maxdist": About(
-            "At most one pass over Phi for each of the b points, O(n p b), and O(n m p) before in mode TP. On a CPU a "
-            "bound of 41 numbers for each point spares most of it, for n >= 4096 and 120 <= p <= 1024.",
-            "To cover the pool to its edges: with `grad` it is among the ten published methods with the lowest maximum "
-            "error. Outliers are chosen first, and how dense the pool is plays no part.",
+            "At most one pass over Phi for each of the b points, O(n p b), after O(n m p) in mode TP. On a CPU, for "
+            "n >= 4096 and 120 <= p <= 1024, a bound from 41 numbers per point avoids most of this work.",
+            "Use it to cover the whole pool, including its edges: with `grad` it is among the ten published methods "
+            "with the lowest maximum error. It selects outliers first and ignores the density of the pool.",
         ),
         "kmeanspp": About(
-            "That of `maxdist`, and O(n) for each draw.",
-            "For a spread batch that differs with the seed, such as several batches side by side. In the published "
-            "benchmark it is close behind `lcmd` and `bait-f`.",
+            "The cost of `maxdist`, plus O(n) for each draw.",
+            "Use it for a diverse batch that depends on the seed, for example to select several different batches. In "
+            "the published benchmark it is close behind `lcmd` and `bait-f`.",
         ),
         "lcmd": About(
-            "That of `maxdist`, and O(n) for the clusters in each step.",
-            "First choice for networks, as `lcmd-tp_grad_rp-512`: without an ensemble and with a sketch, no published "
-            "method has a lower mean log RMSE. For forests prefer `bait-f-p_pred`.",
+            "The cost of `maxdist`, plus O(n) for the clusters in each step.",
+            "Use it as the first choice for networks, as `lcmd-tp_grad_rp-512`: among the published methods with a "
+            "sketch and without an ensemble, none has a lower mean log RMSE. For forests, prefer `bait-f-p_pred`.",
         ),
         "epig": About(
             "O(n t p) for the covariances with the targets, then O(n (t + p + b)) for each of the b points, or "
-            "O(n (t + p) + p^2) where b > p. Memory: n (t + b) numbers, or n t.",
-            "Where you know the points that matter (`x_target`); without any, 256 random pool points stand for them. "
-            "It is no part of the published benchmark.",
+            "O(n (t + p) + p^2) if b > p. Memory: n (t + b) numbers, or n t.",
+            "Use it if you know the points that matter (`x_target`); otherwise, 256 random pool points take their "
+            "place. It is not part of the published benchmark.",
         ),
     },
     "kernel": {
         "linear": About(
             "No pass through the network; p is the number of inputs.",
-            "For embeddings that are good features already. Of a network's raw inputs it says little of what the "
-            "network has learned: in the published benchmark it is far behind `grad`.",
+            "Use it for embeddings that are already good features. On a network's raw inputs it ignores what the "
+            "network has learned, and in the published benchmark it is far behind `grad`.",
         ),
         "nngp": About(
             "No pass through the network. A kernel matrix of n x n' points costs O(n n' (d + layers)) for d inputs; "
             "there is no feature matrix.",
-            "For a choice that must not depend on the trained weights. In the published benchmark it is about as good "
-            "as `linear`, far behind `grad`.",
+            "Use it if the selection must not depend on the trained weights. In the published benchmark it is about "
+            "as good as `linear`, far behind `grad`.",
         ),
         "ll": About(
             "One forward pass. p is the number of the last layer's parameters: its width + 1 for a single output.",
-            "Where one pass must do, or the gradients of all layers are out of reach, as with large graphs or "
-            "transformers. Elsewhere `grad` is better in the published benchmark.",
+            "Use it if you can only afford one forward pass, or if the gradients of all layers are too expensive, as "
+            "for large graphs or transformers. Otherwise use `grad`, which is better in the published benchmark.",
         ),
         "grad": About(
-            "A forward and a backward pass for each output. For linear layers the memory is n times the sum of the "
-            "layers' input and output widths, and so is the cost of a kernel value; other layers take n times their "
-            "number of parameters unless a sketch follows.",
-            "First choice for networks, followed by a sketch: `grad_rp-512`.",
+            "A forward pass, and a backward pass for each output. For linear layers, the features of a point take as "
+            "many numbers as the sum of the layers' input and output widths, and a kernel value costs as many "
+            "operations. For other layers it is the number of parameters, until a sketch is applied.",
+            "Use it as the first choice for networks, followed by a sketch: `grad_rp-512`.",
         ),
         "pred": About(
-            "A prediction of each of K members; p is K times the number of outputs.",
-            "For models with members in place of gradients: forests, bagged boosting, MC-dropout, lists of models, a "
-            "matrix of predictions.",
+            "One prediction from each of K members; p is K times the number of outputs.",
+            "Use it for models that have members instead of gradients: forests, bagged boosting, MC dropout, lists of "
+            "models, a matrix of predictions.",
         ),
     },
     "transformation": {
         "scale": About(
             "O(m p), the diagonal of the training points.",
-            "Before a selection that compares the kernel with the noise: `maxdet`, `bait-f`, `bait-fb`, `epig`. Where "
-            "distances are only compared with each other it changes nothing.",
+            "Use it before a selection method that compares the kernel with the noise: `maxdet`, `bait-f`, `bait-fb` "
+            "or `epig`. It does not affect methods that only compare distances with each other.",
         ),
         "train": About(
-            "With a feature matrix O(m p^2 + p^3) once and O(n p^2) for the pool, or O(m^2 p + m^3) and O(n m p) where "
-            "2 m < p; without one O(m^3 + n m^2), and n m numbers of memory.",
-            "For selections in mode P, and for `maxdiag`, that have to know what the labelled points tell already.",
+            "With a feature matrix, O(m p^2 + p^3) once and O(n p^2) for the pool, or O(m^2 p + m^3) and O(n m p) if "
+            "2 m < p. Without one, O(m^3 + n m^2) time and memory for n m numbers.",
+            "Use it for `maxdiag` and for selection methods in mode P, so that they take the labelled points into "
+            "account.",
         ),
         "rp": About(
-            "O(n p P) for plain features; for gradients of linear layers O(n P) times the sum of the layers' widths.",
-            "After `grad`, or any kernel with too many features. 512 are enough in the published benchmark: "
-            "`lcmd-tp_grad` is hardly better than `lcmd-tp_grad_rp-512`.",
+            "O(n p P) for plain features; for gradients of linear layers, O(n P) times the sum of the layers' widths.",
+            "Use it after `grad` or any other kernel with too many features. In the published benchmark, 512 features "
+            "are enough: `lcmd-tp_grad` is hardly better than `lcmd-tp_grad_rp-512`.",
         ),
         "ens": About(
-            "N times the cost of what stands before it. Without a sketch the features lie side by side, N p of them.",
-            "Where several networks are trained anyway: the published gain over a single network is small, and N times "
-            "the training is not.",
+            "N times the cost of everything before it. Without a sketch the features are concatenated to N p features.",
+            "Use it if you train several networks anyway. The published gain over a single network is small compared "
+            "with N times the training cost.",
         ),
         "acs-rf": About(
             "O(m p^2 + p^3) once, then O(n p (p + P)); in float64.",
-            "With `kmeanspp-p` and `fw-p`, to let them know what is labelled. The best of its published methods is "
-            "about as good as `kmeanspp-tp_grad_rp-512`, which has no need of it.",
+            "Use it with `kmeanspp-p` and `fw-p`, so that they take the labelled points into account. The best "
+            "published method with it is about as good as `kmeanspp-tp_grad_rp-512`, which does not need it.",
         ),
         "acs-rf-paper": About(
-            "That of `acs-rf`.",
-            "To follow the paper's text to the letter. The published numbers were computed with `acs-rf`.",
+            "The cost of `acs-rf`.",
+            "Use it to follow the paper's text exactly. The published numbers were computed with `acs-rf`.",
         ),
         "acs-rf-hyper": About(
-            "That of `acs-rf`, and O(m p) for the labels.",
-            "In ACS-FW, `fw-p_ll_acs-rf-hyper-512`, and with `fw-p` on `grad_rp-512`, the best of the published "
-            "variants of `fw`. The noise need not be known, the labels must be given.",
+            "The cost of `acs-rf`, plus O(m p) for the labels.",
+            "Use it in ACS-FW, `fw-p_ll_acs-rf-hyper-512`, or in the best published variant of `fw`, which works on "
+            "`grad_rp-512`. You do not need to know the noise, but you must pass the labels.",
         ),
         "acs-grad": About(
-            "That of `train`; a kernel value costs two products. As a matrix it would have p^2 columns, hence there is "
-            "none.",
-            "As an ACS kernel without random features. A selection that needs a matrix needs a sketch after it: "
-            "`acs-grad_rp-512`.",
+            "The cost of `train`; a kernel value costs two inner products. There is no feature matrix, because it "
+            "would have p^2 columns.",
+            "Use it as an ACS kernel without random features. If the selection method needs a feature matrix, add a "
+            "sketch: `acs-grad_rp-512`.",
         ),
     },
 }
-# How each selection is asked in its picture: in mode TP where it has one, `maxdiag` with the posterior.
+# Methods whose picture does not use the default, which is mode TP if there is one and no transformation.
 PICTURES = {"maxdiag": "maxdiag_train"}
 PUBLIC = (
     "bmdal",
@@ -189,7 +190,7 @@ DEFINED = {
 
 
 def write(folder: Path) -> None:
-    """Write all generated pages and pictures below a folder, in place of what is there."""
+    """Replace the contents of a folder by all generated pages and pictures."""
     shutil.rmtree(folder, ignore_errors=True)
     for kind in KINDS:
         pages = folder / kind
@@ -204,7 +205,7 @@ def write(folder: Path) -> None:
 
 
 def write_recipes(folder: Path) -> None:
-    """Write the scripts of `examples/recipes` as sphinx-gallery reads them, with the headings of `docs/recipes.md`."""
+    """Write the scripts of `examples/recipes` in sphinx-gallery's format, with the headings of `docs/recipes.md`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "GALLERY_HEADER.rst").write_text(title("Recipes as scripts") + RECIPES)
     text = (ROOT / "docs" / "recipes.md").read_text()
@@ -216,12 +217,12 @@ def write_recipes(folder: Path) -> None:
 
 
 RECIPES = """
-Complete scripts, to be run in a checkout. What each is about: :doc:`/recipes`.
+Complete scripts, to be run in a checkout. For what each of them does, see :doc:`/recipes`.
 """
 
 
 def components(kind: str) -> dict[str, type[Component]]:
-    """The library's own registered components of a kind by their short names, in the order of `ABOUT`."""
+    """The library's own components of a kind by short name, in the order of `ABOUT`."""
     own = [c for c in _REGISTRY if issubclass(c, KINDS[kind]) and c.__module__.startswith("bmdal.")]
     found = {short_name(c): c for c in own}
     return {slug: found[slug] for slug in [*ABOUT[kind], *(found.keys() - ABOUT[kind].keys())]}
@@ -240,13 +241,13 @@ def component_page(kind: str, slug: str, component: type[Component]) -> str:
     if kind == "selection":
         parts += [
             f".. image:: {slug}.png",
-            f"   :alt: The 30 points that {slug} picks of {N_POOL:,} in a plane",
+            f"   :alt: The 30 of {N_POOL:,} points that {slug} picks in two dimensions",
             "   :width: 450px",
             "",
         ]
         caption = (
-            f"`{_asked(slug, component)}` picks 30 of {N_POOL:,} points in a plane (grey: their density); {N_TRAIN} "
-            "are labelled (crosses). The kernel is a Gaussian one, by 512 random features."
+            f"`{_asked(slug, component)}` picks 30 of {N_POOL:,} points in two dimensions (grey: their density). "
+            f"{N_TRAIN} points are labelled (crosses). The kernel is Gaussian, approximated by 512 random features."
         )
         parts += [*as_rst(caption), ""]
     parts += [title("When to use it", "-"), *as_rst(about.advice), ""]
@@ -259,18 +260,18 @@ def component_page(kind: str, slug: str, component: type[Component]) -> str:
 
 
 LETTERS = (
-    "Here n is the number of pool points, m of training points, t of target points, p of features, b of points to "
-    "choose, and Phi the pool's feature matrix. What the network itself costs comes on top."
+    "n: number of pool points, m: training points, t: target points, p: features, b: batch size, Phi: feature matrix "
+    "of the pool. The cost of the network itself is not included."
 )
 
 
 def properties(component: type[Component]) -> Iterator[tuple[str, str]]:
-    """What the class says of itself, as rows of a table."""
+    """The class attributes, as rows of a table."""
     if issubclass(component, Selection):
         name = component.tokens[0]
         yield "name", ", ".join(f"`{name}-{mode.lower()}`" for mode in component.modes) or f"`{name}`"
         needs = "a feature matrix" if component.needs_explicit else "any kernel"
-        yield "needs", needs if component.needs_kernel else "nothing but the number of points"
+        yield "needs", needs if component.needs_kernel else "only the number of points"
         yield "target points", "yes, `x_target` or `target`" if component.takes_target else "no"
         yield "`exclude`, `groups`", _yes(component.takes_limits)
         yield "`costs`", "yes, gain per cost" if component.takes_costs else "no"
@@ -280,15 +281,15 @@ def properties(component: type[Component]) -> Iterator[tuple[str, str]]:
     if issubclass(component, BaseKernel):
         yield "feature matrix", _yes(component.traits.explicit)
         yield "can be sketched (`rp-N`)", _yes(component.traits.sketchable)
-        yield "noise `sigma` unless given", f"{component.sigma:g}"
+        yield "default noise `sigma`", f"{component.sigma:g}"
     if issubclass(component, Transformation):
         with_matrix, without = _after(component, True), _after(component, False)
-        yield "kernels without a feature matrix", "refused" if without is None else "taken"
+        yield "kernels without a feature matrix", "refused" if without is None else "accepted"
         assert with_matrix is not None
         result = "a feature matrix" if with_matrix.explicit else "no feature matrix"
         if without is not None and without.explicit != with_matrix.explicit:
-            result = "a feature matrix where there was one"
-        yield "gives", result
+            result = "a feature matrix if there was one before"
+        yield "result", result
         yield "training points", "needed" if component.needs_train else "not needed"
         yield "training labels", "needed" if component.needs_labels else "not needed"
 
@@ -305,20 +306,20 @@ def _yes(value: bool) -> str:
 
 
 def published(kind: str, slug: str) -> str:
-    """Where the best published method that has a component stands."""
+    """The rank of the best published method that uses a component."""
     with (ROOT / "results" / "published" / "relu_256x16.csv").open() as file:
         values = {row["algorithm"].removeprefix("NN_"): float(row["log_rmse"]) for row in csv.DictReader(file)}
     ranked = sorted(values, key=values.__getitem__)
     found = [name for name in ranked if slug in _slugs(kind, bmdal.Method.from_name(name))]
     if not found:
-        return "None of the published methods has it."
+        return "None of the published methods uses it."
     place = "{0} of {1}, mean log RMSE {2:.3f}"
     best = place.format(ranked.index(found[0]) + 1, len(ranked), values[found[0]])
     random = place.format(ranked.index("random") + 1, len(ranked), values["random"])
     if found[0] == "random":
         return f"`random` is number {random} (ReLU networks, 256 + 16 x 256 labels, 15 data sets)."
     return (
-        f"The best of the {len(found)} methods that have it is `{found[0]}`, number {best} (ReLU networks, 256 + 16 x "
+        f"The best of the {len(found)} methods that use it is `{found[0]}`, number {best} (ReLU networks, 256 + 16 x "
         f"256 labels, 15 data sets). `random` is number {random}."
     )
 
@@ -336,7 +337,13 @@ def kind_page(kind: str) -> str:
     """The list of the components of a kind."""
     parts = [title(TITLES[kind])]
     if kind == "selection":
-        parts += ["What each picks in a plane, and when to use it.", "", ".. grid:: 1 2 2 3", "   :gutter: 3", ""]
+        parts += [
+            "What each of them picks in two dimensions, and when to use it.",
+            "",
+            ".. grid:: 1 2 2 3",
+            "   :gutter: 3",
+            "",
+        ]
     else:
         parts += [".. list-table::", "   :widths: 20 80", ""]
     for slug in components(kind):
@@ -351,7 +358,7 @@ def kind_page(kind: str) -> str:
 
 
 def api_page() -> str:
-    """The list of all public names, each with a page of its own."""
+    """The list of all public names; each has its own page."""
     parts, seen = [title("API reference")], set[int]()
     for module in (*PUBLIC, *DEFINED):
         imported = import_module(module)
@@ -369,10 +376,10 @@ def title(text: str, line: str = "=") -> str:
 
 
 def as_rst(text: str) -> list[str]:
-    """Lines of a docstring as reStructuredText: backticks are code, indented paragraphs Python, all else is as it is.
+    """Lines of a docstring as reStructuredText: backticks mark code, indented paragraphs are Python, the rest is text.
 
-    Formulas hold characters that mean something in reStructuredText, such as `*`, `|` and a final underscore. What is
-    indented below a section such as "Args:" stays as it is, for `sphinx.ext.napoleon`.
+    Formulas contain characters that have a meaning in reStructuredText, such as `*`, `|` and a final underscore; they
+    are escaped. Indented text below a section such as "Args:" is left to `sphinx.ext.napoleon`.
     """
     lines: list[str] = []
     section = code = False
@@ -396,7 +403,7 @@ def _escaped(line: str) -> str:
 
 
 def _plane() -> tuple[Tensor, Tensor, Map]:
-    """Labelled and pool points in two dimensions, and features of them with an approximately Gaussian kernel."""
+    """Labelled and pool points in two dimensions, and their features for an approximately Gaussian kernel."""
     generator = torch.Generator().manual_seed(0)
     x_train, x_pool = draw_points(N_TRAIN, generator), draw_points(N_POOL, generator)
     frequencies = torch.randn(2, 256, generator=generator) / 0.7

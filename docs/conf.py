@@ -1,4 +1,4 @@
-"""The site: `make docs`. Neither the build nor the pages load anything from a network."""
+"""Configuration of the site (`make docs`). Neither the build nor the pages load anything from a network."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-sys.path[:0] = [str(ROOT), str(HERE)]  # the checkout, and components.py beside this file
+sys.path[:0] = [str(ROOT), str(HERE)]  # the checkout, and components.py next to this file
 
 import components  # noqa: E402
 from sphinx.application import Sphinx  # noqa: E402
@@ -47,7 +47,7 @@ html_theme_options = {
     "pygments_dark_style": "github-dark",
 }
 
-highlight_language = "none"  # where a text does not say which
+highlight_language = "none"  # unless a text specifies the language
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4
 autodoc_member_order = "bysource"
@@ -59,14 +59,14 @@ autosummary_ignore_module_all = False
 autosummary_imported_members = True
 maximum_signature_line_length = 72
 toc_object_entries_show_parents = "hide"
-napoleon_attr_annotations = False  # they stand in the signature
+napoleon_attr_annotations = False  # they are in the signature
 napoleon_use_ivar = True
 napoleon_numpy_docstring = False
 
 sphinx_gallery_conf = {
     "examples_dirs": "../build/recipes",
     "gallery_dirs": "generated/recipes",
-    "plot_gallery": False,  # the tests run the recipes, with the libraries that they need
+    "plot_gallery": False,  # the tests run the recipes, since they need other libraries
     "download_all_examples": False,
     "show_signature": False,
     "write_computation_times": False,
@@ -74,7 +74,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
 }
 
-# Where files of the repository that are not below docs/ stand on the site.
+# Pages of the site for files of the repository outside docs/.
 PAGES = {
     "README.md": "/start.md",
     "README.md#examples": "/examples.md",
@@ -86,9 +86,9 @@ PAGES = {
 
 
 def relinked(text: str, folder: str) -> str:
-    """Markdown of a file in a folder of the repository, with its links to files as the site knows them.
+    """Markdown of a file in a folder of the repository, with links converted for the site.
 
-    Of the repository's pages that the site has it gives these; other files can be downloaded.
+    A link goes to the file's page if the site has one; otherwise the file is offered for download.
     """
 
     def link(match: re.Match[str]) -> str:
@@ -125,7 +125,7 @@ def _docstring(app: Sphinx, what: str, name: str, thing: Any, options: Any, line
 def _signature(
     app: Sphinx, what: str, name: str, thing: Any, options: Any, signature: str | None, returns: str | None
 ) -> tuple[str | None, str | None]:
-    """Sphinx shows an alias in a union as the object that it keeps of it."""
+    """Show a type alias in a union by its name; Sphinx shows its internal object."""
     return signature and re.sub(r"TypeAliasForwardRef\('(\w+)'\)", r"\1", signature), returns
 
 

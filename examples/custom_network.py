@@ -2,19 +2,19 @@
 
     python examples/custom_network.py
 
-Trains a small network on 10 points in two dimensions, lets every selection method choose 30 more from a pool of 3,000,
-draws all choices in one figure, and gives three numbers for each:
+This script trains a small network on 10 points in two dimensions, lets every selection method pick 30 more from a pool
+of 3,000, draws all batches in one figure, and prints three numbers for each:
 
-- *density*: the mean density of the pool at the picked points; 1 is that at a random pool point. Near 0 the batch
-  sits at the rim, where it represents hardly any of the points that the network will be used on.
-- *spacing*: the mean distance from a picked point to the nearest other labelled one. If it is small, the batch holds
-  points that tell the same thing twice.
-- *gap*: the mean squared distance from the pool to its nearest labelled point, as a share of what it was before.
+- *density*: the mean density of the pool at the picked points, relative to that at a random pool point. Near 0, the
+  batch is at the rim, where it represents hardly any of the points on which the network will be used.
+- *spacing*: the mean distance from a picked point to the nearest other labelled point. If it is small, the batch
+  contains redundant points.
+- *gap*: the mean squared distance from pool points to their nearest labelled point, relative to the value before.
 
-What to see: MaxDiag picks the same region again and again. MaxDet and MaxDist keep apart, but go to the rim. Random
-selection follows the density, but picks points side by side. LCMD does both: it picks more points in dense regions, and
-keeps them nearly as far apart as MaxDist does. That is why it leaves the smallest gap, together with k-means++, which
-draws its points at random and puts some side by side.
+MaxDiag picks the same region again and again. MaxDet and MaxDist keep their points apart, but go to the rim. Random
+selection follows the density, but picks some points close together. LCMD does both: it picks more points in dense
+regions, and keeps them nearly as far apart as MaxDist does. That is why it leaves the smallest gap, together with
+k-means++, which draws its points at random and places some of them close together.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from bmdal import Method, select_batch
 
-# Each selection method with the transformations that it goes well with.
+# Each selection method with transformations that suit it.
 METHODS = {
     "Random": "random",
     "MaxDiag (BALD)": "maxdiag_grad_rp-512_train",
@@ -62,12 +62,12 @@ def density(x: Tensor) -> Tensor:
 
 
 def target(x: Tensor) -> Tensor:
-    """What is to be learned, shape (n, 1)."""
+    """The function to learn, shape (n, 1)."""
     return (torch.sin(3 * x[:, :1]) + 0.5 * x[:, 1:] ** 2) / 2
 
 
 def train(x: Tensor, y: Tensor) -> nn.Module:
-    """Any network and any training will do; the library looks at the result alone."""
+    """Train a network. Any network and training will do, because the library only uses the result."""
     net = nn.Sequential(nn.Linear(2, 128), nn.SiLU(), nn.Linear(128, 128), nn.SiLU(), nn.Linear(128, 1))
     optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
     for _ in range(500):
@@ -79,7 +79,7 @@ def train(x: Tensor, y: Tensor) -> nn.Module:
 
 @dataclass(frozen=True)
 class Choice:
-    """The points that a method picked, shape (batch, 2), and what can be said of them."""
+    """The points that a method picked, shape (batch, 2), and their statistics."""
 
     picked: Tensor
     density: float
@@ -88,7 +88,7 @@ class Choice:
 
 
 def choose(name: str, net: nn.Module, x_train: Tensor, x_pool: Tensor) -> Choice:
-    """Ask the library for a batch: this call is all that your own code needs."""
+    """Select a batch. The call of `select_batch` is all that your own code needs."""
     batch = select_batch(
         Method.from_name(name),
         models=[net],
@@ -111,7 +111,7 @@ def choose(name: str, net: nn.Module, x_train: Tensor, x_pool: Tensor) -> Choice
 
 
 def draw(x_train: Tensor, choices: dict[str, Choice]) -> Figure:
-    """One panel for each method: the pool's density, the training points, and what was picked."""
+    """One panel per method: the density of the pool, the training points and the picked points."""
     figure = Figure(figsize=(7.5, 8.3), layout="constrained")
     x1, x2 = torch.linspace(-3.2, 3.7, 200), torch.linspace(-2.4, 4.2, 200)
     grid = torch.stack(torch.meshgrid(x1, x2, indexing="xy"), dim=-1)

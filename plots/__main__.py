@@ -1,7 +1,7 @@
 """Draw the paper's figures from run records, as PDF and PNG, or write a report of everything as one HTML file.
 
-First: `python -m benchmark` writes the records; `python -m data_prep` shows its data sets. Of the same records
-`python -m results` prints the tables. `python -m bmdal` says what the library does.
+First, `python -m benchmark` writes the records; `python -m data_prep` lists its data sets. `python -m results` prints
+tables of the same records. `python -m bmdal` gives an overview of the library.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from results.progress import with_progress
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command line; gives the exit status."""
+    """Run the command line and return the exit status."""
     names = "\n".join(f"  {name:28}{purpose}" for name, purpose in FIGURES.items())
     purpose = (__doc__ or "").strip()
     return run_command("plots", f"{purpose}\n\nFigures (figure=<name> or figure=all):\n{names}", arguments, _work)

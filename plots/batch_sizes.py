@@ -1,4 +1,4 @@
-"""The error after the last round against the acquisition batch size, at an equal final number of labels."""
+"""The error after the last round against the acquisition batch size, for the same final number of labels."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from results.aggregate import CommonPart, mean_and_stderr, run_values
 from results.methods import RANDOM
 
 _BATCH = "acquisition batch size"
-# The experiment whose records complete another one's: the batch size 256 of `batch_sizes` ran in `relu`.
+# Experiments that need records of another one: batch size 256 of `batch_sizes` ran in `relu`.
 _COMPLETED_BY = {"batch_sizes": "relu"}
 
 
 def sources_of(experiment: str) -> list[str]:
-    """The experiments whose records show how one depends on the batch size."""
+    """The experiments whose records are used for the batch sizes of an experiment."""
     return [experiment, *filter(None, [_COMPLETED_BY.get(experiment)])]
 
 
 def batch_size_runs(frame: pd.DataFrame, experiment: str) -> pd.DataFrame:
     """The runs of an experiment that show how errors depend on the batch size.
 
-    Methods that have run with one batch size only are left out; random, whose errors do not depend on it, stays. Of
-    tasks with different totals of acquired labels the most frequent total counts.
+    Methods that have run with only one batch size are left out, except random, whose errors do not depend on it. If
+    tasks differ in the total number of acquired labels, only those with the most frequent total are used.
 
     Raises PlotError for fewer than two batch sizes.
     """
@@ -42,17 +42,17 @@ def batch_size_runs(frame: pd.DataFrame, experiment: str) -> pd.DataFrame:
     n_sizes = runs.groupby("method", observed=True)["batch_size"].nunique()
     varied = [method for method in n_sizes.index[n_sizes > 1] if method != RANDOM]
     if not varied:
-        raise PlotError(f"{experiment}: records of one batch size only; the experiment batch_sizes has more")
+        raise PlotError(f"{experiment}: there are only records for one batch size; the experiment batch_sizes has more")
     return runs[runs["method"].isin([*varied, RANDOM])]
 
 
 def draw_averaged(common: CommonPart, labels: Mapping[str, str], title: str) -> Figure:
-    """Mean log metrics after the last round over data sets, one panel for each of the five."""
+    """Log metrics after the last round, averaged over data sets, with one panel for each of the five metrics."""
     return metric_panels(partial(_draw_sizes, labels), common.frame, _BATCH, "final mean log", title)
 
 
 def draw_per_dataset(common: CommonPart, metric: str, labels: Mapping[str, str], title: str) -> Figure:
-    """The log metric after the last round on each data set, one panel for each."""
+    """The log metric after the last round, with one panel for each data set."""
     return dataset_panels(partial(_draw_sizes, labels), common.frame, metric, _BATCH, "final mean log", title)
 
 

@@ -1,4 +1,4 @@
-"""Critical-difference diagram: mean ranks over data sets; methods that a bar joins cannot be told apart."""
+"""Critical-difference diagram: mean ranks over data sets; a bar joins methods that are not significantly different."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from results.statistics import Ranks
 
 
 def draw(ranks: Ranks, labels: Mapping[str, str], title: str) -> Figure:
-    """Demsar, JMLR 7, 2006, with Nemenyi's test at 5 %."""
+    """The diagram of Demsar, JMLR 7, 2006, with Nemenyi's test at 5 %."""
     figure = new_figure(7.0, 1.6 + 0.25 * len(ranks.mean_ranks))
     axes = figure.subplots()
     mean_ranks = ranks.mean_ranks.rename(labels)

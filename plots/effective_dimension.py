@@ -11,9 +11,12 @@ from results.published import PUBLISHED_EFFECTIVE_DIMENSION
 
 
 def draw(paired: pd.DataFrame, published: str, title: str) -> Figure:
-    """`paired`: rounds of methods with both kernels (`results.effective_dimension.paired_dimensions`).
+    """Effective dimensions with both kernels, one point per round.
 
-    `published`: the published experiment that its numbers stand beside, `relu` or `silu`.
+    Args:
+        paired: rounds of methods that have run with both kernels (`results.effective_dimension.paired_dimensions`).
+        published: the published experiment to compare the numbers with, `relu` or `silu`.
+        title: the title.
     """
     figure = new_figure(6.4, 4.8)
     axes = figure.subplots()

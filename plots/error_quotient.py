@@ -13,7 +13,10 @@ from results.published import PUBLISHED_R2
 
 
 def draw(points: pd.DataFrame, title: str) -> Figure:
-    """`points`: `quotient` and `improvement` of each data set (`results.prediction.quotient_points`)."""
+    """The points with a linear fit and its prediction interval.
+
+    points: `quotient` and `improvement` of each data set (`results.prediction.quotient_points`).
+    """
     figure = new_figure(6.4, 4.2)
     axes = figure.subplots()
     for dataset, style in dataset_styles(list(points.index)).items():

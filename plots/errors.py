@@ -1,7 +1,7 @@
-"""The error that users of this package meet."""
+"""The error that this package raises."""
 
 from results.errors import ResultsError
 
 
 class PlotError(ResultsError):
-    """A figure that cannot be drawn; the message says what is missing."""
+    """A figure cannot be drawn; the message says what is missing."""

@@ -1,4 +1,4 @@
-"""Which figure shows what: from the records of possibly several experiments to named, drawn figures."""
+"""The list of figures, and how each is drawn from the records of one or more experiments."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _CURVES = "bands: one standard error; dotted: final error of random selection"
 
 @dataclass(frozen=True)
 class Drawn:
-    """A finished figure, where it belongs below the folder of figures, and what it could not average over."""
+    """A finished figure, its path below the folder of figures, and notes about its averages."""
 
     place: str
     figure: Figure
@@ -46,7 +46,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Slice:
-    """The records of one experiment and task; `all_methods` if the user chose the methods to be shown."""
+    """The records of one experiment and task; `all_methods` is true if the user chose the methods."""
 
     experiment: str
     task: str
@@ -55,12 +55,12 @@ class Slice:
 
     @property
     def place(self) -> str:
-        """The folder of its figures."""
+        """The folder of their figures."""
         return f"{self.experiment}/{self.task}"
 
     @property
     def shown(self) -> pd.DataFrame:
-        """The records of the methods that figures of selected methods show."""
+        """The records of the methods to show."""
         return _shown_methods(self.frame, self.all_methods)
 
     def title(self, common: CommonPart) -> str:
@@ -69,9 +69,9 @@ class Slice:
 
 
 def draw_figures(frame: pd.DataFrame, name: str, *, all_methods: bool) -> Iterator[Drawn]:
-    """The figure of that name from each experiment and task, or from each experiment.
+    """Draw a figure for each experiment and task, or for each experiment.
 
-    Raises ResultsError if the records do not suffice for any of them; those for which they do are drawn.
+    Figures for which there are not enough records are skipped. Raises ResultsError if that is all of them.
     """
     draws: list[Callable[[], Iterator[Drawn]]]
     if name in ACROSS_TASKS:
@@ -107,9 +107,9 @@ def _savings(part: Slice) -> Iterator[Drawn]:
 def _learning_curves_literature(part: Slice) -> Iterator[Drawn]:
     chosen = part.frame[part.frame["method"].isin(list(LITERATURE))]
     if chosen["method"].nunique() < 2:
-        raise PlotError(f"{part.place}: fewer than two methods of the literature, which are {', '.join(LITERATURE)}")
+        raise PlotError(f"{part.place}: fewer than two of the methods from the literature: {', '.join(LITERATURE)}")
     common = common_part(chosen)
-    title = f"Methods of the literature: {part.title(common)}\n{_CURVES}"
+    title = f"Methods from the literature: {part.title(common)}\n{_CURVES}"
     drawn = learning_curves.draw_averaged(common, LITERATURE, title)
     yield Drawn(f"{part.place}/learning_curves_literature", drawn, common.notes)
 
@@ -204,16 +204,16 @@ STANDALONE: dict[str, Callable[[], Figure]] = {
     "lcmd_steps": lcmd_steps.draw,
 }
 FIGURES = {
-    "learning_curves": "averaged over data sets, five metrics, the methods that the paper selects",
-    "learning_curves_literature": "the same for the methods of the literature",
-    "learning_curves_datasets": "one panel for each data set, a file for each metric",
-    "savings": "RMSE against labels, and how many of these the best method saves beside random selection",
+    "learning_curves": "averaged over data sets, five metrics, the methods that the paper shows",
+    "learning_curves_literature": "the same for the methods from the literature",
+    "learning_curves_datasets": "one panel per data set, one file per metric",
+    "savings": "RMSE against labels, and how many labels the best method saves over random selection",
     "batch_sizes": "final error against batch size, averaged over data sets",
-    "batch_sizes_datasets": "one panel for each data set, a file for each metric",
+    "batch_sizes_datasets": "one panel per data set, one file per metric",
     "error_quotient": "relative improvement against the RMSE/MAE quotient, with the linear fit",
-    "pairwise": "methods against each other over data sets, a file for each metric",
-    "effective_dimension": "of grad_rp-512 against that of ll",
-    "critical_difference": "mean ranks over data sets with critical difference",
-    "literature_ranking": "from the published numbers, needs no records",
-    "lcmd_steps": "how LCMD picks points in two dimensions, needs no records",
+    "pairwise": "pairs of methods against each other on all data sets, one file per metric",
+    "effective_dimension": "effective dimension of grad_rp-512 against that of ll",
+    "critical_difference": "mean ranks over data sets with the critical difference",
+    "literature_ranking": "ranking of the published numbers; needs no records",
+    "lcmd_steps": "how LCMD picks points in two dimensions; needs no records",
 }

@@ -19,8 +19,8 @@ _LCMD = "lcmd-tp_linear"
 def draw(n_pool: int = 500, seed: int = 0) -> Figure:
     """Clusters and next point at eight steps of the library's own LCMD on three Gaussian clouds.
 
-    In each step the pool points belong to their nearest selected point (lines). In the cluster with the largest sum
-    of squared distances (orange), the farthest point is selected (red).
+    In each step, lines connect the pool points to their nearest selected point. In the cluster with the largest sum of
+    squared distances (orange), the farthest point is selected (red).
     """
     x_train, x_pool = _clouds(n_pool, seed)
     picked = _select(x_train, x_pool, max(_STEPS), seed)
@@ -47,7 +47,7 @@ def _clouds(n_pool: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _select(x_train: np.ndarray, x_pool: np.ndarray, n_steps: int, seed: int) -> list[int]:
-    # The linear kernel measures plain distances between inputs; it takes no notice of the network.
+    # The linear kernel measures Euclidean distances between inputs and ignores the network.
     batch = select_batch(
         Method.from_name(_LCMD),
         models=[torch.nn.Linear(2, 1, dtype=torch.float64)],

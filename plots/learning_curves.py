@@ -1,4 +1,4 @@
-"""Errors against the number of labelled points: averaged over data sets, and on each of them."""
+"""Errors against the number of labelled points, averaged over data sets or on each data set."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ N_TRAIN = "labelled training points"
 
 
 def draw_averaged(common: CommonPart, labels: Mapping[str, str], title: str) -> Figure:
-    """Mean log metrics over data sets, one panel for each of the five, with bands of one standard error."""
+    """Log metrics averaged over data sets, one panel for each of the five, with bands of one standard error."""
     return metric_panels(partial(_draw_curves, labels), common.frame, N_TRAIN, "mean log", title)
 
 
 def draw_per_dataset(common: CommonPart, metric: str, labels: Mapping[str, str], title: str) -> Figure:
-    """The log metric on each data set, one panel for each, averaged over splits."""
+    """The log metric averaged over splits, with one panel for each data set."""
     return dataset_panels(partial(_draw_curves, labels), common.frame, metric, N_TRAIN, "mean log", title)
 
 

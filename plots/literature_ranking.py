@@ -1,4 +1,4 @@
-"""The methods of the literature by their published mean log RMSE; drawn from the published numbers alone."""
+"""Methods from the literature, ranked by their published mean log RMSE; only uses the published numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from results.published import PUBLISHED_R2, load_published
 
 
 def draw() -> Figure:
-    """One panel for each activation, best method on top, error bars of one standard error."""
+    """One panel per activation, with the best method on top and error bars of one standard error."""
     figure = new_figure(7.5, 3.4)
     for axes, name in zip(figure.subplots(1, len(PUBLISHED_R2)), PUBLISHED_R2, strict=True):
         table = load_published(name)
@@ -25,5 +25,5 @@ def draw() -> Figure:
         axes.set(title=name, xlabel="mean log RMSE", ylim=(-0.6, len(rows) - 0.3))
         spread = rows["log_rmse"].max() - rows["log_rmse"].min()
         axes.set_xlim(rows["log_rmse"].min() - 0.35 * spread, rows["log_rmse"].max() + 0.1 * spread)
-    figure.suptitle("Methods of the literature, as published: 256x16, 15 data sets, 20 splits; lower is better")
+    figure.suptitle("Methods from the literature, as published: 256x16, 15 data sets, 20 splits; lower is better")
     return figure

@@ -1,4 +1,4 @@
-"""Methods against each other on every data set, relative to random selection."""
+"""Pairs of methods on every data set, relative to random selection."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from results.tables import METRIC_NAMES
 
 
 def draw(common: CommonPart, metric: str, labels: Mapping[str, str], title: str) -> Figure:
-    """A triangle of panels: mean log metric minus random's of two methods, one point per data set.
+    """A triangle of panels, one per pair of methods: mean log metric minus random's, with one point per data set.
 
-    Points below the diagonal: the method named at the left is better. Below or left of the dashed lines: better than
-    random. Raises PlotError for fewer than two methods beside random.
+    Below the diagonal, the method named at the left is better; below or left of the dashed lines, a method is better
+    than random. Raises PlotError for fewer than two methods other than random.
     """
     methods = [method for method in labels if method != RANDOM]
     means = paired_values(common.frame, metric).groupby(level="dataset", observed=True).mean()
     if len(methods) < 2 or RANDOM not in means:
-        raise PlotError("a comparison of methods relative to random needs random and two others")
+        raise PlotError("comparing methods relative to random needs random and at least two other methods")
     gains = means[methods].sub(means[RANDOM], axis=0)
     n = len(methods) - 1
     figure = new_figure(1.25 * n + 2.6, 1.25 * n + 1.5)
@@ -48,7 +48,7 @@ def draw(common: CommonPart, metric: str, labels: Mapping[str, str], title: str)
 
 
 def _wrapped(label: str) -> str:
-    """A label in lines that are no longer than a panel."""
+    """A label wrapped to the width of a panel."""
     return textwrap.fill(label, width=18, break_on_hyphens=False)
 
 

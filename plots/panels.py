@@ -19,7 +19,7 @@ Draw = Callable[[Axes, pd.DataFrame, str], None]
 
 
 def metric_panels(draw: Draw, frame: pd.DataFrame, x_label: str, y_label: str, title: str) -> Figure:
-    """One panel for each of the five metrics, the legend in the sixth; the metric's name follows the y label."""
+    """One panel for each of the five metrics, with the legend in a sixth; the metric's name follows the y label."""
     figure = new_figure(7.5, 8.5)
     panels = figure.subplots(3, 2).ravel()
     for axes, metric in zip(panels, METRICS, strict=False):
@@ -57,7 +57,7 @@ def _panel_grid(n_panels: int) -> tuple[Figure, list[Axes]]:
 
 
 def _legend_below(figure: Figure, panels: Sequence[Axes]) -> None:
-    """The legend of all panels below them, in as many columns as fit; a line need not be in every panel."""
+    """A common legend below the panels, in as many columns as fit; lines need not appear in every panel."""
     lines = {label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     column_inches = 0.7 + 0.075 * max(map(len, lines))
     n_columns = min(4, max(1, int(figure.get_figwidth() / column_inches)))
@@ -66,7 +66,7 @@ def _legend_below(figure: Figure, panels: Sequence[Axes]) -> None:
 
 
 def _label_grid(panels: Sequence[Axes], x_label: str, y_label: str) -> None:
-    """Axis labels at the left and at the foot of a panel grid."""
+    """Label the left and bottom axes of a panel grid."""
     n_columns = min(_COLUMNS, len(panels))
     for place, axes in enumerate(panels):
         if place % n_columns == 0:

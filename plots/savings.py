@@ -1,4 +1,4 @@
-"""How many labels a method saves: its learning curve, and where it crosses the reference's last error."""
+"""How many labels a method saves: learning curves, and where they cross the last error of the reference."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from results.tables import METRIC_NAMES
 
 
 def draw(frame: pd.DataFrame, metric: str, found: Sequence[Saving], labels: Mapping[str, str], title: str) -> Figure:
-    """Curves of the metric over labelled points with bands of one standard error; an arrow for the best method."""
+    """Learning curves with bands of one standard error, and an arrow that shows the savings of the best method."""
     figure = new_figure(6.5, 4.2)
     axes = figure.subplots()
     curves, styles = learning_curves(frame, metric), line_styles(list(labels))

@@ -1,4 +1,4 @@
-"""One look for all figures: a colour and a marker for each selection method, sizes, saving."""
+"""The common style of all figures: a colour and a marker per selection method, sizes, saving."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from results.published import PUBLISHED_DATASETS
 if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType
 
-# Based on the palette of Okabe and Ito, whose colours are told apart with any colour vision; markers say it again.
+# Based on the palette of Okabe and Ito, which is safe for colour-blind readers; markers differ as well.
 _LOOKS = {
     "random": ("#000000", "o"),
     "maxdiag": ("#E69F00", "v"),
@@ -32,7 +32,7 @@ _LOOKS = {
     "lcmd": ("#0072B2", "^"),
 }
 _OTHER = ("#7A5195", "*")  # selections that users add
-_LINES = ("-", ":", "-.", (0, (3, 1, 1, 1, 1, 1)))  # dashes are for random alone
+_LINES = ("-", ":", "-.", (0, (3, 1, 1, 1, 1, 1)))  # dashes are reserved for random
 _TEX = str.maketrans({char: rf"\{char}" for char in "_%&#"})
 # Fifteen colours for data sets, and as many markers.
 _DATASET_COLOURS = (
@@ -64,7 +64,7 @@ def colour_of(method: str) -> str:
 
 
 def line_styles(methods: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Colour, marker and line of each method: random dashed, methods of one selection told apart by their lines."""
+    """Colour, marker and line of each method: random is dashed, and methods with the same selection differ by line."""
     styles: dict[str, dict[str, Any]] = {}
     for place, method in enumerate(methods):
         colour, marker = _LOOKS.get(selection_of(method), _OTHER)
@@ -75,7 +75,7 @@ def line_styles(methods: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of a size in inches."""
+    """An empty figure of the given size in inches."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
@@ -88,7 +88,7 @@ def log2_axis(axis: Any) -> None:
 
 
 def dataset_styles(datasets: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Colour and marker of each data set: the published ones keep theirs, whatever else is shown."""
+    """Colour and marker of each data set; those of the published data sets never change."""
     others = [dataset for dataset in datasets if dataset not in PUBLISHED_DATASETS]
     places = [*PUBLISHED_DATASETS, *others]
     return {
@@ -103,23 +103,23 @@ def dataset_styles(datasets: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def require_tex() -> None:
-    """Raise PlotError unless there is a LaTeX that `usetex=true` can use."""
+    """Raise PlotError unless `usetex=true` can use an installed LaTeX."""
     missing = [program for program in ("latex", "dvipng") if shutil.which(program) is None]
     if missing:
         raise PlotError(
-            f"usetex=true needs {' and '.join(missing)}, not found here; leave usetex away or install LaTeX"
+            f"usetex=true needs {' and '.join(missing)}, which is not installed; leave out usetex or install LaTeX"
         )
 
 
 def escape_for_tex(figure: Figure) -> None:
-    """Make the texts of a figure safe for LaTeX."""
+    """Escape the texts of a figure for LaTeX."""
     for text in figure.findobj(Text):
         if "$" not in text.get_text():
             text.set_text(text.get_text().translate(_TEX))
 
 
 def freeze_layout(figure: Figure) -> None:
-    """Arrange a figure once; otherwise each format would arrange it again, which takes longer than drawing it."""
+    """Compute the layout of a figure once; otherwise each format would repeat it, which takes longer than drawing."""
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
@@ -127,7 +127,7 @@ def freeze_layout(figure: Figure) -> None:
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Write `<name>.pdf` and `<name>.png`, each whole or not at all; gives their paths."""
+    """Write `<name>.pdf` and `<name>.png` atomically and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     freeze_layout(figure)
     files = []

@@ -1,1 +1,1 @@
-"""Methods in the interfaces of other libraries; each module needs the library that it is named after."""
+"""Interfaces to other libraries; each module needs the library that it is named after."""

@@ -1,4 +1,4 @@
-"""Methods as a query strategy of scikit-activeml (the extra `skactiveml`)."""
+"""Methods as query strategies for scikit-activeml (extra `skactiveml`)."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ except ModuleNotFoundError as error:
 
 
 class BatchQueryStrategy(SingleAnnotatorPoolQueryStrategy):  # type: ignore[misc]  # no types there
-    """Deep batch active learning for regression (arXiv 2203.09410) as a query strategy.
+    """A batch active learning method for regression (arXiv 2203.09410) as a query strategy.
 
         strategy = BatchQueryStrategy("lcmd-tp_grad_rp-512", random_state=0)
         rows = strategy.query(X, y, SklearnRegressor(NetworkRegressor()), batch_size=16)
 
     Args:
         method: a method or its name.
-        missing_label: what stands in y for a label that is not known.
+        missing_label: the value in y that marks an unknown label.
         random_state: seed or `numpy.random.RandomState`.
     """
 
@@ -61,24 +61,25 @@ class BatchQueryStrategy(SingleAnnotatorPoolQueryStrategy):  # type: ignore[misc
 
         Args:
             X: labelled and unlabelled points, shape (n, d), or a frame for a pipeline that takes frames.
-            y: their labels, shape (n,) or (n, outputs), `missing_label` where there is none; at least one must be
-                known, and of a point all outputs or none.
-            reg: `bmdal.regressor.NetworkRegressor`, also as the last step of a pipeline or within
-                `skactiveml.regressor.SklearnRegressor`, or trained networks as in `bmdal.select_batch`. With the
-                kernel `pred` any regressor that has members, such as a forest.
+            y: labels of these points, shape (n,) or (n, outputs), with `missing_label` for unknown ones. At least one
+                label must be known, and for each point either all outputs or none.
+            reg: a `bmdal.regressor.NetworkRegressor`, possibly as the last step of a pipeline or within
+                `skactiveml.regressor.SklearnRegressor`, or trained networks as in `bmdal.select_batch`. With the kernel
+                `pred`, any regressor that has members, such as a forest.
             fit_reg: whether to fit a copy of the regressor to the labelled points first; networks are never trained.
-            candidates: where to choose from: rows of X, shape (n_candidates,), or points, shape (n_candidates, d);
-                or a mask of rows; None: the unlabelled rows.
-            batch_size: number of points.
-            return_utilities: also return the utilities.
+            candidates: what to choose from: rows of X, shape (n_candidates,), a mask of rows, or points, shape
+                (n_candidates, d); None: the unlabelled rows.
+            batch_size: number of points to select.
+            return_utilities: whether to also return the utilities.
 
-        Returns: the chosen rows of X (of `candidates`, if these are points), in the order of selection; and utilities
-        of shape (batch_size, n or n_candidates). A batch is chosen as a whole, hence utilities say no more than that:
-        line i has 1 for the point that was chosen as number i, 0 for others, NaN for what could not be chosen.
+        Returns: the selected rows of X, or of `candidates` if these are points, in the order of selection; and the
+        utilities, shape (batch_size, n or n_candidates). A batch is selected as a whole, so the utilities only contain
+        the order: row i is 1 for the point selected as number i, 0 for other candidates, and NaN for points that could
+        not be selected.
 
-        Raises BmdalError if no label is known, the regressor has no networks or the method cannot be used.
+        Raises BmdalError if no label is known, the regressor has no networks, or the method cannot be used.
         """
-        frame: Any = X if hasattr(X, "iloc") else None  # whose words a pipeline may turn into numbers
+        frame: Any = X if hasattr(X, "iloc") else None  # a pipeline may convert its text columns to numbers
         targets = np.asarray(y)
         points, labels, chosen_from, batch_size, return_utilities = self._validate_data(
             X if frame is None else np.arange(len(frame))[:, None],
@@ -91,11 +92,11 @@ class BatchQueryStrategy(SingleAnnotatorPoolQueryStrategy):  # type: ignore[misc
         pool, rows = self._transform_candidates(chosen_from, points, labels)
         labelled = is_labeled(labels, self.missing_label_)
         if not labelled.any():
-            raise BmdalError("y has no label yet: label some points first, e.g. those of skactiveml's RandomSampling")
+            raise BmdalError("y has no labels yet: label some points first, e.g. with skactiveml's RandomSampling")
         x_train, y_train = points[labelled], targets[labelled].astype(np.float64)
         if frame is not None:
             if rows is None:
-                raise BmdalError("with a frame X, candidates must be rows of it")
+                raise BmdalError("if X is a frame, candidates must be rows of it")
             x_train, pool = frame[labelled], frame.iloc[rows]
         method = Method.from_name(self.method) if isinstance(self.method, str) else self.method
         models: Any = reg
@@ -103,7 +104,9 @@ class BatchQueryStrategy(SingleAnnotatorPoolQueryStrategy):  # type: ignore[misc
             models = clone(reg).fit(x_train, y_train) if fit_reg else reg
             models = getattr(models, "estimator_", models) if isinstance(models, SklearnRegressor) else models
             if not isinstance(method.kernel, Predictions | None):
-                y_train = (y_train - (last := _with_networks(models)).y_mean_) / last.y_scale_  # what they predict
+                y_train = (
+                    y_train - (last := _with_networks(models)).y_mean_
+                ) / last.y_scale_  # the networks predict standardized targets
         batch = select_batch(
             method,
             models,
@@ -120,7 +123,7 @@ class BatchQueryStrategy(SingleAnnotatorPoolQueryStrategy):  # type: ignore[misc
         )
 
     def _one_label(self, targets: NDArray[Any]) -> NDArray[Any]:
-        """The first of several targets. Raises BmdalError for points of which only some are known."""
+        """The first of several targets. Raises BmdalError for points of which only some targets are known."""
         known = is_labeled(targets, self.missing_label)
         if targets.ndim != 2 or not targets.shape[1] or bool((known.any(axis=1) != known.all(axis=1)).any()):
             bad = int((known.any(axis=1) != known.all(axis=1)).argmax()) if targets.ndim == 2 else 0
@@ -133,11 +136,11 @@ class BatchQueryStrategy(SingleAnnotatorPoolQueryStrategy):  # type: ignore[misc
 
 
 def _with_networks(reg: BaseEstimator) -> Any:
-    """The regressor that holds networks, perhaps at the end of a pipeline."""
+    """The regressor that holds networks, possibly at the end of a pipeline."""
     if not hasattr(last := last_step(reg), "networks_"):
         raise BmdalError(
-            f"{reg} has no trained networks: give a bmdal.regressor.NetworkRegressor, fitted or with fit_reg=True, "
-            "or a list of trained torch.nn.Module; with the kernel pred any model with members"
+            f"{reg} has no trained networks: pass a bmdal.regressor.NetworkRegressor, fitted or with fit_reg=True, "
+            "or a list of trained torch.nn.Module; with the kernel pred, any model with members"
         )
     return last
 

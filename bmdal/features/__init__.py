@@ -1,4 +1,4 @@
-"""The algebra of features: a kernel known through inner products."""
+"""Features, represented by their inner products: matrices, sums, products, kernels and posteriors."""
 
 from bmdal.features.base import Features, Sketch
 from bmdal.features.composite import ProductFeatures, SumFeatures

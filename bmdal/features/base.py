@@ -1,7 +1,7 @@
-"""Features phi(x_1), ..., phi(x_n), known through their inner products.
+"""Features phi(x_1), ..., phi(x_n), represented by their inner products.
 
-Every kernel of arXiv 2203.09410, Section 3, is a value of this small algebra: a matrix, a sum, a product, the NNGP
-kernel, or a posterior in kernel space. Nothing larger than the factors is ever stored.
+Every kernel of arXiv 2203.09410, Section 3, is a matrix, a sum, a product, the NNGP kernel, or a posterior in kernel
+space. Only the factors are stored, never their product.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from bmdal.errors import IncompatibleError
 
 Index = int | slice | Tensor
 Sketch = Callable[["Features"], Tensor]
-"""One draw of a random projection: maps features of n points to a matrix (n, P)."""
+"""A random projection after it is drawn: maps features of n points to a matrix (n, P)."""
 
 
 class Features(ABC):
     """Features of n points in a space with kernel k(x, x') = <phi(x), phi(x')>.
 
-    A subclass says which tensors hold its points (`tensors`, `with_tensors`) and how inner products follow from
-    them (`kernel`, `diag`, `scaled`); everything else is derived. Nobody changes values in place, neither of what
-    `tensors` gives nor of what other functions return, which may share memory with it.
+    A subclass defines which tensors hold its points (`tensors`, `with_tensors`) and how to compute inner products from
+    them (`kernel`, `diag`, `scaled`); everything else is derived. Never change values in place, neither those of
+    `tensors()` nor those that other functions return, because they may share memory.
     """
 
     @abstractmethod
@@ -34,7 +34,7 @@ class Features(ABC):
 
     @abstractmethod
     def with_tensors(self, tensors: Sequence[Tensor]) -> Self:
-        """The same kind of features for other points, given as `tensors()` gives them."""
+        """Features of the same kind for other points, given by tensors as from `tensors()`."""
 
     @abstractmethod
     def kernel(self, other: Self) -> Tensor:
@@ -50,13 +50,13 @@ class Features(ABC):
 
     @property
     def n_features(self) -> int | None:
-        """Number of columns p of `matrix()`, or None where there is no matrix to be had."""
+        """Number of columns p of `matrix()`, or None if there is no feature matrix."""
         return None
 
     def matrix(self) -> Tensor:
-        """Feature matrix Phi, shape (n, p). Raises IncompatibleError where there is none."""
+        """Feature matrix Phi, shape (n, p). Raises IncompatibleError if there is none."""
         raise IncompatibleError(
-            f"{type(self).__name__} have no explicit feature matrix; a selection that needs it sets needs_explicit"
+            f"{type(self).__name__} have no explicit feature matrix; a selection that needs one must set needs_explicit"
         )
 
     def draw_sketch(self, n_features: int, generator: torch.Generator) -> Sketch:
@@ -70,12 +70,12 @@ class Features(ABC):
         return self.tensors()[0].shape[0]
 
     def __getitem__(self, index: Index) -> Self:
-        """The features of some of the points; an integer keeps the leading dimension."""
+        """The features of some of the points; an integer selects one point and keeps the leading dimension."""
         if isinstance(index, Tensor) and index.dtype == torch.long:
             return self.with_tensors([t.index_select(0, index) for t in self.tensors()])
         rows = index
         if not isinstance(index, slice | Tensor):
-            i = range(len(self))[index]  # also from the end, and integers of NumPy
+            i = range(len(self))[index]  # supports negative integers and integers of NumPy
             rows = slice(i, i + 1)
         return self.with_tensors([t[rows] for t in self.tensors()])
 
@@ -98,15 +98,15 @@ class Features(ABC):
 
     @property
     def nbytes(self) -> int:
-        """Memory that the points take, in bytes."""
+        """Memory of the points in bytes."""
         return sum(t.numel() * t.element_size() for t in self.tensors())
 
 
 def squared_distances(diag: Tensor, other_diag: Tensor, kernel: Tensor) -> Tensor:
     """d^2 = k(x,x) + k(x',x') - 2 k(x,x'), broadcast.
 
-    What is within rounding of zero is zero: the distance of exact duplicates must not be a matter of the order in
-    which a matrix product adds up its terms.
+    Values within rounding of zero are set to zero, because the distance of exact duplicates must not depend on the
+    order in which a matrix product adds its terms.
     """
     total = diag + other_diag
     distances = total - 2 * kernel

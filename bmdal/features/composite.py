@@ -46,7 +46,7 @@ class SumFeatures(CompositeFeatures):
 
     @property
     def n_features(self) -> int | None:
-        """Features of a sum are those of its parts side by side."""
+        """Number of columns of the concatenated feature matrices of the parts, or None if one has no matrix."""
         widths = [part.n_features for part in self.parts]
         return None if None in widths else sum(w for w in widths if w is not None)
 

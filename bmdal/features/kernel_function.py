@@ -1,4 +1,4 @@
-"""Features of points of which a kernel function is known."""
+"""Features of points with a given kernel function."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from bmdal.features.base import Features
 from bmdal.tables import as_tensor
 
 N_CHECKED = 64
-"""Points, from all over, on which it is checked that the kernel is symmetric."""
+"""Number of points, evenly spread, on which the symmetry of the kernel is checked."""
 N_DIAGONAL = 32
-"""Points that a block of the kernel's diagonal is taken from."""
+"""Number of points per block when the diagonal of the kernel is computed."""
 
 
 @dataclass(frozen=True, eq=False)
 class KernelFunction(Features):
-    """Points X with the kernel k(x_i, x_j) = function(X, X)[i, j], computed where a selection needs it.
+    """Points X with the kernel k(x_i, x_j) = function(X, X)[i, j], which is computed when a selection needs it.
 
-        train, pool = KernelFunction(gp.kernel_, X), KernelFunction(gp.kernel_, X_pool)  # of scikit-learn
+        train, pool = KernelFunction(gp.kernel_, X), KernelFunction(gp.kernel_, X_pool)  # scikit-learn
         select("maxdet-tp", pool, 20, generator=0, train=train, sigma=0.1)
 
     Args:
-        function: from points (n, ...) and (m, ...), of the kind that X is, to their kernel matrix (n, m); arrays,
-            tensors and what has `to_dense`, as GPyTorch's covariances. Without noise on the diagonal.
+        function: maps points (n, ...) and (m, ...) of the same type as X to their kernel matrix (n, m), without noise
+            on the diagonal. The matrix can be an array, a tensor or an object with `to_dense`, as in GPyTorch.
         X: the points, an array or a tensor, shape (n, ...).
         factor: the kernel is multiplied by this number.
-        precision: of what is computed; None: that of the function, at least float32.
+        precision: dtype of the results; None: that of the function, at least float32.
         diagonal: k(x_i, x_i), shape (n,); None: it is computed.
 
-    Raises BmdalError if the function gives anything but finite real matrices of the right shape, is not symmetric, or
-    has a negative diagonal.
+    Raises BmdalError if the function does not return finite real matrices of the right shape, is not symmetric, or has
+    a negative diagonal.
     """
 
     function: Callable[[Any, Any], Any]
@@ -59,13 +59,15 @@ class KernelFunction(Features):
         difference = (part - part.T).abs()
         if not bool((difference <= 1e-3 * part.abs().max()).all()):
             raise BmdalError(
-                f"a kernel is symmetric, but k(x, x') and k(x', x) differ by {float(difference.max()):.3g}"
+                f"the kernel must be symmetric, but k(x, x') and k(x', x) differ by {float(difference.max()):.3g}"
             )
         blocks = [slice(start, start + N_DIAGONAL) for start in range(0, len(self.X), N_DIAGONAL)]
         diagonal = torch.cat([self._matrix(self.X[rows], self.X[rows]).diagonal() for rows in blocks])
         if not bool((diagonal >= 0).all()):
             i = int((diagonal < 0).nonzero()[0])
-            raise BmdalError(f"a kernel has a diagonal of numbers >= 0, that of point {i} is {float(diagonal[i])}")
+            raise BmdalError(
+                f"the diagonal of the kernel must not be negative, but k(x, x) is {float(diagonal[i])} for point {i}"
+            )
         object.__setattr__(self, "diagonal", diagonal)
 
     def _matrix(self, X: Any, Y: Any) -> Tensor:
@@ -75,13 +77,13 @@ class KernelFunction(Features):
             kind = type(error).__name__
             raise BmdalError(f"the kernel function cannot be used with the points: {kind}: {error}") from error
         result = result.to_dense().detach() if hasattr(result, "to_dense") else result
-        K = as_tensor("what the kernel function gives", result)
+        K = as_tensor("the result of the kernel function", result)
         finite = bool(torch.isfinite(K).all())
         if K.shape != (len(X), len(Y)) or not K.is_floating_point() or not finite:
             what = f"{tuple(K.shape)} of {K.dtype}" + ("" if finite else ", with NaN or infinity")
             raise BmdalError(
-                f"the kernel function must give a matrix of finite real numbers, shape ({len(X)}, {len(Y)}), for "
-                f"{len(X)} and {len(Y)} points; it gave {what}"
+                f"the kernel function must return a matrix of finite real numbers, shape ({len(X)}, {len(Y)}), for "
+                f"{len(X)} and {len(Y)} points; it returned {what}"
             )
         return K.to(torch.promote_types(K.dtype, torch.float32))
 
@@ -107,7 +109,7 @@ class KernelFunction(Features):
         return replace(self, factor=factor * self.factor)
 
     def is_of(self, other: Features) -> bool:
-        """Whether both have the same kernel."""
+        """Whether other features have the same kernel function and factor."""
         same = isinstance(other, KernelFunction) and self.function == other.function
         return same and self.factor == other.factor  # type: ignore[attr-defined]
 

@@ -16,7 +16,7 @@ from bmdal.linalg import squared_norms
 
 @dataclass(frozen=True)
 class NNGPFeatures(Features):
-    """Neural-network Gaussian-process kernel of a ReLU network with zero-initialized biases.
+    """Neural network Gaussian process kernel of a ReLU network with zero-initialized biases.
 
     k_1 = sigma_w^2 / d <x, x'>, then for each further layer k_{l+1} = sigma_w^2 T(k_l(x,x), k_l(x,x'), k_l(x',x'))
     with the arc-cosine map T(a, b, c) = sqrt(a c) / (2 pi) (sqrt(1 - u^2) + (pi - arccos u) u), u = b / sqrt(a c).

@@ -1,4 +1,4 @@
-"""Gaussian-process posterior kernels: what remains unknown after some points have been observed."""
+"""Gaussian process posterior kernels: the uncertainty that remains after observing some points."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ class PosteriorFeatures(Features):
 
 
 def condition(observed: Features, sigma: float) -> Callable[[Features], Features]:
-    """The posterior after observing the points `observed` with noise variance sigma^2, as a map of features.
+    """The posterior after observing the points `observed` with noise variance sigma^2, as a function of features.
 
     k(x, x') - k(x, X) (k(X, X) + sigma^2 I)^-1 k(X, x')   (arXiv 2203.09410, Section 3.2), computed in float64.
-    With an explicit matrix Phi (n, p) the result is explicit too: phi -> sigma (Phi^T Phi + sigma^2 I)^(-1/2) phi for
-    many observations; for few (2 n < p) the same with the correction of rank n,
-    phi -> phi - Phi^T g(Phi Phi^T) Phi phi, g(t) = 1 / (sqrt(t + sigma^2) (sqrt(t + sigma^2) + sigma)).
-    Otherwise it is computed in kernel space.
+    If there is a feature matrix Phi (n, p), the result has one, too. For many observations it is
+    phi -> sigma (Phi^T Phi + sigma^2 I)^(-1/2) phi; for few (2 n < p) the same map is computed as a correction of rank
+    n, phi -> phi - Phi^T g(Phi Phi^T) Phi phi, g(t) = 1 / (sqrt(t + sigma^2) (sqrt(t + sigma^2) + sigma)).
+    Without a feature matrix, the posterior is computed in kernel space.
     """
     observed = observed.to(dtype=torch.float64)
     n, p = len(observed), observed.n_features

@@ -1,4 +1,4 @@
-"""Base kernels: maps of a network and inputs to features."""
+"""Base kernels: functions from a network and points to features."""
 
 from bmdal.kernels.base import BaseKernel, Traits
 from bmdal.kernels.gradient import Gradient

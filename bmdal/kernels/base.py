@@ -1,4 +1,4 @@
-"""What a base kernel is."""
+"""The interface of base kernels."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from bmdal.points import Points
 
 @dataclass(frozen=True)
 class Traits:
-    """What is known of features before they are computed.
+    """What is known about features before they are computed.
 
     Attributes:
-        explicit: there is a feature matrix of moderate width (`Features.matrix`).
-        sketchable: there is a random projection (`Features.draw_sketch`).
+        explicit: whether there is a feature matrix of moderate width (`Features.matrix`).
+        sketchable: whether there is a random projection (`Features.draw_sketch`).
     """
 
     explicit: bool
@@ -32,8 +32,8 @@ class BaseKernel(Component):
     """Maps a network and inputs to features (arXiv 2203.09410, Section 3.1).
 
     Attributes:
-        traits: what its features are like.
-        sigma: standard deviation of the observation noise where a method says nothing else.
+        traits: traits of its features.
+        sigma: default standard deviation of the observation noise.
     """
 
     kind = "kernel"
@@ -42,21 +42,21 @@ class BaseKernel(Component):
 
     @abstractmethod
     def features(self, network: Network, X: Points) -> Features:
-        """Features of n points, each of which must depend on no other.
+        """Features of n points; those of a point must not depend on the other points.
 
         Args:
-            network: the trained network: `network(X)` are its outputs, `network.module` is a private copy of it in
-                evaluation mode.
-            X: points as the network takes them, on the network's device, not to be changed: a tensor of shape
-                (n, ...), unless someone gives dictionaries, tuples or graphs. `one_tensor` refuses these.
+            network: the trained network; `network(X)` returns its outputs, and `network.module` is a private copy of it
+                in evaluation mode.
+            X: points as the network takes them, on the network's device; must not be changed. Usually a tensor of shape
+                (n, ...), but users may also pass dictionaries, tuples or graphs. `one_tensor` refuses these.
         """
 
 
 def one_tensor(name: str, X: Points) -> Tensor:
-    """Points that are a tensor. Raises BmdalError for others, with the kernel's name."""
+    """The points, if they are a single tensor. Raises BmdalError with the kernel's name if not."""
     if not isinstance(X, Tensor):
         raise BmdalError(
-            f"kernel {name!r} looks at the points themselves, which must be one tensor or table, not tuples, "
-            "dictionaries or items of a collate_fn; use 'll' or 'grad'"
+            f"kernel {name!r} works on the points themselves, which must be one tensor or table, not tuples, "
+            "dictionaries or items for a collate_fn; use 'll' or 'grad'"
         )
     return X

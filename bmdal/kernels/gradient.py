@@ -16,10 +16,10 @@ from bmdal.points import Points
 @register
 @dataclass(frozen=True)
 class Gradient(BaseKernel):
-    """k(x, x') = sum over outputs c of <df_c/dtheta(x), df_c/dtheta(x')>, theta all parameters of the network.
+    """k(x, x') = sum over outputs c of <df_c/dtheta(x), df_c/dtheta(x')>, with all parameters theta of the network.
 
-    For linear layers, k = sum_l <x~_l, x~_l'> <g_l, g_l'> with layer input x~_l and g_l = df/dz_l: the gradient is
-    never built. Parameters of all other layers, and shared ones, enter with the gradients of single points.
+    For linear layers, k = sum_l <x~_l, x~_l'> <g_l, g_l'> with layer input x~_l and g_l = df/dz_l, so the gradient is
+    never materialized. For all other parameters, including shared ones, per-sample gradients are computed.
     Source: arXiv 2203.09410, Section 3.1.
     """
 
@@ -27,7 +27,7 @@ class Gradient(BaseKernel):
     traits = Traits(explicit=False, sketchable=True)
 
     def features(self, network: Network, X: Points) -> Features:
-        """Raises BmdalError if the network has no parameters, or its outputs cannot be used or differentiated."""
+        """Features of n points. Raises BmdalError without parameters, or if the network cannot be differentiated."""
         names = [name for name, _ in network.module.named_parameters()]
         if not names:
             raise BmdalError("kernel 'grad' needs a network with parameters, and this one has none; try 'linear'")

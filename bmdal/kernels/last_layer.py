@@ -21,8 +21,8 @@ from bmdal.points import Points
 class LastLayer(BaseKernel):
     """Gradient with respect to the last layer's weight and bias, phi(x) = (sigma_w / sqrt(d_L) x_L, sigma_b).
 
-    The last layer is the last module that has parameters of its own, or the module named `layer` (as in
-    `named_modules()`; in method names "ll[head.2]"). Source: arXiv 2203.09410, Section 3.1.
+    The last layer is the last module that has its own parameters, or the module named `layer`, as in `named_modules()`;
+    in method names "ll[head.2]". Source: arXiv 2203.09410, Section 3.1.
     """
 
     layer: str | None = None
@@ -31,7 +31,7 @@ class LastLayer(BaseKernel):
     traits = Traits(explicit=True, sketchable=True)
 
     def features(self, network: Network, X: Points) -> DenseFeatures:
-        """Raises BmdalError if there is no such layer, it has no parameters, or the outputs cannot be used."""
+        """Features of n points. Raises BmdalError without such a layer with parameters, or if outputs are unusable."""
         own = {id(p) for p in self._layer(network.module).parameters()}
         names = [name for name, p in network.module.named_parameters() if id(p) in own]
         matrices = [_matrix(part) for part in gradients(network, names, X)]

@@ -28,8 +28,8 @@ class Linear(BaseKernel):
 
 
 def real_inputs(name: str, points: Points) -> Tensor:
-    """Inputs as a matrix of float32 or float64, shape (n, d). Raises BmdalError for integers and several tensors."""
+    """Inputs as a matrix, shape (n, d), in at least float32. Raises BmdalError for integers and several tensors."""
     X = one_tensor(name, points)
     if not X.is_floating_point():
-        raise BmdalError(f"this kernel needs real inputs, but the inputs are {X.dtype}; use 'll' or 'grad'")
+        raise BmdalError(f"kernel {name!r} needs real inputs, but the inputs are {X.dtype}; use 'll' or 'grad'")
     return X.reshape(len(X), -1).to(torch.promote_types(X.dtype, torch.float32))

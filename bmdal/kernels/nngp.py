@@ -19,21 +19,21 @@ from bmdal.points import Points
 @register
 @dataclass(frozen=True)
 class NNGP(BaseKernel):
-    """Infinite-width kernel of a ReLU network with as many linear layers as the given one.
+    """Infinite-width kernel of a ReLU network with as many linear layers as the given network.
 
-    Formula: `bmdal.features.NNGPFeatures`. sigma_w is that of the network's first `NTKLinear` layer, else sqrt(2)
-    (the factor changes nothing but the scale of the kernel). Source: arXiv 2203.09410, Section 3.1.
+    For the formula, see `bmdal.features.NNGPFeatures`. sigma_w is that of the network's first `NTKLinear` layer, or
+    else sqrt(2); it only affects the scale of the kernel. Source: arXiv 2203.09410, Section 3.1.
     """
 
     tokens = ("nngp",)
     traits = Traits(explicit=False, sketchable=False)
 
     def features(self, network: Network, X: Points) -> NNGPFeatures:
-        """Raises BmdalError if the network has no linear layer or the inputs are not real."""
+        """Features of n points. Raises BmdalError if the network has no linear layer or the inputs are not real."""
         layers = [m for m in network.model.modules() if isinstance(m, nn.Linear | NTKLinear)]
         if not layers:
             raise BmdalError(
-                "kernel 'nngp' takes its depth from the network's linear layers, and there are none; try 'll' or 'grad'"
+                "kernel 'nngp' takes its depth from the network's linear layers, but there are none; try 'll' or 'grad'"
             )
         sigma_w = next((m.sigma_w for m in layers if isinstance(m, NTKLinear)), 2**0.5)
         return NNGPFeatures(real_inputs(self.name, X), n_layers=len(layers), sigma_w=sigma_w)

@@ -1,4 +1,4 @@
-"""The kernel of predictions: what the members of an ensemble disagree about."""
+"""The kernel of predictions: where the members of an ensemble disagree."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from bmdal.points import Points
 class Predictions(BaseKernel):
     """k(x, x') = covariance of the members' predictions f_1, ..., f_K at x and x', summed over the outputs.
 
-    phi(x)_i = (f_i(x) - mean_j f_j(x)) / sqrt(K), with several outputs side by side. For models of any kind: members
-    are what `bmdal.members` finds, or the columns of a matrix of predictions in `select`. Each output is measured in
-    units of the standard deviation of its mean prediction over the training points, or over the pool where there are
-    none, so that units do not matter. Source: Kirsch, arXiv 2302.08981.
+    phi(x)_i = (f_i(x) - mean_j f_j(x)) / sqrt(K), concatenated over the outputs. For any kind of model: `bmdal.members`
+    finds the members, or they are the columns of a matrix of predictions passed to `select`. Each output is divided by
+    the standard deviation of its mean prediction over the training points, or over the pool if there are fewer than two
+    training points, so that units do not matter. Source: Kirsch, arXiv 2302.08981.
     """
 
     tokens = ("pred",)
@@ -31,7 +31,7 @@ class Predictions(BaseKernel):
     sigma = 0.1
 
     def features(self, network: Network, X: Points) -> DenseFeatures:
-        """Features of given predictions, shape (n, K) or (n, K, n_outputs), in their own units."""
+        """Features of given predictions X, shape (n, K) or (n, K, n_outputs), in their own units."""
         return DenseFeatures(centred(as_predictions("predictions", one_tensor(self.name, X))))
 
 

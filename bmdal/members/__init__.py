@@ -1,4 +1,4 @@
-"""The members of a model that is no single network, such as the trees of a forest: what each of them predicts."""
+"""The members of a model, such as the trees of a forest, and what each of them predicts."""
 
 from bmdal.members.dropout import MCDropout
 from bmdal.members.find import Members, members

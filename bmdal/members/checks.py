@@ -1,4 +1,4 @@
-"""What models and their predictions must be."""
+"""Checks of models and their predictions."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from bmdal.errors import BmdalError, is_out_of_memory
 from bmdal.members.points import Array, as_array, for_estimators, length, rows_of
 
 Predict = Callable[[Any], Array]
-"""From points to the predictions of all members, shape (n, K, outputs), in the members' own precision."""
+"""Maps points to the predictions of all members, shape (n, K, outputs), in the members' precision."""
 
-BAGGING = "fit sklearn.ensemble.BaggingRegressor(your_model, n_estimators=10) and give that"
-NEEDS_TWO = "pred needs at least two members, which it compares"
+BAGGING = "fit sklearn.ensemble.BaggingRegressor(your_model, n_estimators=10) and pass that"
+NEEDS_TWO = "pred needs at least two members to compare"
 
 
 def check_count(n_members: Any) -> None:
-    """Raise BmdalError for a number of members that cannot be compared."""
+    """Raise BmdalError unless the number of members is an integer of at least 2."""
     if isinstance(n_members, bool) or not isinstance(n_members, int | np.integer):
         raise BmdalError(f"the number of members must be an integer of at least 2, got {n_members!r}")
     if n_members < 2:
-        raise BmdalError(f"{NEEDS_TWO}; there are {n_members}: give more")
+        raise BmdalError(f"{NEEDS_TWO}; there are {n_members}: pass more")
 
 
 def check_model(refusal: str, model: Any) -> None:
-    """Raise BmdalError, which begins with `refusal`, for what is no function and has no `predict`."""
+    """Raise BmdalError, starting with `refusal`, for what is neither a function nor has `predict`."""
     if isinstance(model, type) or not (callable(model) or hasattr(model, "predict")):
         raise BmdalError(f"{refusal}{_remedy(model)}")
 
 
 def _remedy(model: Any) -> str:
     if isinstance(model, type):
-        return " (a class: give a fitted object of it)"
+        return " (a class: pass a fitted instance)"
     return " (with refit=False it has no best_estimator_)" if getattr(model, "refit", True) is False else ""
 
 
@@ -43,7 +43,7 @@ def check_no_classifier(name: str, model: Any) -> None:
     """Raise BmdalError for a classifier. CatBoost's regressors have `classes_`, which are empty."""
     classes = getattr(model, "classes_", None)
     if hasattr(model, "predict_proba") or (classes is not None and len(classes)):
-        raise BmdalError(f"{name} is a classifier; pred is for regression: give a regressor")
+        raise BmdalError(f"{name} is a classifier; pred is for regression: pass a regressor")
 
 
 def kind_of(model: Any) -> str:
@@ -51,26 +51,26 @@ def kind_of(model: Any) -> str:
 
 
 def reference_of(model: Any, few: Any) -> Array:
-    """What a model itself predicts, shape (n, columns)."""
+    """The model's own predictions, shape (n, columns)."""
     name = f"the {kind_of(model)}"
     return as_matrix(name, called(name, model.predict, copy.deepcopy(for_estimators(few))), length(few))
 
 
 def called(name: str, function: Callable[..., Any], X: Any, remedy: str = "", **options: Any) -> Any:
-    """What a function of the user's returns. Raises BmdalError for what it raises."""
+    """The result of a user's function. Raises BmdalError for anything that it raises."""
     try:
         return function(X, **options)
     except Exception as error:
         if is_out_of_memory(error) or isinstance(error, BmdalError):
             raise
         if "NotFitted" in type(error).__name__ or "no trained model" in str(error):
-            raise BmdalError(f"{name} is not fitted: call its fit first") from error
+            raise BmdalError(f"{name} is not fitted: call fit first") from error
         hint = f"; {remedy}" if remedy else ""
         raise BmdalError(f"{name} cannot be used with the points: {type(error).__name__}: {error}{hint}") from error
 
 
 def stacked(names: Sequence[str], raw: Iterable[Any], X: Any) -> Array:
-    """The members' predictions, shape (n, K, outputs), if they are of one shape."""
+    """The members' predictions, shape (n, K, outputs). Raises BmdalError if their shapes differ."""
     matrices = [as_matrix(name, one, length(X)) for name, one in zip(names, raw, strict=True)]
     for name, matrix in zip(names, matrices, strict=True):
         if matrix.shape != matrices[0].shape:
@@ -82,7 +82,7 @@ def stacked(names: Sequence[str], raw: Iterable[Any], X: Any) -> Array:
 
 
 def as_matrix(name: str, raw: Any, n: int) -> Array:
-    """Predictions as a matrix, shape (n, outputs). Raises BmdalError for what are none."""
+    """Predictions as a matrix, shape (n, outputs). Raises BmdalError for anything else."""
     if isinstance(raw, Tensor):
         raw = as_array(raw)
     try:
@@ -92,35 +92,35 @@ def as_matrix(name: str, raw: Any, n: int) -> Array:
     if isinstance(raw, np.ma.MaskedArray) or array.dtype.kind != "f":
         what = "a masked array" if isinstance(raw, np.ma.MaskedArray) else f"{type(raw).__name__} of {array.dtype}"
         raise BmdalError(
-            f"{name} must predict floating-point numbers, it returned {what}; a classifier's classes are of no use, "
-            "other numbers can be made float64"
+            f"{name} must predict floating-point numbers, it returned {what}; classes of a classifier cannot be used, "
+            "other numbers can be converted to float64"
         )
     if array.shape[:1] != (n,) or array.ndim > 2 or not array.size:
         raise BmdalError(f"{name} must return shape ({n},) or ({n}, outputs) for {n} points, it returned {array.shape}")
     array = array.reshape(n, -1)
     if not np.isfinite(array).all():
         row = int(np.argmin(np.isfinite(array).all(axis=1)))
-        raise BmdalError(f"{name} predicts NaN or infinite values, first for row {row} of the points it was given")
+        raise BmdalError(f"{name} predicts NaN or infinite values, first for row {row} of the points it got")
     return array
 
 
 def check_independence(predict: Predict, few: Any, predictions: Array) -> None:
-    """Raise BmdalError if other company or a second call gives other predictions for the same points."""
+    """Raise BmdalError if predictions for the same points change in a second call or together with other points."""
     order = list(range(length(few)))[::-1]
     again = np.concatenate([predict(rows_of(few, rows)) for rows in (order[:1], order[1:])])[::-1]
     limit = 1e-3 if predictions.dtype.itemsize < 8 else 1e-5
     bad = np.abs(again - predictions).max(axis=(0, 2)) > limit * np.abs(predictions).max()
     if bad.any():
         raise BmdalError(
-            f"member {int(bad.argmax())} predicts something else for the same points in another call or in other "
-            "company: a prediction must depend on its point alone, not on chance or on the other points"
+            f"member {int(bad.argmax())} predicts different values for the same points in another call or with "
+            "other points: a prediction must only depend on its point, not on chance or on other points"
         )
 
 
 def check_same(model: Any, of_parts: Array, reference: Array) -> None:
-    """Raise BmdalError if a model predicts anything but what its parts do."""
+    """Raise BmdalError if a model's predictions differ from those of its parts."""
     if not same_up_to_rounding(of_parts, reference):
-        raise BmdalError(f"the {kind_of(model)} does not predict what its fitted parts predict: give a list of models")
+        raise BmdalError(f"the {kind_of(model)} does not predict what its fitted parts predict: pass a list of models")
 
 
 def same_up_to_rounding(a: Array, b: Array) -> bool:
@@ -131,6 +131,6 @@ def same_up_to_rounding(a: Array, b: Array) -> bool:
 
 
 def mean_of(predictions: Array) -> Array:
-    """Mean over members, computed in float64 and of the members' precision; shape (n, outputs)."""
+    """Mean over members, shape (n, outputs), computed in float64 and rounded to the members' precision."""
     mean: Array = predictions.mean(axis=1, dtype=np.float64).astype(predictions.dtype)
     return mean

@@ -1,4 +1,4 @@
-"""The members of a network with dropout: one for each mask."""
+"""The members of a network with dropout: one per mask."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from bmdal.network.random_state import own_random_state
 
 @dataclass(frozen=True)
 class MCDropout:
-    """A network with dropout as many networks, one for each of `n_members` dropout masks (Monte Carlo dropout).
+    """A network with dropout, treated as one network for each of `n_members` dropout masks (Monte Carlo dropout).
 
-    A member has one mask, the same for all points. Dropout is that of torch's layers (dropout, recurrent, attention)
-    and of functions such as `torch.nn.functional.dropout`; all else is in evaluation mode.
+    Each member uses the same mask for all points. This covers dropout in PyTorch's layers (dropout, recurrent,
+    attention) and in functions such as `torch.nn.functional.dropout`; everything else is in evaluation mode.
 
     Args:
         module: the trained network.
@@ -52,11 +52,11 @@ class MCDropout:
 
 
 def dropout(model: MCDropout, few: Any, call: Call) -> Predict:
-    """One network for each mask."""
+    """How the members of a network with dropout predict: one member per mask."""
     network, evaluated = as_network("MCDropout", model.module, few, call)
     module = private_copy(evaluated.module)
     for part in module.modules():
-        part.training = isinstance(part, nn.RNNBase | nn.MultiheadAttention)  # which means dropout alone in these
+        part.training = isinstance(part, nn.RNNBase | nn.MultiheadAttention)  # this only switches dropout on in these
     noisy = replace(evaluated, module=module, by_points=False)
     seeds = torch.randint(2**63 - 1, (model.n_members,), generator=torch.Generator().manual_seed(model.seed)).tolist()
 
@@ -82,7 +82,7 @@ def dropout(model: MCDropout, few: Any, call: Call) -> Predict:
         together = all_points(points, seed)
         apart = torch.cat([all_points(points[:1], seed), all_points(points[1:], seed)])
         close = torch.allclose(apart, together, rtol=0.0, atol=tolerance(apart.dtype) * float(apart.abs().max()))
-    except Exception as error:  # recurrent layers, for one, are not written for vmap
+    except Exception as error:  # vmap does not support recurrent layers, for example
         if is_out_of_memory(error):
             raise
         close = False
@@ -95,14 +95,14 @@ def dropout(model: MCDropout, few: Any, call: Call) -> Predict:
 
     if not np.ptp(predict(few), axis=1).any():
         raise BmdalError(
-            "MCDropout needs a network with dropout, and this one's outputs do not change by any: train it with "
-            "torch.nn.Dropout layers, or give a list of networks"
+            "MCDropout needs a network with dropout, and the outputs of this one do not change: train it with "
+            "torch.nn.Dropout layers, or pass a list of networks"
         )
     return predict
 
 
 def _seed(seed: int, device: torch.device) -> None:
-    """Set the global generators that dropout on a device draws from, and no others."""
+    """Seed only the global generators that dropout on a device uses."""
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         with torch.cuda.device(device):
@@ -110,7 +110,7 @@ def _seed(seed: int, device: torch.device) -> None:
 
 
 class _FunctionalDropout(TorchFunctionMode):
-    """Within this context the functions of dropout drop, though the module that calls them is in evaluation mode."""
+    """Within this context, dropout functions are active even if the calling module is in evaluation mode."""
 
     names = ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout")
     functions = tuple(getattr(functional, name) for name in names)

@@ -1,4 +1,4 @@
-"""Members that are given one by one or are the `estimators_` of an ensemble."""
+"""Members that are passed as a list or are the `estimators_` of an ensemble."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from bmdal.network.call import CALL, Call
 
 
 def separate(models: list[Any], few: Any, call: Call = CALL) -> Predict:
-    """Members that are given one by one; networks are called as `call` says."""
+    """How members in a list predict; networks are called as `call` says."""
     check_count(len(models))
     names = [f"member {i} ({kind_of(model)})" for i, model in enumerate(models)]
     each = [_member(name, model, few, call) for name, model in zip(names, models, strict=True)]
@@ -39,7 +39,7 @@ def separate(models: list[Any], few: Any, call: Call = CALL) -> Predict:
 
 
 def _member(name: str, model: Any, few: Any, call: Call) -> Callable[[Any], Any]:
-    """One member."""
+    """How one member predicts."""
     if isinstance(model, nn.Module):
         network, function = as_network(name, model, few, call)
         return lambda X: outputs_of(network, function, X)
@@ -52,7 +52,7 @@ def _member(name: str, model: Any, few: Any, call: Call) -> Callable[[Any], Any]
 
 
 def network_regressor(model: Any, few: Any, reference: Array) -> Predict:
-    """A `NetworkRegressor` with one network for each output, as often as it has them."""
+    """How the members of a `NetworkRegressor` predict; each has one network per output."""
     n_models = len(model.networks_) // int(np.size(model.y_mean_))
     if n_models < 2:
         raise BmdalError(f"{NEEDS_TWO}; the {kind_of(model)} has one network: fit it with n_models=2 or more")
@@ -65,16 +65,16 @@ def network_regressor(model: Any, few: Any, reference: Array) -> Predict:
 
 
 def ensemble(model: Any, few: Any, reference: Array) -> Predict:
-    """The `estimators_` of an ensemble, if it predicts their mean."""
+    """How the `estimators_` of an ensemble predict. Raises BmdalError unless the ensemble predicts their mean."""
     kind, estimators = kind_of(model), model.estimators_
-    refusal = f"the `estimators_` of a {kind} are no members: "
-    remedy = f". Give a list of models trained apart, or {BAGGING}"
+    refusal = f"the `estimators_` of a {kind} cannot serve as members: "
+    remedy = f". Pass a list of separately trained models, or {BAGGING}"
     if getattr(estimators, "ndim", 1) > 1:
-        raise BmdalError(f"{refusal}they are stages of boosting, each of which corrects those before{remedy}")
+        raise BmdalError(f"{refusal}they are stages of boosting, each of which corrects the previous ones{remedy}")
     weights = getattr(model, "weights", None)
     unequal = isinstance(weights, Sequence | np.ndarray) and len(set(weights)) > 1
     if unequal or hasattr(model, "estimator_weights_") or hasattr(model, "final_estimator_"):
-        raise BmdalError(f"{refusal}they count with weights of their own, which pred does not know{remedy}")
+        raise BmdalError(f"{refusal}they have different weights, which pred does not support{remedy}")
     if len(estimators) < 2:
         raise BmdalError(f"{NEEDS_TWO}; the {kind} has {len(estimators)}: fit it with more")
     names = [f"estimator {i} ({kind_of(estimator)})" for i, estimator in enumerate(estimators)]
@@ -91,14 +91,14 @@ def ensemble(model: Any, few: Any, reference: Array) -> Predict:
         raise BmdalError(f"{refusal}{error}{remedy}") from error
     if not same_up_to_rounding(mean_of(predictions), reference):
         raise BmdalError(
-            f"{refusal}it does not predict their mean. Perhaps there is one for each output, or they are stages or "
-            f"weighted{remedy}"
+            f"{refusal}the ensemble does not predict their mean. Perhaps there is one for each output, or they are "
+            f"stages or weighted{remedy}"
         )
     return without_variance(model, predict)
 
 
 def _given_to_estimators(model: Any, X: Any) -> Iterator[Any]:
-    """Points as an ensemble gives them to each of its `estimators_`: some columns, float32 to trees, or as they are."""
+    """Points as an ensemble passes them to each of its `estimators_`: some columns, float32 for trees, or unchanged."""
     X = for_estimators(X)
     if (features := getattr(model, "estimators_features_", None)) is not None:
         table = X.tocsr() if hasattr(X, "tocsr") else np.asarray(X)
@@ -110,6 +110,6 @@ def _given_to_estimators(model: Any, X: Any) -> Iterator[Any]:
             yield X
             continue
         if in_float32 is None:
-            with np.errstate(over="ignore"):  # trees refuse what becomes infinite
+            with np.errstate(over="ignore"):  # trees refuse infinite values
                 in_float32 = (X.tocsr() if hasattr(X, "tocsr") else np.asarray(X)).astype(np.float32)
         yield in_float32

@@ -1,4 +1,4 @@
-"""From a model to its members: which kind of model it is, and what is around it."""
+"""Find the members of a model: recognize the kind of model and what wraps it."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Members:
     """The members of a model as one function of points.
 
     Attributes:
-        n_members: K, at least 2.
-        n_outputs: number of outputs of a member.
-        form: of which kind the points are, and their columns or shape.
-        predict: the members' predictions, without checks of the points.
+        n_members: number of members K, at least 2.
+        n_outputs: number of outputs of each member.
+        form: the kind of points, and their columns or shape.
+        predict: returns the members' predictions, without checking the points.
         modules: the networks among the members.
     """
 
@@ -52,13 +52,13 @@ class Members:
     modules: tuple[nn.Module, ...]
 
     def __call__(self, X: Table) -> NDArray[np.float64]:
-        """What each member predicts, shape (n, K, n_outputs), for points of the form that `members` saw, in n rows.
+        """The prediction of each member, shape (n, K, n_outputs), for n points of the form that `members` was given.
 
         Raises BmdalError for points of another form and for predictions that are not finite numbers.
         """
         if (form := form_of(X)) != self.form:
             raise BmdalError(
-                f"points must be of one form: the first were {form_text(self.form)}, these are {form_text(form)}"
+                f"points must have the same form: the first were {form_text(self.form)}, these are {form_text(form)}"
             )
         if not length(X):
             return np.empty((0, self.n_members, self.n_outputs))
@@ -66,30 +66,30 @@ class Members:
             predictions = self.predict(X)
         if predictions.shape[1:] != (self.n_members, self.n_outputs):
             raise BmdalError(
-                f"the members had {self.n_outputs} output(s) for the first points and have {predictions.shape[2]} now"
+                f"the members had {self.n_outputs} output(s) for the first points and now have {predictions.shape[2]}"
             )
         return predictions.astype(np.float64, copy=False)
 
 
 def members(model: Any, few: Table, call: Call = CALL) -> Members:
-    """The members of a model: functions that each predict, and of which none is the model.
+    """Find the members of a model, such as the trees of a forest.
 
     Args:
-        model: a list of fitted estimators (with `predict`), functions of points or networks; a fitted ensemble whose
-            prediction is the mean of its `estimators_` (forests, bagging, voting); a pipeline, a search for parameters
-            or a `TransformedTargetRegressor` around one; a CatBoost model (or `VirtualEnsembles`); a
-            `NetworkRegressor` with `n_models` of at least 2; `MCDropout`.
+        model: a list of fitted estimators (with `predict`), functions of points, or networks; a fitted ensemble whose
+            prediction is the mean of its `estimators_` (forests, bagging, voting); a pipeline, parameter search or
+            `TransformedTargetRegressor` around such an ensemble; a CatBoost model or `VirtualEnsembles`; a
+            `NetworkRegressor` with at least 2 `n_models`; or `MCDropout`.
         few: some of the points, at least two rows of an array, a frame or a tensor, as the model takes them. Networks
-            get them as tensors, estimators as arrays or frames, functions as they are.
+            get them as tensors, estimators as arrays or frames, functions unchanged.
         call: how networks are called, and which of their outputs count.
 
-    Raises BmdalError, with a remedy, for a model without members, for an ensemble that predicts anything but their
-    mean, for classifiers, models that are not fitted, predictions that are not finite floating-point numbers of one
-    shape, and predictions that depend on chance or on other points.
+    Raises BmdalError, with a remedy, for a model without members, an ensemble that does not predict the mean of its
+    members, classifiers, models that are not fitted, predictions that are not finite floating-point numbers or differ
+    in shape, and predictions that depend on chance or on other points.
     """
     form = form_of(few)
     if length(few) < 2:
-        raise BmdalError(f"members are checked on a few points, at least two, got {length(few)}")
+        raise BmdalError(f"members are checked on at least two points, got {length(few)}")
     given = model.module if isinstance(model, MCDropout) else model
     modules = tuple(m for m in _listed(given) or [given] if isinstance(m, nn.Module))
     with plain_arithmetic(modules):
@@ -101,7 +101,7 @@ def members(model: Any, few: Table, call: Call = CALL) -> Members:
 
 
 def _predict(model: Any, few: Any, call: Call = CALL) -> Predict:
-    """How the members of a model predict, whatever it is."""
+    """How the members of any supported model predict."""
     if isinstance(model, MCDropout):
         return dropout(model, few, call)
     if isinstance(model, VirtualEnsembles):
@@ -111,14 +111,14 @@ def _predict(model: Any, few: Any, call: Call = CALL) -> Predict:
         return separate(models, few, call)
     kind = kind_of(model)
     if isinstance(model, nn.Module):
-        raise BmdalError(f"{NEEDS_TWO}; a {kind} is one network: give a list of networks, or MCDropout(network)")
+        raise BmdalError(f"{NEEDS_TWO}; a {kind} is one network: pass a list of networks, or MCDropout(network)")
     check_model(
         "a model must be a list of members, a fitted ensemble, MCDropout(network) or VirtualEnsembles(model), "
         f"got {kind}",
         model,
     )
     if not hasattr(model, "predict"):
-        raise BmdalError(f"{NEEDS_TWO}; {kind} is one function: give a list of functions")
+        raise BmdalError(f"{NEEDS_TWO}; {kind} is one function: pass a list of functions")
     check_no_classifier(kind, model)
     reference = reference_of(model, few)
     if hasattr(model, "best_estimator_"):
@@ -136,15 +136,15 @@ def _predict(model: Any, few: Any, call: Call = CALL) -> Predict:
         return ensemble(model, few, reference)
     if hasattr(model, "sample_y"):
         raise BmdalError(
-            f"a {kind} has a kernel of its own, from which nothing need be drawn: select('maxdet-tp', "
-            "KernelFunction(model.kernel_, x_pool), ..., train=KernelFunction(model.kernel_, x_train)); or give a "
-            "matrix of model.sample_y to select('bait-f-p_pred', ...)"
+            f"a {kind} has its own kernel, which you can use directly: select('maxdet-tp', "
+            "KernelFunction(model.kernel_, x_pool), ..., train=KernelFunction(model.kernel_, x_train)); or pass a "
+            "matrix from model.sample_y to select('bait-f-p_pred', ...)"
         )
-    raise BmdalError(f"{NEEDS_TWO}; a {kind} is one model: give a list of models trained apart, or {BAGGING}")
+    raise BmdalError(f"{NEEDS_TWO}; a {kind} is one model: pass a list of separately trained models, or {BAGGING}")
 
 
 def _pipeline(model: Any, few: Any, reference: Array) -> Predict:
-    """The members of the last step, for points that have gone through those before."""
+    """How the members of the last step predict, for points transformed by the steps before it."""
     last = model.steps[-1][1]
 
     def transformed(X: Any) -> Any:
@@ -157,7 +157,7 @@ def _pipeline(model: Any, few: Any, reference: Array) -> Predict:
 
 
 def _transformed_target(model: Any, few: Any, reference: Array) -> Predict:
-    """The members of the regressor within, each in the units of the targets; their mean need not be the prediction."""
+    """How the members of the inner regressor predict, in units of the targets; their mean may not be the prediction."""
     kind, predict = f"the {kind_of(model)}", _predict(model.regressor_, few)
 
     def in_target_units(predictions: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Networks as members: in float64, on points of any kind."""
+"""Networks as members, in float64 if possible."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bmdal.tables import as_tensor
 
 
 def as_network(name: str, model: nn.Module, few: Any, call: Call) -> tuple[Network, Function]:
-    """A network that is checked, and it as a function in float64, where it takes that."""
+    """A checked network, and the same network as a function, in float64 if it accepts that."""
     points = as_tensor("the points", few)
     network = Network(model, points, may_cast(few, points), call)
     try:

@@ -1,4 +1,4 @@
-"""Points of any kind, as members get them."""
+"""Points in the form in which members get them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Array = NDArray[Any]
 
 
 def form_of(X: Any) -> tuple[str, tuple[Any, ...]]:
-    """Of which kind points are and, for frames, their columns, otherwise the shape of one."""
+    """The kind of points, and the columns of a frame or else the shape of one point."""
     match X:
         case Tensor():
             return "tensor", tuple(X.shape[1:])
         case np.ma.MaskedArray():
-            raise BmdalError("the points are a masked array: fill its gaps in, or leave such points out")
+            raise BmdalError("the points are a masked array: fill in its gaps, or leave such points out")
         case np.ndarray():
             return "array", X.shape[1:]
         case Frame() if hasattr(X, "columns"):
             return "frame", tuple(X.columns)
-    raise BmdalError(f"points must be a tensor, a numpy array or a pandas frame, they are a {type(X).__name__}")
+    raise BmdalError(f"points must be a tensor, a NumPy array or a pandas frame, they are a {type(X).__name__}")
 
 
 def form_text(form: tuple[str, tuple[Any, ...]]) -> str:
@@ -35,7 +35,7 @@ def form_text(form: tuple[str, tuple[Any, ...]]) -> str:
 
 
 def length(X: Any) -> int:
-    return int(X.shape[0])  # sparse matrices have no len
+    return int(X.shape[0])  # len() does not work for sparse matrices
 
 
 def rows_of(X: Any, rows: list[int]) -> Any:

@@ -1,4 +1,4 @@
-"""The members of a CatBoost model, and the variances that one may predict."""
+"""The members of a CatBoost model, and variances that such a model may predict."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ from bmdal.members.points import Array, for_estimators, length
 
 @dataclass(frozen=True)
 class VirtualEnsembles:
-    """A CatBoost model as many: member k leaves out the last trees, the fewer the larger k (`VirtEnsembles` there).
+    """A CatBoost model, treated as several: each member leaves out some of the last trees, fewer for later members.
+
+    CatBoost calls these `VirtEnsembles`.
 
     Args:
-        model: the fitted CatBoost model, of at least 2 `n_members` trees.
+        model: the fitted CatBoost model, with at least 2 `n_members` trees.
         n_members: number of members, at least 2.
 
     Raises BmdalError for values that cannot be used.
@@ -44,10 +46,10 @@ class VirtualEnsembles:
 
 
 def virtual_ensembles(given: VirtualEnsembles, few: Any, reference: Array) -> Predict:
-    """CatBoost's virtual ensembles. The last consists of all trees, by which scale and columns are known."""
+    """How virtual ensembles predict. The last one has all trees, which is used to check scale and columns."""
     model, K = given.model, given.n_members
     kind = f"the {kind_of(model)} (virtual ensembles)"
-    remedy = f"give VirtualEnsembles(model, n_members) with at least 2 n_members trees, or {BAGGING}"
+    remedy = f"pass VirtualEnsembles(model, n_members) for a model with at least 2 n_members trees, or {BAGGING}"
 
     def predict(X: Any) -> Array:
         options = {"prediction_type": "VirtEnsembles", "virtual_ensembles_count": K}
@@ -58,17 +60,17 @@ def virtual_ensembles(given: VirtualEnsembles, few: Any, reference: Array) -> Pr
         return as_matrix(kind, raw.reshape(n, -1), n).reshape(raw.shape)
 
     if not same_up_to_rounding(predict(few)[:, -1], reference):
-        raise BmdalError(f"{kind} are on another scale than its predictions, as is so with a Poisson loss; {BAGGING}")
+        raise BmdalError(f"{kind} are on another scale than its predictions, as with a Poisson loss; {BAGGING}")
     return without_variance(model, predict)
 
 
 def without_variance(model: Any, predict: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Predictions of a model or its members, without the second column where that is a variance."""
+    """Predictions of a model or its members, without the second column if that is a variance."""
     return (lambda X: predict(X)[..., :1]) if _has_variance(model) else predict
 
 
 def _has_variance(model: Any) -> bool:
-    """Whether a model predicts a mean and a variance: CatBoost with the loss RMSEWithUncertainty, perhaps inside."""
+    """Whether a model, or one inside it, predicts a mean and a variance: CatBoost with loss RMSEWithUncertainty."""
     while not hasattr(model, "get_all_params"):
         if hasattr(model, "best_estimator_"):
             model = model.best_estimator_

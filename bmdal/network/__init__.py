@@ -1,1 +1,1 @@
-"""Looking into a trained network without changing it."""
+"""Features of a trained network, computed on private copies of it."""

@@ -1,4 +1,4 @@
-"""How a network is called, and what of its result counts."""
+"""How a network is called, and which of its outputs count."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from bmdal.network.operations import Operations
 from bmdal.points import Points, forward, given_to_networks, named_leaves
 
 Forward = Callable[[Any, Any], Any]
-"""From a network and a batch of points to what it predicts."""
+"""Maps a network and a batch of points to predictions."""
 Output = int | str | Sequence[int] | None
-"""Which outputs of a network count: a column, some, or the number or name of one of several tensors; None: all."""
+"""Which outputs of a network count: a column, several columns, or the number or name of a tensor; None: all."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """How a network is called, and what of its result counts.
+    """How a network is called, and which of its outputs count.
 
     Attributes:
-        forward: from the network and a batch of points to the result.
-        output: columns that count, or the number or name of the tensor that counts where there are several; None: all.
-        n_targets: how many outputs it must have; None: any number.
+        forward: maps the network and a batch of points to the result.
+        output: columns that count, or the number or name of the tensor that counts if there are several; None: all.
+        n_targets: number of outputs that the network must have; None: any number.
     """
 
     forward: Forward = forward
@@ -42,7 +42,11 @@ class Call:
         parameters: Mapping[str, Tensor] | None = None,
         watch: Operations | None = None,
     ) -> Tensor:
-        """The outputs that count, with other values for some parameters, by name."""
+        """The outputs that count. Raises BmdalError if the network fails or its outputs cannot be used.
+
+        parameters: values to use in place of some of the parameters, by name.
+        watch: records the operations of the call.
+        """
         caller = _Caller(module, self.forward)
         given = {f"module.{name}": value for name, value in (parameters or {}).items()}
         batch = given_to_networks(X)
@@ -66,7 +70,7 @@ class Call:
 
 
 class _Caller(nn.Module):
-    """A network together with how it is called, so that `functional_call` takes both."""
+    """A network together with the function that calls it, for `functional_call`."""
 
     def __init__(self, module: nn.Module, call: Forward) -> None:
         super().__init__()
@@ -77,11 +81,11 @@ class _Caller(nn.Module):
 
 
 CALL = Call()
-"""As networks are usually called."""
+"""The default call."""
 
 
 def _chosen(result: Any, output: Output) -> Any:
-    """The outputs that count: of several tensors one, and of its columns some."""
+    """The outputs that count in the result of a network."""
     if isinstance(result, Tensor):
         if output is None:
             return result
@@ -90,8 +94,8 @@ def _chosen(result: Any, output: Output) -> Any:
         columns = [output] if isinstance(output, int) else output
         if isinstance(columns, str) or not columns or not all(0 <= c < n_outputs for c in columns):
             raise BmdalError(
-                f"output={output!r}: the network returns one tensor of shape {tuple(result.shape)}, so that output "
-                f"must be a column from 0 to {n_outputs - 1}, or a list of columns"
+                f"output={output!r}: the network returns one tensor of shape {tuple(result.shape)}, so output must be "
+                f"a column from 0 to {n_outputs - 1}, or a list of columns"
             )
         return matrix[:, output : output + 1] if isinstance(output, int) else matrix[:, list(columns)]
     parts = _parts(result)
@@ -99,8 +103,7 @@ def _chosen(result: Any, output: Output) -> Any:
     if output is not None and parts:
         if not isinstance(output, int | str) or output not in tensors:
             raise BmdalError(
-                f"output={output!r}: the network returns {type(result).__name__} with {list(tensors)}, of which one "
-                "can be chosen"
+                f"output={output!r}: the network returns {type(result).__name__}; valid outputs are {list(tensors)}"
             )
         return tensors[output]
     if "logits" in tensors:
@@ -110,14 +113,14 @@ def _chosen(result: Any, output: Output) -> Any:
     if tensors:
         shapes = ", ".join(f"{key!r} {tuple(t.shape)}" for key, t in tensors.items())
         raise BmdalError(
-            f"the network returns {type(result).__name__} with {shapes}; say which of them counts, a mean rather than "
-            f"a variance, for instance output={next(iter(tensors))!r}"
+            f"the network returns {type(result).__name__} with {shapes}; choose the one that counts (the mean, not the "
+            f"variance), for example output={next(iter(tensors))!r}"
         )
     return result
 
 
 def _parts(result: Any) -> dict[Any, Any]:
-    """What a network returns in tuples, dictionaries and dataclasses, by number or name."""
+    """The parts of a result that is a tuple, dictionary or dataclass, by number or name."""
     if isinstance(result, Mapping):
         return dict(result)
     if hasattr(result, "_asdict"):
@@ -135,8 +138,8 @@ def unusable(outputs: object, n: int) -> BmdalError:
     else:
         returned = type(outputs).__name__
     return BmdalError(
-        f"the network must return one tensor of shape ({n}, ...) of real numbers for {n} inputs, it returned "
-        f"{returned}; say with forward=lambda model, batch: ... what the predictions are"
+        f"the network must return one tensor of real numbers, shape ({n}, ...), for {n} inputs, it returned "
+        f"{returned}; use forward=lambda model, batch: ... to return the predictions"
     )
 
 
@@ -145,9 +148,9 @@ def _shapes(X: Points) -> str:
 
 
 def _hint(call: Call, error: Exception) -> str:
-    """How a network of other arguments than the usual is called."""
+    """A hint for networks that need other arguments than the default call passes."""
     usual = isinstance(error, TypeError | AttributeError | NotImplementedError) and call.forward is forward
-    return "; forward=lambda network, batch: ... says how it is called" if usual else ""
+    return "; use forward=lambda network, batch: ... to call it differently" if usual else ""
 
 
 def error_text(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""A copy of a network that may be called, hooked and written to without the network's owner noticing."""
+"""A private copy of a network, which can be called, hooked and changed without affecting the original."""
 
 from __future__ import annotations
 
@@ -18,37 +18,39 @@ CONTAINERS = (dict, OrderedDict, defaultdict, list, tuple, set, deque, SimpleNam
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The network within the wrappers of `torch.compile` and of data parallelism.
+    """The network inside wrappers of `torch.compile` and data parallelism.
 
-    Raises BmdalError for TorchScript, which cannot be looked into, and for layers without values.
+    Raises BmdalError for TorchScript, which cannot be inspected, and for layers without values.
     """
     while (inner := _wrapped(model)) is not None:
         model = inner
     for name, module in model.named_modules():
         where = f"its module {name!r}" if name else "it"
         if isinstance(module, torch.jit.ScriptModule):
-            raise BmdalError(f"a network cannot be looked into: {where} is TorchScript; give the one it was made from")
+            raise BmdalError(
+                f"the network cannot be inspected: {where} is TorchScript; pass the network it was made from"
+            )
         tensors = (*module._parameters.values(), *module._buffers.values())
         if any(is_lazy(t) for t in tensors if t is not None):
             raise BmdalError(
                 f"the network has no weights yet: {where} is a lazy layer; call the network once on a few points"
             )
         if any(t.is_meta for t in tensors if t is not None):
-            raise BmdalError(f"the network has no weights: {where} is on the meta device; load them first")
+            raise BmdalError(f"the network has no weights: {where} is on the meta device; load the weights first")
     return model
 
 
 class PrivateCopy:
-    """A network with tensors, attributes and submodules of its own; no parameter requires a gradient.
+    """A copy of a network with its own tensors, attributes and submodules; no parameter requires a gradient.
 
-    `copy.deepcopy` refuses networks that keep a result of autograd, such as an embedding of the last call or a weight
-    under the old kind of weight norm; here such tensors are copied without their history. Functions that the network
-    holds and that refer to its parts refer to the parts of the copy. Layers look up embeddings with dense gradients.
-    What cannot be copied, such as an open file, is shared.
+    `copy.deepcopy` refuses networks that store a result of autograd, such as an embedding from the last call or a
+    weight under the old weight norm; here such tensors are copied without their history. Functions stored in the
+    network that refer to its parts are copied so that they refer to the parts of the copy. Embedding layers get dense
+    gradients. Objects that cannot be copied, such as open files, are shared.
 
     Attributes:
         module: the copy.
-        without_history: copies of tensors that were results of autograd, by their ids: `forward` may not use them.
+        without_history: copies of tensors that were results of autograd, by id; `forward` must not use them.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -62,10 +64,10 @@ class PrivateCopy:
                 module.__dict__["forward"] = inner
 
     def _copied(self, value: Any) -> Any:
-        copies = self._copies  # by the original's id, as in `copy.deepcopy`
+        copies = self._copies  # by the id of the original, as in `copy.deepcopy`
         if id(value) in copies:
             return copies[id(value)]
-        copies.setdefault(id(copies), []).append(value)  # kept alive, so that no other object gets its id
+        copies.setdefault(id(copies), []).append(value)  # keeps it alive, so that no other object gets its id
         if isinstance(value, Tensor):
             return self._tensor(value)
         if isinstance(value, nn.Module):
@@ -76,7 +78,7 @@ class PrivateCopy:
             return self._container(value)
         try:
             result = value.clone_state() if isinstance(value, torch.Generator) else copy.deepcopy(value, copies)
-        except Exception:  # whatever a class of the user's raises
+        except Exception:  # anything that a user's class raises
             result = value
         copies[id(value)] = result
         return result
@@ -92,7 +94,7 @@ class PrivateCopy:
         }
         result.__dict__.update(state)
         if isinstance(value, nn.RNNBase):
-            result.__setstate__(state)  # type: ignore[no-untyped-call]  # which finds its weights again
+            result.__setstate__(state)  # type: ignore[no-untyped-call]  # this restores the references to its weights
         return result
 
     def _tensor(self, value: Tensor) -> Tensor:
@@ -116,7 +118,7 @@ class PrivateCopy:
             result: Any = tuple(self._copied(item) for item in value)
             self._copies[id(value)] = result
             return result
-        result = copy.copy(value)  # with its default factory or its greatest length
+        result = copy.copy(value)  # keeps its default factory or maximal length
         self._copies[id(value)] = result
         if not value:
             return result
@@ -130,7 +132,7 @@ class PrivateCopy:
         return result
 
     def _function(self, value: FunctionType) -> FunctionType:
-        """A lambda or a hook, say, that refers to copies of what it refers to from outside, if that is of a network."""
+        """A copy of a lambda or hook whose closure refers to the copies of any parts of a network."""
         cells = value.__closure__ or ()
         contents = [cell.cell_contents if _is_filled(cell) else None for cell in cells]
         if not any(_is_part(content) for content in contents):
@@ -156,18 +158,18 @@ def _wrapped(module: nn.Module) -> nn.Module | None:
 
 
 def _not_pickled(module: nn.Module) -> set[str]:
-    """Attributes that a class of the user's leaves out when it is pickled: a trainer, a logger."""
+    """Attributes that a user's class leaves out when it is pickled, such as a trainer or a logger."""
     if isinstance(module, nn.RNNBase):
         return set()
     try:
         state = module.__getstate__()  # type: ignore[no-untyped-call]
         return set(module.__dict__) - set(state) if isinstance(state, dict) else set()
-    except Exception:  # parametrized modules refuse to be pickled
+    except Exception:  # parametrized modules cannot be pickled
         return set()
 
 
 def _is_part(content: object) -> bool:
-    """Whether it is, or holds, something that may be a part of a network."""
+    """Whether an object is, or contains, something that may be part of a network."""
     if isinstance(content, MethodType):
         return _is_part(content.__self__)
     if type(content) in (list, tuple, dict):
@@ -184,12 +186,12 @@ def _is_filled(cell: CellType) -> bool:
 
 
 def private_copy(model: nn.Module) -> nn.Module:
-    """The module of a `PrivateCopy`."""
+    """A private copy of a network: the module of a `PrivateCopy`."""
     return PrivateCopy(model).module
 
 
 def state_of(module: nn.Module) -> object:
-    """What tells whether `forward` changes a network: identities and versions of all that its modules hold."""
+    """A value that changes when `forward` changes the network: identities and versions of everything it holds."""
     held = [(name, key, _state(value)) for name, m in module.named_modules() for key, value in m.__dict__.items()]
     return held, [b._version for b in module.buffers() if not b.is_inference()]
 

@@ -1,8 +1,8 @@
-"""Gradients of a network's outputs with respect to its parameters, one per point, as features.
+"""Per-sample gradients of a network's outputs with respect to its parameters, as features.
 
-Those of a linear layer are products of two factors, all others are matrices. Factors are right only for a layer whose
-row i belongs to point i and whose parameters are used nowhere else, which cannot be seen from outside. Hence a plan is
-made first, by comparison with gradients of single outputs of single points.
+The gradients of a linear layer are products of two factors; all others are matrices. Factors are only correct for a
+layer whose row i belongs to point i and whose parameters are not used anywhere else. This cannot be seen from outside,
+so a plan is made first by comparing factors with gradients of single outputs at single points.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from bmdal.network.per_point import (
 from bmdal.points import Items, Points, size_of
 
 N_COMPARED = 3
-"""Points whose gradients are compared."""
+"""Number of points whose gradients are compared."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class Plan:
     """How to compute the gradients with respect to some parameters.
 
     Attributes:
-        layers: linear layers, whose gradients are products of two factors.
+        layers: linear layers whose gradients are products of two factors.
         others: names of the other parameters.
-        many_at_once: whether theirs can be computed for many points at a time.
+        many_at_once: whether the gradients of the other parameters can be computed for many points at a time.
     """
 
     layers: tuple[Layer, ...]
@@ -57,21 +57,22 @@ class Plan:
 
 
 class UnfactoredError(Exception):
-    """A layer does not factor on points that were not among the few: start again, the network now knows it."""
+    """A layer does not factor on some later points; the network has recorded this, so start again."""
 
 
 def gradients(network: Network, parameters: Sequence[str], X: Points) -> list[Features]:
-    """Features of the gradients with respect to some parameters: those of each linear layer, then of each other one.
+    """Features of the gradients with respect to some parameters: one entry per linear layer, then per other parameter.
 
-    A layer's are <x~, x~'> <g, g'> with its input x~ and g = df/dz, shape (n, n_outputs * d_out); a parameter's are a
-    matrix (n, n_outputs * numel).
+    The kernel of a layer is <x~, x~'> <g, g'> with its input x~ and g = df/dz, shape (n, n_outputs * d_out). The
+    features of another parameter are a matrix (n, n_outputs * numel).
 
     Args:
-        parameters: their names.
+        network: the network.
+        parameters: names of the parameters.
         X: n points.
 
-    Raises BmdalError if the parameters are not real or nothing that the network returns depends on them, and
-    UnfactoredError if a layer is called otherwise than on the points that the plan was made with.
+    Raises BmdalError if the parameters are not real or the outputs do not depend on them, and UnfactoredError if a
+    layer behaves differently than on the points with which the plan was made.
     """
     names = tuple(parameters)
     if names not in network.plans:
@@ -94,7 +95,7 @@ def gradients(network: Network, parameters: Sequence[str], X: Points) -> list[Fe
 
 
 def _checked_factors(network: Network, plan: Plan, X: Points) -> dict[str, Factors]:
-    """The factors of a plan's layers, compared with autograd where the network may treat points by their values."""
+    """The factors of a plan's layers, compared with autograd unless the network treats each point independently."""
     if not plan.layers:
         return {}
     wrong: set[str]
@@ -105,7 +106,7 @@ def _checked_factors(network: Network, plan: Plan, X: Points) -> dict[str, Facto
             _check_alone(network.function, X, outputs)
     except IrregularError as error:
         wrong = error.layers
-    except Exception as error:  # whatever PyTorch or a backward pass of the user's raises from within
+    except Exception as error:  # anything that PyTorch or a user's backward pass raises
         refused = isinstance(error, BmdalError) and not isinstance(error, NotDifferentiableError)
         if is_out_of_memory(error) or refused:
             raise
@@ -118,7 +119,7 @@ def _checked_factors(network: Network, plan: Plan, X: Points) -> dict[str, Facto
 
 
 def _check_alone(function: Function, X: Items, outputs: Tensor) -> None:
-    """Raise BmdalError if the smallest or the largest items have other outputs alone: padding may count, for one."""
+    """Raise BmdalError if the smallest or largest items have different outputs on their own, e.g. due to padding."""
     sizes = [size_of(item) for item in X.items]
     order = sorted(range(len(X)), key=sizes.__getitem__)
     for i in dict.fromkeys([*order[:N_COMPARED], order[-1]]):
@@ -130,14 +131,14 @@ def _wrong_layers(
 ) -> set[str]:
     """Layers whose factors do not add up to the gradient of a random weighted sum of the outputs.
 
-    Autograd takes the points in another order and in two groups. Raises BmdalError if the outputs change by that.
+    For autograd, the points are in a different order and in two groups. Raises BmdalError if this changes the outputs.
     """
     n = len(X)
     generator = torch.Generator().manual_seed(n)
     order = torch.randperm(n, generator=generator, device="cpu").to(X.device)
     sizes = torch.stack([squared_norms_of(found[layer.name]) for layer in layers]).sum(dim=0).sqrt()
     weights = torch.randn(n, function.n_outputs, generator=generator, device="cpu").to(X.device)
-    weights = weights / torch.where(sizes > 0, sizes, 1.0)[:, None].to(weights)  # so that no point drowns in another
+    weights = weights / torch.where(sizes > 0, sizes, 1.0)[:, None].to(weights)  # so that no point dominates
     names = [name for layer in layers for name in (layer.weight, layer.bias)]
     present = dict(function.module.named_parameters())
     others, sums = exact_sum(function, [name for name in names if name in present], X[order], weights[order])
@@ -152,21 +153,21 @@ def _wrong_layers(
 
 
 def make_plan(network: Network, parameters: Sequence[str]) -> Plan:
-    """The fastest way to compute gradients with respect to some parameters that is right on the network's few points.
+    """The fastest way to compute gradients with respect to some parameters that is correct on the network's few points.
 
     Raises BmdalError as `gradients` does.
     """
     values = dict(network.module.named_parameters())
     if bad := [n for n in parameters if not values[n].is_floating_point() or values[n].layout != torch.strided]:
         raise BmdalError(
-            f"parameter {bad[0]!r} is {values[bad[0]].dtype}, {values[bad[0]].layout}, and gradients need dense real "
+            f"parameter {bad[0]!r} is {values[bad[0]].dtype}, {values[bad[0]].layout}, but gradients need dense real "
             "numbers; try 'll' or 'linear'"
         )
     layers = _candidates(network, set(parameters))
     wrong, exists = _compare(network, parameters, _by_factors(layers))
     if not exists and not _any_gradient(network, parameters):
         raise BmdalError(
-            "nothing has a gradient: the network computes under torch.no_grad, or detaches its outputs from "
+            "there is no gradient: the network computes under torch.no_grad, or detaches its outputs from "
             f"{', '.join(parameters[:4])}{', ...' if len(parameters) > 4 else ''}"
         )
     layers = [layer for layer in layers if not wrong & {layer.weight, layer.bias}]
@@ -178,14 +179,14 @@ def make_plan(network: Network, parameters: Sequence[str]) -> Plan:
 
 
 ByPoint = Callable[[Function, Points, list[int], Tensor], Iterator[Mapping[str, Tensor]]]
-"""For some rows of the points, one by one, the gradients of weighted sums of outputs, (k, ...), by parameter."""
+"""Yields, for each of some rows, the gradients of weighted sums of the outputs, shape (k, ...), by parameter."""
 
 
 def _compare(network: Network, parameters: Sequence[str], by_point: ByPoint) -> tuple[set[str], bool]:
     """Compare gradients on the few points with those of single points, for random weighted sums of the outputs.
 
-    The points are given in another order than their own, in which they may happen to be sorted.
-    Returns: names of the parameters for which they differ, and whether any of the parameters has a gradient.
+    The points are shuffled, because their own order may happen to be sorted.
+    Returns: names of the parameters for which the gradients differ, and whether any parameter has a gradient.
     """
     function, points = network.precise
     points = points[_shuffled(len(points))]
@@ -209,7 +210,7 @@ def _compare(network: Network, parameters: Sequence[str], by_point: ByPoint) -> 
 
 
 def _any_gradient(network: Network, parameters: Sequence[str]) -> bool:
-    """Whether an output of any of the few points depends on the parameters: an expert may be called for few of them."""
+    """Whether the outputs of any of the few points depend on the parameters: an expert may only see some of them."""
     function, points = network.precise
     weights = torch.ones(1, function.n_outputs, device=points.device)
     rows = range(len(points))
@@ -217,7 +218,7 @@ def _any_gradient(network: Network, parameters: Sequence[str]) -> bool:
 
 
 def _by_factors(layers: list[Layer]) -> ByPoint:
-    """By products of factors; what turns out not to factor is taken off the list, which becomes empty in the end."""
+    """Gradients as products of factors; layers that turn out not to factor are removed from the list."""
 
     def by_point(
         function: Function, points: Points, rows: list[int], weights: Tensor
@@ -228,7 +229,7 @@ def _by_factors(layers: list[Layer]) -> ByPoint:
                 _, found = factors(function, layers, function.padded(points))
             except IrregularError as error:
                 layers[:] = [layer for layer in layers if layer.name not in error.layers]
-            except Exception as error:  # PyTorch does not differentiate from within, e.g. a checkpointed part
+            except Exception as error:  # PyTorch cannot differentiate to inner layers, e.g. in a checkpointed part
                 if is_out_of_memory(error):
                     raise
                 layers.clear()
@@ -240,7 +241,7 @@ def _by_factors(layers: list[Layer]) -> ByPoint:
 
 
 def _many_at_once(network: Network, parameters: Sequence[str]) -> bool:
-    """Whether vmap does it, and does it right. Hooks of the user's might keep its tensors, which die with it."""
+    """Whether vmap works and is correct. It is not used with user hooks, which might keep its short-lived tensors."""
 
     def by_point(
         function: Function, points: Points, rows: list[int], weights: Tensor
@@ -258,14 +259,14 @@ def _many_at_once(network: Network, parameters: Sequence[str]) -> bool:
         return False
     try:
         return not _compare(network, parameters, by_point)[0]
-    except Exception as error:  # of many kinds, for what vmap does not know
+    except Exception as error:  # vmap raises many kinds for what it does not support
         if is_out_of_memory(error):
             raise
         return False
 
 
 def _candidates(network: Network, parameters: set[str]) -> list[Layer]:
-    """Linear layers, called once, with a row for each of the few points, whose parameters no other module has."""
+    """Linear layers that are called once, with one row per point, and whose parameters no other module has."""
     function, points = network.function.copied(), network.function.padded(network.points)
     module = function.module
     uses = Counter(id(p) for m in module.modules() for p in m._parameters.values() if p is not None)
@@ -284,7 +285,7 @@ def _candidates(network: Network, parameters: set[str]) -> list[Layer]:
         and list(m._forward_pre_hooks.values()) == [without_inference_tensors]
     }
     half = any(p.is_floating_point() and p.itemsize < 4 for p in module.parameters())
-    if half and not function.by_points:  # too coarse for the comparison on every chunk
+    if half and not function.by_points:  # too imprecise for the comparison on every chunk
         return []
     calls: dict[FactoredLayer, list[tuple[torch.Size, Tensor, int]]] = {m: [] for m in names}
 
@@ -309,17 +310,17 @@ def _version(t: Tensor) -> int:
 
 
 def _shuffled(n: int) -> list[int]:
-    """0..n-1 in an order that neither ascends nor descends: last, first, last but one, second, ..."""
+    """0..n-1 in an order that is neither ascending nor descending: last, first, last but one, second, ..."""
     return [n - 1 - i // 2 if i % 2 == 0 else i // 2 for i in range(n)]
 
 
 def _largest(t: Tensor) -> float:
-    """The largest magnitude; infinite if a value is NaN, so that nothing agrees with it."""
+    """The largest magnitude; infinite if a value is NaN, so that it differs from everything."""
     return float(t.abs().nan_to_num(torch.inf, torch.inf).max()) if t.numel() else 0.0
 
 
 def has_global_hooks() -> bool:
-    """Whether hooks are registered that see the calls of all modules."""
+    """Whether global module hooks are registered."""
     kinds = ("backward_pre", "backward", "forward_pre", "forward")
     return any(getattr(all_modules, f"_global_{kind}_hooks") for kind in kinds)
 
@@ -329,5 +330,5 @@ def _module_of(hook: object) -> str:
 
 
 def _real(t: Tensor) -> Tensor:
-    """At least float32: half precision is for training, not for kernels."""
+    """The tensor in at least float32, because half precision is too imprecise for kernels."""
     return t.to(torch.promote_types(t.dtype, torch.float32))

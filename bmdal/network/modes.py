@@ -1,4 +1,4 @@
-"""In which state networks are looked at: uncompiled, at full precision."""
+"""The state in which networks are evaluated: not compiled, at full precision."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from torch import nn
 
 @contextmanager
 def plain_arithmetic(models: Sequence[nn.Module] = ()) -> Iterator[None]:
-    """Within this context nothing is recorded for autograd, compiled, cast by autocast or rounded to TF32.
+    """A context without autograd recording, compilation, autocast and TF32.
 
-    Distances are differences of large numbers, and compiled networks would not show their layers. Attention takes no
-    shortcut that hooks and gradients do not know.
+    Distances are differences of large numbers and need full precision, and compiled networks would hide their layers.
+    The fast path of attention is switched off, because it bypasses hooks and gradients.
 
     Args:
-        models: the networks that are to be looked at: where one has recurrent layers, which cuDNN cannot
-            differentiate in evaluation mode, cuDNN is switched off.
+        models: the networks that will be evaluated. If one has recurrent layers, which cuDNN cannot differentiate in
+            evaluation mode, cuDNN is switched off.
     """
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
@@ -28,7 +28,7 @@ def plain_arithmetic(models: Sequence[nn.Module] = ()) -> Iterator[None]:
         for device_type in ("cpu", "cuda"):
             if torch.is_autocast_enabled(device_type):
                 stack.enter_context(torch.autocast(device_type, enabled=False))
-        if "torch._dynamo" in sys.modules:  # nothing has been compiled where the compiler was never imported
+        if "torch._dynamo" in sys.modules:  # if the compiler was never imported, nothing is compiled
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         recurrent = any(isinstance(module, nn.RNNBase) for model in models for module in model.modules())
         stack.enter_context(
@@ -39,12 +39,12 @@ def plain_arithmetic(models: Sequence[nn.Module] = ()) -> Iterator[None]:
 
 
 Setting = tuple[Any, str, object]
-"""An attribute of something, and a value for it."""
+"""An object, the name of one of its attributes, and a value for it."""
 
 
 def _full_float32() -> list[Setting]:
-    """Products, convolutions and recurrent layers in float32 are computed in float32."""
-    backends: Any = torch.backends  # what newer versions have is not in the types of older ones
+    """Settings under which float32 products, convolutions and recurrent layers are computed in float32."""
+    backends: Any = torch.backends  # newer attributes are missing in the types of older versions
     if hasattr(backends.cuda.matmul, "fp32_precision"):  # PyTorch 2.9
         places = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)
         return [(p, "fp32_precision", "ieee") for p in (*places, backends.mkldnn.matmul, backends.mkldnn.conv)]

@@ -1,4 +1,4 @@
-"""A trained network as kernels see it."""
+"""A trained network as used by kernels."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from bmdal.network.random_state import own_random_state
 from bmdal.points import Items, Points, leaves, named_leaves
 
 PART = 1024
-"""Training points that are looked at together for the spread of the outputs."""
+"""Number of training points evaluated at a time for the spread of the outputs."""
 N_REPEATS = 16
-"""Calls that must agree where random numbers are drawn, though the first two outputs agreed."""
+"""Number of further calls that must agree if the network draws random numbers."""
 
 
 @dataclass(frozen=True)
 class Function:
-    """A network as a function of points and parameters, to matrices of outputs.
+    """A network as a function from points and parameters to a matrix of outputs.
 
     Attributes:
-        module: the network, in evaluation mode. What it does to itself is nobody else's concern.
+        module: the network, a private copy in evaluation mode.
         call: how it is called.
-        n_outputs: number of outputs of a point.
-        units: by what each output is divided, shape (n_outputs,); None: by nothing.
-        smallest: fewest points that it takes, 1 or 2: some networks drop dimensions of length one.
-        by_points: whether all operations treat every point by itself, whatever its values.
-        keeps_state: whether it changes when it is called.
+        n_outputs: number of outputs per point.
+        smallest: smallest number of points that it accepts, 1 or 2: some networks drop dimensions of length one.
+        by_points: whether all operations treat each point independently, whatever its values.
+        keeps_state: whether the network changes when it is called.
+        units: what each output is divided by, shape (n_outputs,); None: outputs are not divided.
     """
 
     module: nn.Module
@@ -48,9 +48,12 @@ class Function:
     units: Tensor | None = None
 
     def __call__(self, X: Points, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
-        """Outputs (n, n_outputs) for n >= `smallest` points, with other values for some parameters, by name.
+        """Outputs (n, n_outputs) for n >= `smallest` points.
 
-        The points are not changed. Raises BmdalError for points that the network does not take and for other outputs.
+        parameters: values to use in place of some of the parameters, by name.
+
+        The points are not changed. Raises BmdalError if the network does not accept the points, or if its outputs have
+        another shape.
         """
         outputs = self.call(self.module, X, parameters)
         for_each_point = outputs.shape[:1] == (len(X),) or len(X) == 1
@@ -60,7 +63,7 @@ class Function:
         return outputs if self.units is None else outputs / self.units.to(outputs)
 
     def fresh(self) -> Function:
-        """The function as it was before the first call: a cache must not outlive the pass in which it was filled."""
+        """The function as it was before its first call, so that caches do not outlive a pass."""
         return self if self.by_points and not self.keeps_state else self.copied()
 
     def copied(self) -> Function:
@@ -68,22 +71,22 @@ class Function:
         return replace(self, module=private_copy(self.module))
 
     def padded(self, X: Points) -> Points:
-        """The points, or a single one twice where the network takes no single ones."""
+        """The points, or a single point twice if the network does not accept single points."""
         return X if len(X) >= self.smallest else X[[0, 0]]
 
 
 class Network:
-    """A private copy of a network in evaluation mode, and what a look at a few points has told of it.
+    """A private copy of a network in evaluation mode, and what was found out about it on a few points.
 
-    Whatever `forward` does to the network or to its inputs, the user's network and points do not see it. Before the
-    first use it is checked that the outputs for a point depend on nothing but the point.
+    Whatever `forward` does to the network or its inputs, the user's network and points are not affected. Before the
+    first use, the network is checked: the outputs for a point must not depend on anything but the point.
 
     Args:
         model: the trained network.
-        points: a few of the points that it will see, k >= 2, better differing ones.
-        may_cast: whether floating-point inputs may be cast to the network's precision where it does not take theirs.
-        call: how it is called and which outputs count.
-        train: the training points, over which the spread of each of several outputs is its unit; None: no units.
+        points: a few of the points that it will be used on, at least two, preferably distinct.
+        may_cast: whether floating-point inputs may be cast to the network's precision if it does not accept theirs.
+        call: how it is called, and which outputs count.
+        train: training points; several outputs are each divided by their spread over these. None: no division.
     """
 
     def __init__(
@@ -103,7 +106,7 @@ class Network:
         self.unfactored: set[str] = set()
         """Linear layers whose gradients are known not to factor."""
         self.plans: dict[tuple[str, ...], Any] = {}
-        """How gradients are computed (`bmdal.network.gradients.Plan`), by the names of the parameters."""
+        """How to compute gradients (`bmdal.network.gradients.Plan`), by the names of the parameters."""
         self._given = points
 
     @cached_property
@@ -117,17 +120,17 @@ class Network:
         try:
             twin.module.eval()
             for module in twin.module.modules():
-                module.training = False  # also where an `eval` of the user's does not go
+                module.training = False  # also modules that a user's own `eval` does not reach
                 module.register_forward_pre_hook(without_inference_tensors, with_kwargs=True)
         except Exception as error:
             raise BmdalError(f"the network cannot be put into evaluation mode: {error_text(error)}") from error
         return twin
 
     def __call__(self, X: Points) -> Tensor:
-        """The network's outputs, shape (n, n_outputs), for n points, in units of their spread if there are several.
+        """The network's outputs for n points, shape (n, n_outputs), divided by their spread if there are several.
 
-        Raises BmdalError for inputs that the network does not take, for outputs that are not real numbers, some for
-        each point, and for outputs that depend on other points or on chance.
+        Raises BmdalError for inputs that the network does not accept, for outputs that are not real numbers with one
+        row per point, and for outputs that depend on other points or on chance.
         """
         return self.function.fresh()(self.function.padded(X))[: len(X)]
 
@@ -137,9 +140,9 @@ class Network:
         return self.inputs(self._given)
 
     def inputs(self, X: Points) -> Points:
-        """Points as the network takes them: on its device and, if need be, in its precision.
+        """Points as the network takes them: on its device and, if necessary, in its precision.
 
-        Raises BmdalError where the cast would lose what the points differ in, or give infinite values.
+        Raises BmdalError if the cast would lose the differences between points or give infinite values.
         """
         X = X.to(self.device)
         dtype = self._cast_to
@@ -174,8 +177,8 @@ class Network:
         for _ in range(N_REPEATS if draws.made else 1):
             if not _same(checked(points), first, first):
                 raise BmdalError(
-                    "the network's outputs for the same points differ between calls, in evaluation mode: is dropout "
-                    "or noise always on, or does it count its calls? Batches would be a matter of chance"
+                    "the network's outputs for the same points differ between calls, even in evaluation mode, so "
+                    "batches would depend on chance: is dropout or noise always on, or does it count its calls?"
                 )
         smallest = 1 if _takes_single_points(checked, points, first) else 2
         _check_independence(checked, points, first, smallest)
@@ -195,12 +198,14 @@ class Network:
         bad = ~torch.isfinite(values).all(dim=1)
         if bool(bad.any()):
             row = int(bad.nonzero()[0])
-            raise BmdalError(f"the network's outputs are NaN or infinite for row {row} of x_train: they have no spread")
+            raise BmdalError(
+                f"the network's outputs are NaN or infinite for row {row} of x_train, so they have no spread"
+            )
         return spread(values)
 
     @cached_property
     def precise(self) -> tuple[Function, Points]:
-        """The function and the few points in float64, for comparisons; as they are where it takes no float64."""
+        """The function and the few points in float64 for comparisons, or unchanged if it does not accept float64."""
         twin, points = self._twin
         return replace(self.function, module=twin.module), points
 
@@ -222,7 +227,7 @@ class Network:
         try:
             twin = replace(function, module=private_copy(self.module).double())
             twin.copied()(in_float64)
-        except Exception as error:  # it names a precision in `forward`, or cannot be cast
+        except Exception as error:  # it uses a fixed precision in `forward`, or cannot be cast
             if is_out_of_memory(error):
                 raise
             return replace(function, module=private_copy(self.module)), points
@@ -233,42 +238,42 @@ class Network:
             raise unusable(outputs, n)
         n_outputs, n_targets = outputs.numel() // n, self.call.n_targets
         if n_targets not in (None, n_outputs):
-            remedy = "say which outputs count, for instance output=0, the mean where the other is a variance"
+            remedy = "choose the outputs that count, for example output=0 for the mean if the other is a variance"
             raise BmdalError(
                 f"the network has {n_outputs} output(s) and y_train {n_targets} target(s): "
-                + (remedy if n_outputs > 1 else "give the labels of what the network predicts")
+                + (remedy if n_outputs > 1 else "pass the labels of what the network predicts")
             )
         return n_outputs
 
     @property
     def notes(self) -> list[str]:
-        """What was found that its user may not know."""
+        """Notes for the user about what was found."""
         n_outputs = self.function.n_outputs if "function" in self.__dict__ else 1
         if n_outputs == 1:
             return []
         units = "units of its spread over the training points"
         if self.function.units is None:
-            units = "its own units, since one training point has no spread"
-        return [f"the network has {n_outputs} outputs; all count, each in {units} (output=... takes some)"]
+            units = "its own units, because one training point has no spread"
+        return [f"the network has {n_outputs} outputs; all count, each in {units} (output=... selects some)"]
 
     def forget_twin(self) -> None:
-        """Let go of what comparisons need; it is made again if need be."""
+        """Free the copies made for comparisons; they are created again if necessary."""
         for name in ("_twin", "precise"):
             self.__dict__.pop(name, None)
 
     def _forbidden(self, watched: PrivateCopy) -> dict[int, str]:
-        """Tensors that may not be used, by their ids, and why: gradients would be lost on the way."""
+        """Ids of tensors that must not be used because gradients would be lost, with the reason."""
         original = {
-            id(p): f"the network reaches its parameter {name!r} by another way than through itself, e.g. a global "
-            "variable: let `forward` use `self` alone"
+            id(p): f"the network accesses its parameter {name!r} other than through itself, e.g. through a global "
+            "variable: only use `self` in `forward`"
             for name, p in self.model.named_parameters()
         }
-        reason = "the network uses a tensor that it keeps and that was computed from others: compute it in `forward`"
+        reason = "the network uses a stored tensor that was computed from others: compute it in `forward`"
         return original | dict.fromkeys(watched.without_history, reason)
 
 
 def without_inference_tensors(module: nn.Module, args: Any, kwargs: Any) -> Any:
-    """A hook: what comes from a part under `torch.inference_mode` becomes an ordinary tensor for the next one."""
+    """A hook that converts tensors from a part under `torch.inference_mode` to ordinary ones."""
     if torch.is_inference_mode_enabled():
         return None
 
@@ -287,7 +292,7 @@ def _takes_single_points(function: Function, points: Points, outputs: Tensor) ->
 
 
 def _check_independence(function: Function, points: Points, outputs: Tensor, smallest: int) -> None:
-    """Raise BmdalError if the points' outputs are others in another order and in other company."""
+    """Raise BmdalError if the points' outputs change in another order or together with other points."""
     n = len(points)
     order = torch.tensor([*range(n - 1, -1, -2), *range(n - 2, -1, -2)], device=points.device)
     first, second = order[: max(smallest, n // 3)], order[max(smallest, n // 3) :]
@@ -297,46 +302,47 @@ def _check_independence(function: Function, points: Points, outputs: Tensor, sma
 
 
 def check_same(others: Tensor, outputs: Tensor, reference: Tensor) -> None:
-    """Raise BmdalError if the outputs of the same points differ in other company, as measured by reference outputs."""
+    """Raise BmdalError if two evaluations of the same points differ, relative to the spread of reference outputs."""
     if not _same(others, outputs, reference):
         raise BmdalError(
-            "the network's outputs for a point depend on the other points of the batch: in other company the same "
-            "points have other outputs. Does it use statistics of the batch (a BatchNorm without running ones, "
-            "z - z.mean(0)) or the points' order? Points are looked at in pieces, so that none would be right"
+            "the network's outputs for a point depend on the other points of the batch: together with other points, "
+            "the same points have different outputs. Does it use batch statistics (a BatchNorm without running "
+            "statistics, z - z.mean(0)) or the order of the points? Points are processed in chunks, so no result would "
+            "be right"
         )
 
 
 def _same(a: Tensor, b: Tensor, reference: Tensor) -> bool:
-    """Whether outputs (m, n_outputs) agree within rounding, as measured by the spread of reference outputs."""
+    """Whether outputs (m, n_outputs) agree up to rounding, relative to the spread of reference outputs."""
     finite = reference[torch.isfinite(reference).all(dim=1)]
     allowed = torch.zeros_like(reference[0])
     if len(finite):
-        units = {torch.float64: 256, torch.float32: 16}.get(finite.dtype, 2)  # in the last place
+        units = {torch.float64: 256, torch.float32: 16}.get(finite.dtype, 2)  # units in the last place
         rounding = units * torch.finfo(finite.dtype).eps * finite.abs().amax(dim=0)
         allowed = tolerance(finite.dtype) * (finite.amax(dim=0) - finite.amin(dim=0)) + rounding
     return bool((((a - b).abs() <= allowed) | (a == b) | (a.isnan() & b.isnan())).all())
 
 
 def tolerance(dtype: torch.dtype) -> float:
-    """Relative difference that two ways to compute the same may have: 5e-9 in float64, 1e-3 in float32."""
+    """Tolerated relative difference of two ways to compute the same: 5e-9 in float64, 1e-3 in float32, else 0.05."""
     return {torch.float64: 5e-9, torch.float32: 1e-3}.get(dtype, 0.05)
 
 
 def _check_cast(name: str, X: Tensor, cast: Tensor, reference: Tensor) -> None:
-    """Raise BmdalError if a cast rounds away what the points, shape (n, ...), and reference points differ in."""
+    """Raise BmdalError if a cast loses the differences among the points, shape (n, ...), and reference points."""
     X, cast, reference = (t.reshape(len(t), -1) for t in (X, cast, reference))
     loss = (cast.to(X) - X).abs().amax(dim=0)
     largest = torch.maximum(X.amax(dim=0), reference.amax(dim=0))
     smallest = torch.minimum(X.amin(dim=0), reference.amin(dim=0))
     some = torch.cat([X[:: -(-len(X) // 1000)], reference])
     middle = some.sort(dim=0).values[[len(some) // 20, len(some) - 1 - len(some) // 20]].diff(dim=0)[0]
-    spread = torch.where(middle > 0, middle, largest - smallest)  # a value for "unknown" is not what points differ in
+    spread = torch.where(middle > 0, middle, largest - smallest)  # a code for "unknown" must not widen the range
     varies = spread > 64 * torch.finfo(X.dtype).eps * torch.maximum(largest.abs(), smallest.abs())
     bad = varies & ~(loss <= max(1e-3, 8 * torch.finfo(cast.dtype).eps) * spread)
     if bool(bad.any()):
         j = int(bad.nonzero()[0])
         raise BmdalError(
             f"{name} {j} has values from {float(smallest[j])!r} to {float(largest[j])!r}; in {cast.dtype}, which the "
-            f"network takes, they would be off by up to {float(loss[j]):.3g}. Centre and scale it in {X.dtype} first, "
-            f"or give tensors of {cast.dtype} if the network was trained on such"
+            f"network needs, they would be off by up to {float(loss[j]):.3g}. Centre and scale it in {X.dtype} first, "
+            f"or pass tensors of {cast.dtype} if the network was trained on them"
         )

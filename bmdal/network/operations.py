@@ -1,6 +1,6 @@
-"""Which operations a network is made of: those that treat every point by itself, whatever its values, and others.
+"""Detect whether a network only uses operations that treat each point independently, whatever its values.
 
-A network that sorts, gathers, routes or branches may treat later points otherwise than the few that it was checked on.
+A network that sorts, gathers, routes or branches may treat later points differently from the few it was checked on.
 """
 
 from __future__ import annotations
@@ -38,28 +38,34 @@ _ALONG_DIMENSIONS = _words("flatten unflatten softmax log_softmax cat concat sta
 
 
 class Operations(TorchFunctionMode):
-    """Watches what a network computes from n points within its context.
+    """A context that records the operations of a network on n points.
+
+    Args:
+        module: the network.
+        n: number of points.
+        forbidden: ids of tensors that must not be used, with the reason.
 
     Attributes:
-        all_by_points: whether all of it treats every point by itself, whatever its values and the number of points.
+        all_by_points: whether all operations treat each point independently, whatever its values and the number of
+            points.
 
-    Raises BmdalError where a tensor of `forbidden`, from id to the reason, is used.
+    Raises BmdalError if a forbidden tensor is used.
     """
 
     def __init__(self, module: nn.Module, n: int, forbidden: dict[int, str]) -> None:
         super().__init__()
         self.n, self.forbidden, self.all_by_points = n, forbidden, True
-        # Parameters, buffers and what is computed from them; and what is known to be computed from the points.
+        # Parameters, buffers and tensors computed from them; and tensors known to be computed from the points.
         self._constants = {id(t): t for t in (*module.parameters(), *module.buffers())}
         self._of_points: dict[int, Tensor] = {}
 
     def of(self, batch: object) -> Self:
-        """The watch, of a batch of the points."""
+        """The same context, which treats the tensors of a batch as points."""
         self._of_points.update((id(t), t) for t in leaves(batch))
         return self
 
     def has_seen(self, outputs: object) -> bool:
-        """Whether the outputs are the result of an operation that was watched."""
+        """Whether the outputs are the result of a recorded operation."""
         return id(outputs) in self._of_points
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -92,7 +98,7 @@ class Operations(TorchFunctionMode):
             return (
                 len(of_points) == 1 and bool(args) and of_points[0] is args[0] and result.ndim >= 2 and not uses_batch
             )
-        if name in _ELEMENTWISE:  # what is broadcast must not bring points into another dimension
+        if name in _ELEMENTWISE:  # broadcasting must not move points to another dimension
             return all(t.ndim in (0, result.ndim) and t.shape[:1] in ((), (1,), (self.n,)) for t in of_points)
         if name in _ALONG_DIMENSIONS:
             given = kwargs.get("dim", kwargs.get("start_dim", args[1] if len(args) > 1 else None))
@@ -107,7 +113,7 @@ class Operations(TorchFunctionMode):
 
 
 def _name(func: Any) -> str:
-    """The name of an operation, or of the attribute that is read."""
+    """The name of an operation, or of an attribute that is read."""
     name: str = getattr(func, "__name__", "")
     return getattr(getattr(func, "__self__", None), "__name__", name) if name == "__get__" else name
 

@@ -1,4 +1,4 @@
-"""Gradients of a network's outputs with respect to its parameters, one per point: three ways to compute them."""
+"""Three ways to compute per-sample gradients of a network's outputs with respect to its parameters."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Layer:
     Attributes:
         name: as in `named_modules()`.
         d_out, d_in: the shape of its weight.
-        in_place: whether what follows works in place on its output.
-        is_output: whether its output is that of the network.
+        in_place: whether a later operation changes its output in place.
+        is_output: whether its output is the network's output.
     """
 
     name: str
@@ -51,11 +51,11 @@ Factors = tuple[Tensor, Tensor | None]
 
 
 class NotDifferentiableError(BmdalError):
-    """PyTorch finds no gradient of what the network computes."""
+    """PyTorch cannot differentiate the network."""
 
 
 class IrregularError(Exception):
-    """Layers that were not called once with a row for each point."""
+    """Layers that were not called exactly once, with one row per point."""
 
     def __init__(self, layers: set[str]) -> None:
         super().__init__(layers)
@@ -65,14 +65,14 @@ class IrregularError(Exception):
 def factors(function: Function, layers: Sequence[Layer], X: Points) -> tuple[Tensor, dict[str, Factors]]:
     """The outputs, shape (n, n_outputs), and the factors of every layer's gradient.
 
-    Raises IrregularError if one is not called once with a row for each point.
+    Raises IrregularError if a layer is not called exactly once, with one row per point.
     """
     function = function.fresh()
     modules = {function.module.get_submodule(layer.name): layer for layer in layers}
     x: dict[str, Tensor] = {}
     z: dict[str, Tensor] = {}
     irregular: set[str] = set()
-    cut: set[str] = set()  # called where nothing is recorded: no gradient comes here
+    cut: set[str] = set()  # called while autograd is off, so no gradient arrives here
 
     def record(module: FactoredLayer, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
         layer = modules[module]
@@ -101,7 +101,7 @@ def factors(function: Function, layers: Sequence[Layer], X: Points) -> tuple[Ten
 
 
 def _output_gradients(outputs: Tensor, z: list[Tensor]) -> list[Tensor]:
-    """df_c/dz for every z, side by side over the outputs c; points do not depend on one another."""
+    """df_c/dz for every z, concatenated over the outputs c. Points must not depend on each other."""
     if not z:
         return []
     n_outputs = outputs.shape[1]
@@ -115,7 +115,7 @@ def _output_gradients(outputs: Tensor, z: list[Tensor]) -> list[Tensor]:
 
 
 def outer_products(layer: Layer, factors: Factors, row: int, weights: Tensor) -> dict[str, Tensor]:
-    """Gradients of weighted sums of one point's outputs by a layer's weight and bias, shape (k, ...), by name.
+    """Gradients of weighted sums of one point's outputs with respect to a layer's parameters, shape (k, ...), by name.
 
     weights: shape (k, n_outputs).
     """
@@ -126,7 +126,7 @@ def outer_products(layer: Layer, factors: Factors, row: int, weights: Tensor) ->
 
 
 def summed_gradients(layer: Layer, factors: Factors, weights: Tensor) -> dict[str, Tensor]:
-    """Gradients of sum_ic w_ic f_c(x_i) by a layer's weight and bias, by name.
+    """Gradients of sum_ic w_ic f_c(x_i) with respect to a layer's weight and bias, by name.
 
     weights: shape (n, n_outputs).
     """
@@ -149,8 +149,8 @@ def _by_name(layer: Layer, gradient: Tensor) -> dict[str, Tensor]:
 
 
 def vectorized(function: Function, parameters: Sequence[str], X: Points) -> dict[str, Tensor]:
-    """Gradients by parameter, shape (n, n_outputs, ...), for many points at a time by torch.func's vmap."""
-    function = function.copied()  # so that nothing keeps tensors of vmap
+    """Gradients by parameter, shape (n, n_outputs, ...), for many points at a time with `torch.func.vmap`."""
+    function = function.copied()  # so that no tensors of vmap are kept
     values = dict(function.module.named_parameters())
     wanted = {name: values[name] for name in parameters}
 
@@ -158,7 +158,7 @@ def vectorized(function: Function, parameters: Sequence[str], X: Points) -> dict
         one = mapped(lambda t: t.unsqueeze(0), x)
         return function(function.padded(Tree(one) if isinstance(X, Tree) else one), wanted)[0]
 
-    with sdpa_kernel(SDPBackend.MATH):  # the one way to compute attention that vmap knows
+    with sdpa_kernel(SDPBackend.MATH):  # the only attention backend that vmap supports
         found: dict[str, Tensor] = vmap(jacrev(outputs), in_dims=(None, 0))(
             wanted, X.tree if isinstance(X, Tree) else X
         )
@@ -166,7 +166,7 @@ def vectorized(function: Function, parameters: Sequence[str], X: Points) -> dict
 
 
 def point_by_point(function: Function, parameters: Sequence[str], X: Points) -> dict[str, Tensor]:
-    """Gradients by parameter, shape (n, n_outputs, ...), one point after the other."""
+    """Gradients by parameter, shape (n, n_outputs, ...), computed point by point."""
     values = dict(function.module.named_parameters())
     outputs = torch.eye(function.n_outputs, device=X.device)
     found = {name: values[name].new_zeros(len(X), len(outputs), *values[name].shape) for name in parameters}
@@ -177,10 +177,10 @@ def point_by_point(function: Function, parameters: Sequence[str], X: Points) -> 
 
 
 def exact(function: Function, parameters: Sequence[str], x: Points, weights: Tensor) -> dict[str, Tensor] | None:
-    """Gradients of weighted sums of one point's outputs, shape (k, ...), by parameter; None if none depends on any.
+    """Gradients of weighted sums of one point's outputs, shape (k, ...), by parameter; None if there are none.
 
     Args:
-        x: the point, alone.
+        x: a single point.
         weights: shape (k, n_outputs).
 
     Raises BmdalError if PyTorch cannot differentiate the network.
@@ -197,7 +197,7 @@ def exact(function: Function, parameters: Sequence[str], x: Points, weights: Ten
 def exact_sum(
     function: Function, parameters: Sequence[str], X: Points, weights: Tensor
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The outputs of points in two groups, if they suffice, and the gradients of sum_ic w_ic f_c(x_i), by parameter.
+    """Outputs and the gradients of sum_ic w_ic f_c(x_i), by parameter, with the points in two groups if possible.
 
     Args:
         X: n points.
@@ -220,7 +220,7 @@ def exact_sum(
 def _gradients(
     function: Function, parameters: Sequence[str], outputs: Callable[[], Tensor], n: int
 ) -> list[dict[str, Tensor]] | None:
-    """The gradient of each of n numbers by the function's own parameters; None if they depend on none."""
+    """The gradient of each of n numbers with respect to parameters of the function; None if there is none."""
     values = dict(function.module.named_parameters())
     leaves = [values[name] for name in parameters]
     try:

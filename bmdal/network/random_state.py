@@ -1,4 +1,4 @@
-"""The global random generators, which a network may use though nothing that is selected depends on them."""
+"""Protect the global random generators from networks and data sets that use them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import torch
 
 @dataclass
 class Draws:
-    """Whether random numbers were drawn from a global generator: known when the context is left."""
+    """Whether random numbers were drawn from a global generator; set when the context is left."""
 
     made: bool = False
 
 
 @contextmanager
 def own_random_state(device: torch.device) -> Iterator[Draws]:
-    """Afterwards the global generators of PyTorch, on the CPU and on `device`, NumPy and Python are as before."""
+    """A context that restores the global generators of PyTorch (on the CPU and `device`), NumPy and Python."""
     draws, before = Draws(), _states(device)
     try:
         yield draws

@@ -1,4 +1,4 @@
-"""The three-layer network of the paper: many side by side, trained together, and as a scikit-learn estimator."""
+"""The three-layer network of the paper: stacks of networks that are trained together, and a scikit-learn estimator."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ __all__ = ["NetworkRegressor", "NetworkStack", "Training", "TrainingData", "trai
 
 
 def __getattr__(name: str) -> Any:
-    """`NetworkRegressor`, imported when it is asked for: it alone needs scikit-learn."""
+    """Import `NetworkRegressor` on first access, because only it needs scikit-learn."""
     if name != "NetworkRegressor":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:

@@ -1,4 +1,4 @@
-"""One epoch of training of many networks at once, in memory that is allocated beforehand."""
+"""One training epoch of many networks at once, in preallocated memory."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ aten = torch.ops.aten
 
 @dataclass(frozen=True)
 class _InPlace:
-    """An activation function that fills given memory, and its backward pass, which overwrites the gradient.
+    """An activation function that writes to given memory, and its backward pass, which overwrites the gradient.
 
-    The backward pass looks at what came in; or at what came out, which may then lie in its place (`overwrites`).
+    The backward pass uses the input. If the output serves as well, it may overwrite the input (`overwrites`).
     """
 
     forward: Callable[[Tensor, Tensor], object]
@@ -42,7 +42,7 @@ _ACTIVATIONS: dict[type[nn.Module], _InPlace] = {
 
 @dataclass(frozen=True)
 class _Layer:
-    """Views of a layer's weights (m, d, d') and biases (m, 1, d') in the parameters, and of their gradients."""
+    """Views of a layer's weights (m, d, d') and biases (m, 1, d') in the parameter matrix, and of their gradients."""
 
     W: Tensor
     b: Tensor
@@ -52,20 +52,21 @@ class _Layer:
 
 
 class Epoch:
-    """Adam on the mean squared error of m networks, batch after batch, then the RMSE on the validation points.
+    """Adam on the mean squared error of m networks for all batches of an epoch, then the RMSE on validation points.
 
-    Autograd is not used: with a backward pass written down, products take the parametrization's factors along, nothing
-    is copied or allocated, and Adam sees one matrix (m, P) of all parameters, the weights transposed as products like
-    them best. On a CUDA device the second epoch becomes a graph that all later ones replay.
+    The backward pass is written by hand instead of using autograd. The factors of the parametrization then become part
+    of the matrix products, nothing is copied or allocated, and Adam works on a single matrix (m, P) of all parameters,
+    in which the weights are transposed for fast products. On a CUDA device, the second epoch is captured as a graph
+    that later epochs replay.
 
     Args:
-        stack: where the networks are; they stay as they are until `load_best`.
-        networks: which m of them.
+        stack: the stack of networks; it does not change until `load_best`.
+        networks: which m of its networks to train.
         X, y: training points of each network, shapes (m, n, d) and (m, n).
-        X_valid, y_valid: validation points of each network, likewise.
-        batch_size: points in a batch; what is left over at the end of an epoch is dropped.
-        learning_rate: at the beginning; it falls linearly to 0 over n_steps.
-        n_steps: batches in the whole training.
+        X_valid, y_valid: validation points of each network, with the same dimensions.
+        batch_size: number of points per batch; an incomplete last batch is dropped.
+        learning_rate: initial learning rate, which decreases linearly to 0 over n_steps.
+        n_steps: number of batches in the whole training.
     """
 
     def __init__(
@@ -111,7 +112,7 @@ class Epoch:
         self.n_done = 0
 
     def run(self, orders: Tensor) -> None:
-        """Go through the points once. `orders`: a permutation of its n points for each network, shape (m, n)."""
+        """Train for one epoch. `orders`: a permutation of the n points for each network, shape (m, n)."""
         rows = (orders[:, : self.n_used] + self.first_rows).flatten()
         for points, shuffled in ((self.X, self.X_shuffled), (self.y, self.y_shuffled)):
             torch.index_select(points.flatten(0, 1), 0, rows, out=shuffled.flatten(0, 1))
@@ -119,7 +120,7 @@ class Epoch:
             self._train_and_validate()
         elif self.graph is not None:
             self.graph.replay()
-        elif self.n_done == 0:  # as it comes, so that libraries allocate what a graph may not
+        elif self.n_done == 0:  # without a graph, so that libraries can allocate memory
             self._train_and_validate()
         else:
             self.graph, device = torch.cuda.CUDAGraph(), self.X.device
@@ -129,7 +130,7 @@ class Epoch:
         self.n_done += 1
 
     def load_best(self) -> None:
-        """Give every one of the networks the parameters of its best epoch."""
+        """Copy the parameters of the best epoch of each network to the stack."""
         for W, b, (best_W, best_b) in zip(self.stack.weights, self.stack.biases, self._views(self.best), strict=True):
             W.data[self.networks] = best_W.mT
             b.data[self.networks] = best_b[:, 0]
@@ -144,7 +145,7 @@ class Epoch:
         torch.where(better[:, None], self.parameters, self.best, out=self.best)
 
     def _forward(self, x: Tensor, outputs: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """Outputs (m, n) of the networks; `outputs` receives each layer's, before and after its activation."""
+        """Outputs (m, n) of the networks; `outputs` receives each layer's outputs, before and after the activation."""
         for layer, (z, a) in zip(self.layers, outputs, strict=True):
             torch.baddbmm(layer.b, x, layer.W, beta=self.stack.sigma_b, alpha=layer.weight_factor, out=z)
             if layer is not self.layers[-1]:
@@ -187,7 +188,7 @@ class Epoch:
         )
 
     def _outputs(self, n: int) -> list[tuple[Tensor, Tensor]]:
-        """Memory for the outputs of n points at each layer, before and after its activation."""
+        """Memory for the outputs of each layer for n points, before and after the activation."""
         widths = [layer.b.shape[2] for layer in self.layers]
         z = [self.parameters.new_empty(len(self.X), n, width) for width in widths]
         return [(out, out if self.activation.overwrites else torch.empty_like(out)) for out in z]
@@ -202,6 +203,6 @@ class Epoch:
 
 
 def _stream(device: torch.device) -> torch.cuda.Stream:
-    """A stream of this device: the usual one for captures belongs to the device that was current at the first."""
+    """A stream on this device; the default capture stream belongs to the device that was current at first use."""
     stream: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     return stream

@@ -26,46 +26,47 @@ PAPER = {
 }
 """The two columns of arXiv 2203.09410, Section 5.1."""
 CHUNK_SIZE = 8192
-"""Points that are predicted at a time."""
+"""Number of points predicted at a time."""
 VALIDATION_WEIGHT = 2
-"""What a validation point counts beside a training point when the best epoch is chosen."""
+"""Weight of a validation point relative to a training point when the best epoch is chosen."""
 
 
 class NetworkRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]  # no types there
     """The three-layer network of the paper, or an ensemble of them (arXiv 2203.09410, Section 5.1).
 
-    d -> 512 -> 512 -> 1 in neural tangent parametrization, trained with Adam on the mean squared error of standardized
-    targets, learning rate falling linearly to 0; the parameters of the best epoch are kept. Inputs become
-    5 tanh(z / 5), with z standardized by the points given to `fit`, so that the units of inputs and targets do not
-    matter. Each of several outputs has networks of its own.
+    The network d -> 512 -> 512 -> 1 in neural tangent parametrization is trained with Adam on the mean squared error of
+    standardized targets, with a learning rate that decreases linearly to 0; the parameters of the best epoch are kept.
+    Inputs are transformed to 5 tanh(z / 5), where z is standardized over the points given to `fit`, so the units of
+    inputs and targets do not matter. Each output has its own networks.
 
     Args:
         activation: "relu" or "silu".
         sigma_w: weight factor; None: the paper's for this activation.
-        sigma_b: bias factor; None likewise.
-        learning_rate: initial learning rate; None likewise.
-        n_epochs: passes over the training points.
-        batch_size: points in a step, or all if there are fewer.
-        n_models: number of independently trained networks for an output; predictions are their mean.
-        validation_fraction: part of the points that a network is not trained on, chosen at random for each network,
-            0 <= fraction < 1. The best epoch has the least mean squared error on these and, at half their weight,
-            as many training points. Where that is less than two points, the training points decide.
-        random_state: seed or `numpy.random.RandomState`, source of the validation points, initial weights and shuffles.
+        sigma_b: bias factor; None: the paper's for this activation.
+        learning_rate: initial learning rate; None: the paper's for this activation.
+        n_epochs: number of passes over the training points.
+        batch_size: number of points per step, or all points if there are fewer.
+        n_models: number of independently trained networks per output; predictions are their mean.
+        validation_fraction: fraction of the points that a network is not trained on, 0 <= fraction < 1, drawn
+            separately for each network. The best epoch is the one with the smallest mean squared error on these points
+            and as many training points, which have half the weight. If there would be fewer than two validation points,
+            the training points are used instead.
+        random_state: seed or `numpy.random.RandomState` for validation points, initial weights and shuffles.
         device: where to train and predict, e.g. "cpu" or "cuda:1"; None: a GPU if there is one.
 
     Attributes:
-        networks_: the trained networks for the `models` of `select_batch`, `n_models` for the first output, then for
-            the next (more than one: methods with "ens-N"). They take inputs as `fit` does, shape (n, d), and predict
-            (y - y_mean_) / y_scale_, shape (n, 1).
+        networks_: the trained networks, to be passed to `select_batch` as `models`; first the `n_models` networks of
+            the first output, then those of the next (with several networks, use methods with "ens-N"). They take inputs
+            of shape (n, d) like `fit` and predict (y - y_mean_) / y_scale_, shape (n, 1).
         y_mean_: mean of the targets, shape () or (outputs,).
-        y_scale_: their standard deviation, 1 for a constant target, which is predicted as it is; same shape.
+        y_scale_: standard deviation of the targets, same shape; 1 for a constant target, which is predicted exactly.
         validation_rmse_: RMSE of each network on its validation points in units of `y_scale_`, shape
             (len(networks_),).
         n_features_in_, feature_names_in_: as in scikit-learn.
 
     Raises BmdalError for a parameter that cannot be used, if the training diverges, for masked arrays, dates and
-    records, and for targets that only differ by rounding or beyond +-1e300. An input that only differs by rounding
-    counts as constant. scikit-learn's errors are raised for all else that are no numbers.
+    records, and for targets that only differ by rounding or exceed +-1e300. An input that only differs by rounding
+    counts as constant. For other values that are not numbers, scikit-learn raises its own errors.
     """
 
     def __init__(
@@ -124,7 +125,7 @@ class NetworkRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type
         scores = train(stack, data, training, generators)
         if not bool(torch.isfinite(scores).all()):
             raise BmdalError(
-                "the training diverged, its error became NaN or infinite: use a learning_rate below "
+                "the training diverged: its error became NaN or infinite; use a learning_rate below "
                 f"{training.learning_rate} and check inputs and targets for extreme values"
             )
         self.validation_rmse_ = _validation_rmse(stack, data, n_valid or len(points))
@@ -133,7 +134,7 @@ class NetworkRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Mean of the networks' predictions, shape (n,) or (n, outputs), as the targets had it."""
+        """Mean of the networks' predictions, shape (n,) or (n, outputs), like the targets."""
         check_is_fitted(self)
         points = torch.tensor(_validated(self, X, reset=False))
         outputs = np.stack([_predictions(network, points) for network in self.networks_])  # shape: (networks, n)
@@ -162,35 +163,35 @@ class NetworkRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type
 
 
 def _validated(estimator: BaseEstimator, X: Any, *y: Any, **options: bool) -> Any:
-    """What scikit-learn makes of X, or of X and y; X in rows and in float32 or float64."""
+    """X, or X and y, as validated by scikit-learn; X is in row-major order and float32 or float64."""
     _check_numbers("X", X)
-    with np.errstate(over="ignore", invalid="ignore"):  # its check sums numbers that may be as large as there are
+    with np.errstate(over="ignore", invalid="ignore"):  # its check sums numbers of any size
         return validate_data(estimator, X, *y, dtype=[np.float64, np.float32], order="C", **options)
 
 
 def _check_numbers(name: str, table: Any) -> None:
-    """Raise BmdalError for what scikit-learn takes for numbers in silence: masked arrays, dates, records, sparse y."""
+    """Raise BmdalError for what scikit-learn silently treats as numbers: masked arrays, dates, records, sparse y."""
     if isinstance(table, np.ma.MaskedArray):
-        raise BmdalError(f"{name} is a masked array: leave out or fill in what is masked, and give a plain array")
+        raise BmdalError(f"{name} is a masked array: leave out or fill in the masked values, and pass a plain array")
     if isinstance(table, list | tuple):
         for item in table:
             _check_numbers(name, item)
     dtypes = getattr(table, "dtypes", getattr(table, "dtype", None))
     for dtype in () if dtypes is None else np.atleast_1d(dtypes):
         if getattr(dtype, "kind", "f") in ("m", "M", "V"):
-            raise BmdalError(f"{name} must hold numbers, but has values of dtype {dtype}; turn them into numbers")
+            raise BmdalError(f"{name} must hold numbers, but has values of dtype {dtype}; convert them to numbers")
     if name == "y" and hasattr(table, "toarray"):
-        raise BmdalError("y is sparse: give y.toarray()")
+        raise BmdalError("y is sparse: pass y.toarray()")
 
 
 def _training_data(X: Tensor, y: Tensor, order: NDArray[np.int64], n_valid: int) -> TrainingData:
-    """The points of one network, of which the first n_valid in `order` are not trained on.
+    """The points of one network, which is not trained on the first n_valid points in `order`.
 
-    Beside the validation points, each VALIDATION_WEIGHT times, as many training points decide which epoch is best. One
-    outlier among the validation points can make a network look best that has hardly been trained; such a network is
-    bad on what it is trained on. Of 375 networks for 200 or 300 points of diamonds, fried, sgemm and a noisy fried,
-    none had 1.5 times the median test RMSE, against 3 with a tenth of the points as the only judges; the medians
-    differ by -3% to +3%.
+    The best epoch is chosen by the validation points, each with weight VALIDATION_WEIGHT, and as many training points.
+    With validation points alone, a single outlier can make a network that has hardly been trained look best; such a
+    network is bad on its training points. Of 375 networks for 200 or 300 points of diamonds, fried, sgemm and a noisy
+    fried, none had 1.5 times the median test RMSE, compared with 3 if only a tenth of the points was used to choose
+    the epoch; the medians differ by -3% to +3%.
     """
     if not n_valid:
         return TrainingData(X, y, X, y)
@@ -208,7 +209,7 @@ def _validation_rmse(stack: NetworkStack, data: Sequence[TrainingData], n_valid:
 
 
 def _apart(network: nn.Sequential) -> nn.Sequential:
-    """The network with memory of its own; what shares it with a stack is pickled with the whole stack."""
+    """The network with its own memory; views of a stack would be pickled together with the whole stack."""
     for parameter in network.parameters():
         parameter.data = parameter.data.clone()
     return network
@@ -216,7 +217,7 @@ def _apart(network: nn.Sequential) -> nn.Sequential:
 
 @torch.no_grad()
 def _predictions(network: nn.Module, X: Tensor) -> NDArray[np.float64]:
-    """Outputs in float64, so that they do not depend on which points are predicted together; shape (n,)."""
+    """Outputs, shape (n,), in float64, so that they do not depend on which points are predicted together."""
     state = {name: t.double() for name, t in network.state_dict().items()}
     device = next(iter(state.values())).device
     parts = [torch.func.functional_call(network, state, (part.to(device),)) for part in torch.split(X, CHUNK_SIZE)]

@@ -1,4 +1,4 @@
-"""Inputs and targets in units in which networks can be trained, whatever their own units are."""
+"""Standardize inputs and targets for training, whatever their units."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from torch import Tensor, nn
 from bmdal.errors import BmdalError
 
 LIMIT = 1e300
-"""Targets lie within +-LIMIT and their standard deviation is at least 1 / LIMIT: a prediction must fit in float64."""
+"""Bound for targets, and for the inverse of their standard deviation: predictions must fit in float64."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Where the values of each column lie, in float64; all arrays have the shape of one row.
+    """Location and spread of the values in each column, in float64; all arrays have the shape of one row.
 
     Attributes:
-        unit: the largest power of two that is at most the largest magnitude; 1 for a column of zeros. Division by it is
-            exact, and squares of what it leaves neither overflow nor vanish.
+        unit: the largest power of two that does not exceed the largest magnitude; 1 for a column of zeros. Division by
+            it is exact, and the squares of the results neither overflow nor vanish.
         mean: mean of values / unit.
         std: standard deviation of values / unit (Bessel-corrected); 0 where `same`.
-        same: whether all values are the same, up to a few units in the last place.
+        same: whether all values are equal up to a few units in the last place.
     """
 
     unit: NDArray[np.float64]
@@ -36,8 +36,8 @@ class Spread:
 
     @classmethod
     def of(cls, values: NDArray[Any]) -> Spread:
-        """Of finite real numbers, shape (n, ...)."""
-        # In rows: the layout of a table decides how sums are rounded.
+        """The spread of finite real numbers, shape (n, ...)."""
+        # In row-major order, because the memory layout affects the rounding of sums.
         table = np.ascontiguousarray(values, dtype=np.float64)
         largest = np.abs(table).max(axis=0)
         unit = np.where(largest > 0, np.ldexp(1.0, np.frexp(largest)[1] - 1), 1.0)
@@ -56,24 +56,24 @@ class Spread:
 
 
 def check_targets(y: NDArray[Any]) -> None:
-    """Raise BmdalError, naming the target, if predictions of it would mean nothing in float64; y: (n,) or (n, outputs).
+    """Raise BmdalError, naming the target, if it cannot be predicted in float64; y: (n,) or (n, outputs).
 
-    That is so for values that are not finite there, that differ by rounding alone, or that are too large or too close
-    together.
+    This is the case for values that are not finite in float64, that only differ by rounding, or that are too large or
+    too close together.
     """
     for k, column in enumerate(y.reshape(len(y), -1).T):
         name = "y" if y.ndim == 1 else f"column {k} of y"
         with np.errstate(over="ignore"):
             bad = ~np.isfinite(column.astype(np.float64))
         if bad.any():
-            raise BmdalError(f"{name} has a value that is no finite number in float64, in row {bad.argmax()}")
+            raise BmdalError(f"{name} has a value that is not a finite number in float64, in row {bad.argmax()}")
         spread, largest = Spread.of(column), float(np.abs(column.astype(np.float64)).max())
         if (column == column[0]).all():
             continue
         if spread.same:
             raise BmdalError(
-                f"the values of {name} are all {column[0]} up to rounding: there is nothing to learn from their "
-                "differences; subtract a constant before they are rounded"
+                f"the values of {name} are all {column[0]} up to rounding, so there is nothing to learn; subtract a "
+                "constant before they are rounded"
             )
         if largest > LIMIT or spread.std < 1 / LIMIT / spread.unit:
             raise BmdalError(
@@ -85,12 +85,12 @@ def check_targets(y: NDArray[Any]) -> None:
 class InputScaling(nn.Module):
     """x -> 5 tanh(z / 5), z = (x - mean) / standard deviation, shape (n, d) -> (n, d) (arXiv 2203.09410, Section 5.1).
 
-    z is computed in float64: where the mean is large, float32 would leave little of what the points differ in. What
-    comes out has the dtype of the network's parameters, which `float`, `half` and `double` change; mean and standard
-    deviation stay in float64, since no narrower type holds them.
+    z is computed in float64, because float32 would lose the differences between points if the mean is large. The result
+    has the dtype of the network's parameters, which `float`, `half` and `double` change. The mean and the standard
+    deviation stay in float64.
 
     Args:
-        spread: of d columns. A constant one keeps its mean; what differs from it counts in its unit.
+        spread: the spread of d columns. Deviations from a constant column are divided by the column's unit.
     """
 
     def __init__(self, spread: Spread) -> None:
@@ -105,7 +105,7 @@ class InputScaling(nn.Module):
         self.register_buffer("bound", torch.tensor(5, dtype=torch.float32))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.unflatten(-1, (len(self.mean),))  # type: ignore[no-untyped-call]  # as it is; one column would be taken for all of them
+        x = x.unflatten(-1, (len(self.mean),))  # type: ignore[no-untyped-call]  # a check: a single column would be broadcast
         z = (x.double() / self.unit - self.mean) / self.scale
         return (self.bound * torch.tanh(z / self.bound)).to(self.bound.dtype)
 

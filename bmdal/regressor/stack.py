@@ -1,4 +1,4 @@
-"""The three-layer network of the benchmark, many of them side by side."""
+"""The three-layer network of the benchmark, in stacks of many."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ WIDTHS = (512, 512)
 class NetworkStack(nn.Module):
     """m networks d -> 512 -> 512 -> 1 with a leading dimension m in all parameters.
 
-    Neural tangent parametrization, z_l = sigma_w / sqrt(d_l) W_l x_l + sigma_b b_l, weights standard normal and biases
-    zero at first. Members are the networks of an ensemble, of several splits, or both: they share nothing but the
-    arithmetic. Source: arXiv 2203.09410, Section 5.1.
+    Neural tangent parametrization, z_l = sigma_w / sqrt(d_l) W_l x_l + sigma_b b_l, with standard normal initial
+    weights and zero initial biases. The networks can be the members of an ensemble, belong to several splits, or both;
+    they are only computed together. Source: arXiv 2203.09410, Section 5.1.
 
     Args:
         n_inputs: d.
-        generators: one for each network, the source of its initial weights.
-        device: where the parameters live.
+        activation: "relu" or "silu".
+        sigma_w: weight factor.
+        sigma_b: bias factor.
+        generators: one per network, the source of its initial weights.
+        device: device of the parameters.
     """
 
     def __init__(
@@ -54,7 +57,7 @@ class NetworkStack(nn.Module):
         return int(self.weights[0].shape[0])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Outputs of all networks, each for its own n inputs: shape (m, n, d) -> (m, n)."""
+        """Outputs of all networks, each on its own n inputs: shape (m, n, d) -> (m, n)."""
         for layer, (W, b) in enumerate(zip(self.weights, self.biases, strict=True)):
             if layer:
                 x = self.activation(x)
@@ -62,7 +65,7 @@ class NetworkStack(nn.Module):
         return x[:, :, 0]
 
     def network(self, k: int) -> nn.Sequential:
-        """Network k by itself; it shares memory with the stack. Maps (n, d) to (n, 1)."""
+        """Network k, which shares its memory with the stack. Maps (n, d) to (n, 1)."""
         layers: list[nn.Module] = []
         for W, b in zip(self.weights, self.biases, strict=True):
             layers += [NTKLinear(W.detach()[k], b.detach()[k], self.sigma_w, self.sigma_b), self.activation]

@@ -20,8 +20,8 @@ from bmdal.regressor.stack import Activation, NetworkStack
 class Training:
     """Network and training of the paper; the defaults are its ReLU column (arXiv 2203.09410, Section 5.1).
 
-    Adam with its default betas on the mean squared error, learning rate falling linearly to 0 over all steps, no
-    weight decay. Raises BmdalError for an unknown activation or a number that is not positive.
+    Adam with its default betas on the mean squared error, without weight decay. The learning rate decreases linearly to
+    0 over all steps. Raises BmdalError for an unknown activation or a number that is not positive.
     """
 
     activation: Activation = "relu"
@@ -44,7 +44,7 @@ class Training:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Points of one network: inputs (n, d) and targets (n,), to train on and to choose the best epoch by."""
+    """Points of one network, inputs (n, d) and targets (n,): those to train on and those to choose the best epoch."""
 
     X: Tensor
     y: Tensor
@@ -59,18 +59,19 @@ def train(
     generators: Sequence[torch.Generator],
     on_epoch: Callable[[int], None] = lambda epoch: None,
 ) -> Tensor:
-    """Train every network of the stack on its own data and leave it with the parameters of its best epoch.
+    """Train each network of the stack on its own data and keep the parameters of its best epoch.
 
-    Each epoch has a fresh shuffle and drops an incomplete last batch; after it the RMSE on the validation points
-    counts. On a GPU all networks take a step together, and nothing waits for the device within an epoch; on a CPU each
-    goes through an epoch by itself, so that its parameters stay in the cache.
+    Each epoch uses a new shuffle and drops an incomplete last batch. The best epoch has the smallest RMSE on the
+    validation points. On a GPU, all networks take each step together, and nothing waits for the device within an epoch.
+    On a CPU, each network goes through an epoch separately, so that its parameters stay in the cache.
 
     Args:
         stack: m networks, changed in place.
-        data: the points of each network; all with the same numbers of points.
-        generators: for each network the source of its shuffles.
-        on_epoch: told the number of epochs that are done.
-    Returns: best validation RMSE of each network, shape (m,); infinite where it never was a number.
+        data: the points of each network; all have the same numbers of points.
+        training: number of epochs, batch size and learning rate.
+        generators: one per network, the source of its shuffles.
+        on_epoch: called with the number of finished epochs after each epoch.
+    Returns: best validation RMSE of each network, shape (m,); infinite if it was always NaN.
     """
     m, n = len(data), len(data[0].X)
     batch_size = min(training.batch_size, n)

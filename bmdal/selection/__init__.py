@@ -1,4 +1,4 @@
-"""Selection methods: which pool points to label next, given their features."""
+"""Selection methods: choose the pool points to label next, given their features."""
 
 from bmdal.selection.bait import BaitForward, BaitForwardBackward
 from bmdal.selection.base import Mode, Selection, SelectionProblem

@@ -1,4 +1,4 @@
-"""BAIT: the greatest drop of the summed posterior variance."""
+"""BAIT: the largest decrease of the summed posterior variance."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from bmdal.linalg import blocks, inverse_root, squared_norms
 from bmdal.selection.base import Open, Pick, Selection, SelectionProblem, argmax_if_positive, greedy
 
 WORST = 1e8
-"""How many times the rounding error the largest score must be; below that everything is computed again."""
+"""If the largest score is below this multiple of its rounding error, everything is recomputed."""
 
 
 class _State:
     """Posterior given the selected points, k_S(x, x') = phi^T A phi', in feature space.
 
-    With M the second-moment matrix of the target points, the drop of the summed variance by point x is
-    q / (k_S(x, x) + sigma^2), q = phi^T A M A phi. Only the (p, p) matrices A and A M A and two numbers for each pool
-    point change: one product of the features with two vectors for each selected point.
+    With the second-moment matrix M of the target points, point x decreases the summed variance by
+    q / (k_S(x, x) + sigma^2), q = phi^T A M A phi. For each selected point, only the (p, p) matrices A and A M A and
+    two numbers per pool point are updated, by one product of the features with two vectors.
 
-    The changes of q leave rounding errors of the size of its first values. When the scores come near to these, as they
-    do where the selected points span all features, everything is computed again, as sums of squares.
+    Updates of q leave rounding errors relative to its first values. If the scores come close to these errors, which
+    happens when the selected points span all features, everything is recomputed as sums of squares.
     """
 
     def __init__(self, Phi: Tensor, M: Tensor, sigma: float) -> None:
@@ -36,21 +36,21 @@ class _State:
         self.AMA = M.clone()
         self.variance = squared_norms(Phi)
         self.q = _quadratic_forms(Phi, M)
-        self.q_then = self.q.clone()  # when it was last computed again
+        self.q_then = self.q.clone()  # when it was last recomputed
         self.free = torch.ones(len(Phi), dtype=torch.bool, device=Phi.device)
 
     def best(self, still: Open) -> Pick | None:
         noise = (self.q_then / (self.variance + self.sigma2)).abs_().max() * torch.finfo(self.q.dtype).eps
         gains = self._gains()
         if self.selected and bool(gains.max() < WORST * noise):
-            self._compute_anew()
+            self._recompute()
             gains = self._gains()
         return argmax_if_positive(still.rank(gains))
 
     def _gains(self) -> Tensor:
         return torch.where(self.free, self.q / (self.variance + self.sigma2), 0.0)
 
-    def _compute_anew(self) -> None:
+    def _recompute(self) -> None:
         """A = sigma^2 W W^T with W W^T = (Phi_S^T Phi_S + sigma^2 I)^-1; k_S(x, x) and q as sums of squares."""
         chosen = self.Phi[self.selected]
         W = inverse_root(chosen.T @ chosen, self.sigma2)
@@ -65,7 +65,7 @@ class _State:
         self.q_then = self.q.clone()
 
     def add(self, index: int) -> None:
-        """A <- A - A phi phi^T A / delta, and what follows for A M A, the variances and q."""
+        """A <- A - A phi phi^T A / delta, and the resulting updates of A M A, the variances and q."""
         phi, q = self.Phi[index], self.q[index].clone()
         delta = self.variance[index] + self.sigma2
         v, w = self.A @ phi, self.AMA @ phi
@@ -86,14 +86,17 @@ def _quadratic_forms(Phi: Tensor, M: Tensor) -> Tensor:
 
 
 def _remove(Phi: Tensor, M: Tensor, sigma: float, n_remove: int) -> Tensor:
-    """Which points stay when those are removed, one by one, whose removal raises the summed variance least.
+    """Which points stay if, one by one, those whose removal increases the summed variance least are removed.
 
     With H = (Phi Phi^T + sigma^2 I)^-1 of the selected points, k_S(x', s) = sigma^2 (H Phi phi')_s and
-    k_S(s, s) = sigma^2 - sigma^4 H_ss. Hence the rise sum_x' k_S(x', s)^2 / (sigma^2 - k_S(s, s)) is B_ss / H_ss with
-    B = H Phi M Phi^T H, which has no cancellation. Removal of s: H <- H - h h^T / H_ss with h = H_s, likewise B.
+    k_S(s, s) = sigma^2 - sigma^4 H_ss. Hence the increase sum_x' k_S(x', s)^2 / (sigma^2 - k_S(s, s)) is B_ss / H_ss
+    with B = H Phi M Phi^T H, without cancellation. Removing s: H <- H - h h^T / H_ss with h = H_s; B likewise.
 
     Args:
-        Phi: features of the selected points in their order, shape (m, p).
+        Phi: features of the selected points in the order of selection, shape (m, p).
+        M: second-moment matrix of the target points, shape (p, p).
+        sigma: standard deviation of the observation noise.
+        n_remove: number of points to remove.
     Returns: whether each of them stays, shape (m,).
     """
     root = inverse_root(Phi @ Phi.T, sigma**2)
@@ -116,9 +119,9 @@ def _remove(Phi: Tensor, M: Tensor, sigma: float, n_remove: int) -> Tensor:
 class BaitForward(Selection):
     """The point with the largest sum_x' k_S(x', x)^2 / (k_S(x, x) + sigma^2) over the target points x'.
 
-    This is the greatest drop of the summed posterior variance. Where no targets are given, these are the training and
-    pool points; with targets this is variance-based transductive learning (VTL, arXiv 2402.15898). In mode TP the
-    selected set S starts with the training points. Needs an explicit feature matrix.
+    This point decreases the summed posterior variance most. Without given targets, the targets are the training and
+    pool points; with given targets, this is variance-based transductive learning (VTL, arXiv 2402.15898). In mode TP,
+    the selected set S starts with the training points. Needs a feature matrix.
     Source: arXiv 2203.09410, Section 4.2.
     """
 
@@ -136,9 +139,9 @@ class BaitForward(Selection):
 @register
 @dataclass(frozen=True)
 class BaitForwardBackward(Selection):
-    """`bait-f` until 2 b points are selected, then b times the removal that raises the summed variance least.
+    """`bait-f` until 2 b points are selected, then b removals that each increase the summed variance least.
 
-    With a pool of fewer than 2 b points the forward part takes them all. Source: arXiv 2203.09410, Section 4.2.
+    If the pool has fewer than 2 b points, the forward part selects them all. Source: arXiv 2203.09410, Section 4.2.
     """
 
     tokens = ("bait-fb",)
@@ -155,12 +158,12 @@ class BaitForwardBackward(Selection):
 
 
 def _without_scores(problem: SelectionProblem) -> SelectionProblem:
-    """The forward part of `bait-fb` says little about what stays."""
+    """The problem without score callbacks, since scores of the forward part say little about the points that stay."""
     return replace(problem, on_pick=lambda index, score: None)
 
 
 def _start(problem: SelectionProblem) -> tuple[Tensor, Tensor]:
-    """Features of the pool and second moments of the targets, in mode TP given the training points."""
+    """Features of the pool and second moments of the targets; in mode TP, after conditioning on the training points."""
     train, pool, target = problem.train, problem.pool, problem.target
     if problem.selected is not None:
         posterior = condition(problem.selected, problem.sigma)

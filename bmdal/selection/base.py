@@ -1,4 +1,4 @@
-"""What a selection method is, and the greedy loop that most of them share."""
+"""The interface of selection methods, and the greedy loop that most of them share."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ Mode = Literal["P", "TP"]
 
 @dataclass(frozen=True, eq=False)
 class Limits:
-    """Which pool points may be chosen, and at what cost.
+    """Which pool points may be selected, and at what cost.
 
     Attributes:
-        candidates: whether a point may be chosen, shape (n_pool,); all points still count as the pool. None: all may.
-        groups: number of the group that a point belongs to, shape (n_pool,); None: none does.
-        per_group: how many points of a group may be chosen.
-        costs: what a point costs, greater than 0, shape (n_pool,); scores are divided by it. None: all the same.
+        candidates: whether a point may be selected, shape (n_pool,); other points still count as part of the pool.
+            None: all points may be selected.
+        groups: number of the group of each point, shape (n_pool,); None: no groups.
+        per_group: maximal number of selected points per group.
+        costs: cost of each point, greater than 0, shape (n_pool,); scores are divided by it. None: no costs.
     """
 
     candidates: Tensor | None = None
@@ -35,7 +36,7 @@ class Limits:
     costs: Tensor | None = None
 
     def to(self, device: torch.device) -> Limits:
-        """The same, where the pool's features are."""
+        """The same limits on another device."""
         given = (self.candidates, self.groups, self.costs)
         candidates, groups, costs = (None if t is None else t.to(device) for t in given)
         return Limits(candidates, groups, self.per_group, costs)
@@ -47,7 +48,7 @@ def _nothing(index: int, score: float) -> None:
 
 @dataclass(frozen=True)
 class SelectionProblem:
-    """What a selection method chooses from.
+    """The input of a selection method.
 
     Attributes:
         train: transformed features of the n_train training points.
@@ -55,9 +56,9 @@ class SelectionProblem:
         mode: "P" or "TP"; None for a method without modes.
         sigma: standard deviation of the observation noise.
         generator: source of all random draws.
-        target: transformed features of the points that matter; None: nobody has said which do.
-        limits: which pool points may be chosen; for selections that say `takes_limits`.
-        on_pick: called with each chosen point and its score, by selections that have one.
+        target: transformed features of the points that matter; None if the user did not give any.
+        limits: which pool points may be selected; only for selection methods with `takes_limits`.
+        on_pick: called with each selected point and its score, by selection methods with scores.
     """
 
     train: Features
@@ -71,21 +72,21 @@ class SelectionProblem:
 
     @property
     def selected(self) -> Features | None:
-        """The points that count as selected before the first one is."""
+        """The points that count as selected at the start."""
         return self.train if self.mode == "TP" else None
 
 
 class Selection(Component):
-    """Chooses a batch of pool points (arXiv 2203.09410, Section 4).
+    """Selects a batch of pool points (arXiv 2203.09410, Section 4).
 
     Attributes:
-        modes: the modes that the method has, the usual one first; empty if its name carries none.
-        needs_kernel: whether it looks at features at all.
+        modes: the modes that the method supports, the default first; empty if its name has no mode.
+        needs_kernel: whether it uses features at all.
         needs_explicit: whether it needs a feature matrix.
-        needs_float64: whether features are promoted to float64 first.
-        takes_target: whether it looks at target points.
-        takes_limits: whether it heeds `SelectionProblem.limits`, but for costs.
-        takes_costs: whether its scores are gains, which may be divided by costs.
+        needs_float64: whether features are converted to float64 first.
+        takes_target: whether it uses target points.
+        takes_limits: whether it respects `SelectionProblem.limits`, except for costs.
+        takes_costs: whether its scores are gains that can be divided by costs.
     """
 
     kind = "selection method"
@@ -99,14 +100,14 @@ class Selection(Component):
 
     @abstractmethod
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
-        """Distinct pool indices in the order of selection, shape (batch_size,), or fewer if it cannot go on."""
+        """Distinct pool indices in the order of selection, shape (batch_size,), or fewer if nothing is left to gain."""
 
 
 class Open:
-    """Which pool points may still be chosen, as more and more are.
+    """Keeps track of the pool points that may still be selected.
 
     Attributes:
-        points: shape (n_pool,); None: all that are not chosen yet.
+        points: whether a point may still be selected, shape (n_pool,); None: all points that are not selected yet.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -117,16 +118,16 @@ class Open:
             self._n_chosen: dict[int, int] = {}
 
     def among(self, points: Tensor) -> Tensor:
-        """Those of some points, shape (n_pool,), that may be chosen."""
+        """Restrict a mask of points, shape (n_pool,), to those that may be selected."""
         return points if self.points is None else points & self.points
 
     def rank(self, scores: Tensor) -> Tensor:
-        """Scores per cost, shape (n_pool,); 0 for points that may not be chosen."""
+        """Scores per cost, shape (n_pool,); 0 for points that must not be selected."""
         scores = scores if self.limits.costs is None else scores / self.limits.costs
         return scores if self.points is None else torch.where(self.points, scores, 0.0)
 
     def close(self, index: int) -> None:
-        """Take a point as chosen, and its group out if that is full."""
+        """Mark a point as selected, and close its group if that is full."""
         if self.points is None:
             return
         self.points[index] = False
@@ -137,7 +138,7 @@ class Open:
                 self.points &= self.limits.groups != group
 
     def first(self, order: Tensor, n: int) -> Tensor:
-        """The first n points of an order that may be chosen one after the other, or fewer."""
+        """The first n points of an order that may be selected together, or fewer if there are not enough."""
         if self.points is None:
             return order[:n]
         if self.limits.groups is None:
@@ -155,10 +156,10 @@ Pick = tuple[int, float]
 
 
 class GreedyState(Protocol):
-    """The state of a greedy selection: a point is proposed, then added."""
+    """The state of a greedy selection, which proposes a point and then adds it."""
 
     def best(self, still: Open) -> Pick | None:
-        """The next point of those that are open, or None if there is none with a positive score."""
+        """The best point that is still open, or None if no score is positive."""
 
     def add(self, index: int) -> object:
         """Count a pool point as selected."""
@@ -180,7 +181,7 @@ def greedy(state: GreedyState, problem: SelectionProblem, batch_size: int) -> Te
 def argmax_if_positive(scores: Tensor) -> Pick | None:
     """Index of the largest score and the score, or None if no score is positive."""
     value, index = scores.max(dim=0)
-    if math.isnan(score := float(value)):  # what cannot be computed for one point says nothing of the others
+    if math.isnan(score := float(value)):  # NaN for one point must not affect the others
         value, index = scores.nan_to_num(nan=0.0).max(dim=0)
         score = float(value)
     return (int(index), score) if score > 0 else None

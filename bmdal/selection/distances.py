@@ -1,4 +1,4 @@
-"""Squared distances from every pool point to its nearest selected point, kept up to date."""
+"""Squared distances from every pool point to its nearest selected point, updated for each new point."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from bmdal.features.base import squared_distances
 from bmdal.linalg import blocks
 
 MOST_AT_ONCE = 4096
-"""Selected points in one matrix product: with more of them its blocks would have too few rows to be fast."""
+"""Number of selected points per matrix product; with more, its blocks would have too few rows to be fast."""
 
 
 class NearestSelected:
     """Distances of the pool to the selected points.
 
-    A new point concerns few pool points, those that are nearer to it than to any other selected point. Where a lower
-    bound of the distance (`PrincipalBound`) says cheaply which these can be, no other feature is read. The result is
-    the same.
+    A new point only affects the few pool points that are nearer to it than to any other selected point. If a lower
+    bound on the distance (`PrincipalBound`) cheaply shows which points these can be, no other features are read. The
+    result is the same.
 
     Attributes:
         d2: squared distance to the nearest selected point, shape (n_pool,); infinite while there is none.
-        nearest: number of that point in the order in which they were added, shape (n_pool,).
+        nearest: number of that point in the order in which points were added, shape (n_pool,).
         n_selected: how many points have been added.
     """
 
@@ -61,7 +61,7 @@ class NearestSelected:
         return moved
 
     def _concerned(self, index: int) -> Tensor | None:
-        """Pool points that can be nearer to point `index` than they are to a selected one; None: any, read them all."""
+        """Pool points that may be nearer to point `index` than to any selected point; None: possibly all of them."""
         if self._bound is None or self.n_selected == 0:
             return None
         rows = self._bound.closer_than(index, self.d2)
@@ -83,10 +83,10 @@ class NearestSelected:
 
 @dataclass(frozen=True)
 class Moved:
-    """Pool points that have become nearest to a new selected point, and what held before.
+    """Pool points whose nearest selected point is a new one, and their values before.
 
-    Attributes, all of shape (n_moved,): the points, their squared distance and nearest point before, and their
-    squared distance now.
+    Attributes, all of shape (n_moved,): the points, their previous squared distance and nearest point, and their new
+    squared distance.
     """
 
     rows: Tensor
@@ -97,15 +97,15 @@ class Moved:
 
 @dataclass(frozen=True)
 class PrincipalBound:
-    """Lower bound |z - z'|^2 + (r - r')^2 <= d^2 from principal coordinates z and the norm r of the rest.
+    """Lower bound |z - z'|^2 + (r - r')^2 <= d^2 from principal coordinates z and the norm r of the remainder.
 
-    In matrix form |phi|^2 + |phi'|^2 - 2 <(z, r), (z', r')> for centred phi: one product with N_COORDINATES + 1
-    columns in place of p. A margin covers the rounding of the bound and of the distance itself.
+    In matrix form it is |phi|^2 + |phi'|^2 - 2 <(z, r), (z', r')> for centred phi: one product with N_COORDINATES + 1
+    columns instead of p. A margin covers the rounding errors of the bound and of the distance itself.
 
     Attributes:
         coordinates: (z, r) of all points, shape (n, N_COORDINATES + 1).
         norms: |phi|^2 of the centred features, shape (n,).
-        margin: what rounding can amount to for a point, shape (n,).
+        margin: bound on the rounding error for each point, shape (n,).
     """
 
     coordinates: Tensor
@@ -114,11 +114,11 @@ class PrincipalBound:
 
     N_COORDINATES = 40
     N_SAMPLE = 8192  # points that the axes are computed from; any axes give a valid bound
-    N_MOST_FEATURES = 1024  # with more, the axes cost more than they spare
+    N_MOST_FEATURES = 1024  # with more, the axes cost more than they save
 
     @classmethod
     def of(cls, pool: Features) -> PrincipalBound | None:
-        """The bound for a pool, or None where it spares nothing: few points, few or very many features, a GPU."""
+        """The bound for a pool, or None if it saves nothing: few points, few or very many features, or a GPU."""
         if not isinstance(pool, DenseFeatures) or pool.device.type != "cpu":
             return None
         Phi = pool.Phi
@@ -130,7 +130,7 @@ class PrincipalBound:
         sample = sample - mean
         try:
             eigenvectors = torch.linalg.eigh((sample.T @ sample).to(torch.float64)).eigenvectors
-        except RuntimeError:  # LinAlgError: it need not converge; without axes every feature is read
+        except RuntimeError:  # LinAlgError: no convergence; all features are read instead
             return None
         axes = eigenvectors[:, -cls.N_COORDINATES :].to(Phi.dtype)
         coordinates, norms, diag = Phi.new_empty(n, cls.N_COORDINATES + 1), Phi.new_empty(n), Phi.new_empty(n)
@@ -145,7 +145,7 @@ class PrincipalBound:
         return cls(coordinates, norms, 32 * eps * norms + 16 * eps * diag)
 
     def closer_than(self, index: int, d2: Tensor) -> Tensor:
-        """All points, and few others, whose squared distance to point `index` is smaller than d2; shape (n_rows,)."""
+        """All points whose squared distance to point `index` is smaller than d2, and a few others; shape (n_rows,)."""
         gap = self.norms - self.margin - d2
         gap.addmv_(self.coordinates, self.coordinates[index], alpha=-2)
         return (gap < float(self.margin[index] - self.norms[index])).nonzero()[:, 0]

@@ -1,4 +1,4 @@
-"""Expected predictive information gain: what a label tells about the predictions on the target points."""
+"""Expected predictive information gain (EPIG): what a label tells about predictions at the target points."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from bmdal.selection.base import Open, Pick, Selection, SelectionProblem, argmax
 
 EPS = torch.finfo(torch.float64).eps
 N_TARGETS = 256
-"""Pool points that stand for the targets where none are given."""
+"""Number of random pool points that serve as targets if none are given."""
 
 
 class _State:
-    """Posterior covariances given the selected points: of pool points with targets, and variances of both.
+    """Posterior covariances between pool points and targets, and variances of both, given the selected points.
 
-    With l = k+(., x) / sqrt(k+(x, x) + sigma^2) for the selected point x, k+(a, b) falls by l(a) l(b). k+(., x) comes
-    from the l of all points selected before or, in a batch of more points than features, from k+ = phi^T A phi.
+    With l = k+(., x) / sqrt(k+(x, x) + sigma^2) for a selected point x, k+(a, b) decreases by l(a) l(b). k+(., x) is
+    computed from the l of all points selected before or, if the batch has more points than there are features, from
+    k+ = phi^T A phi.
     """
 
     def __init__(self, pool: Features, target: Features, sigma: float, batch_size: int) -> None:
@@ -41,7 +42,9 @@ class _State:
         scores = torch.zeros_like(self.variance)
         for rows in blocks(len(self.pool), 8 * len(self.of_target)):
             noisy = torch.outer(self.variance[rows] + self.sigma2, self.of_target + self.sigma2)
-            correlation2 = self.covariance[rows].square().div_(noisy).clamp_(max=1 - EPS)  # up to rounding it is < 1
+            correlation2 = (
+                self.covariance[rows].square().div_(noisy).clamp_(max=1 - EPS)
+            )  # it is < 1 apart from rounding
             scores[rows] = correlation2.neg_().log1p_().mean(dim=1).mul_(-0.5)
         return argmax_if_positive(still.rank(torch.where(self.free, scores, 0.0)))
 
@@ -68,9 +71,11 @@ class _State:
 class EPIG(Selection):
     """The point with the largest mean_t -1/2 log(1 - k+(x,t)^2 / ((k+(x,x) + sigma^2) (k+(t,t) + sigma^2))).
 
-    This is the mean information that a label of x gives about one of a target t, with the posterior kernel k+ given the
-    selected points, in mode TP also the training points. Without targets a random sample of the pool stands for them.
-    Memory: n_pool * (n_target + batch_size) numbers, without batch_size if it exceeds the number of features.
+    This is the mean information that the label of x gives about the label of a target t. k+ is the posterior kernel
+    given the selected points and, in mode TP, the training points. Without given targets, a random sample of the pool
+    is used.
+    Memory: n_pool * (n_target + batch_size) numbers, or n_pool * n_target if the batch is larger than the number of
+    features.
     Source: Bickford Smith et al., arXiv 2304.08151.
     """
 

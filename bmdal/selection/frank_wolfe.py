@@ -13,7 +13,7 @@ from bmdal.selection.base import Open, Pick, Selection, SelectionProblem, argmax
 
 
 class _State:
-    """u: sum of the pool's features; w: its current approximation; both of shape (p,)."""
+    """The sum u of the pool's features and its current approximation w, both of shape (p,)."""
 
     def __init__(self, Phi: Tensor) -> None:
         self.Phi = Phi
@@ -44,11 +44,11 @@ class _State:
 
 @dataclass(frozen=True)
 class _Shadow:
-    """Normalized features in half precision, to find the few points that can have the largest score.
+    """Normalized features in half precision, which find the few points that can have the largest score.
 
-    With phi_i / |phi_i| = mean + h_i + e_i, h_i in half precision, a score <v, phi_i> / |phi_i| differs from
-    <v, mean> + <v', h_i>, v' the half-precision v, by at most |v| |e_i| + |v - v'| |h_i| and the rounding of the
-    product; the mean is the same for all. A pass over a quarter of the memory then does for one over all of it.
+    Let phi_i / |phi_i| = mean + h_i + e_i with h_i in half precision, and let v' be v in half precision. The score
+    <v, phi_i> / |phi_i| differs from <v, mean> + <v', h_i> by at most |v| |e_i| + |v - v'| |h_i| plus the rounding of
+    the product, and the mean is the same for all points. A pass over a quarter of the memory then replaces a full one.
 
     Attributes:
         half: h, shape (n, p), float16.
@@ -59,11 +59,11 @@ class _Shadow:
     error: Tensor
     size: Tensor
 
-    N_FEWEST = 4096  # below that one reads everything
+    N_FEWEST = 4096  # with fewer points, everything is read
 
     @classmethod
     def of(cls, Phi: Tensor, c: Tensor) -> _Shadow | None:
-        """The shadow of features with norms c; None where reading everything costs no more, as on a GPU."""
+        """The shadow of features with norms c; None if reading everything is no slower, as on a GPU."""
         n, p = Phi.shape
         if Phi.device.type != "cpu" or n < cls.N_FEWEST:
             return None
@@ -81,7 +81,7 @@ class _Shadow:
         return cls(half, error, size + error)
 
     def candidates(self, v: Tensor, free: Tensor) -> Tensor:
-        """All free points, and few others, that can have the largest score <v, phi_i> / |phi_i|."""
+        """All free points that can have the largest score <v, phi_i> / |phi_i|, and possibly a few more."""
         length = torch.linalg.vector_norm(v)
         direction = v / length
         half_direction = direction.to(torch.float16)
@@ -98,8 +98,8 @@ class _Shadow:
 class FrankWolfe(Selection):
     """argmax_i <u - w, phi_i> / |phi_i|, then w <- (1 - g) w + g t with t = r phi_i / |phi_i|.
 
-    u = sum_i phi_i over the pool, r = sum_i |phi_i|, g = <t - w, u - w> / |t - w|^2, w = 0 at first. Training points
-    play no part, so there is no mode TP. Needs an explicit feature matrix. On ACS features known as ACS-FW.
+    u = sum_i phi_i over the pool, r = sum_i |phi_i|, g = <t - w, u - w> / |t - w|^2, and initially w = 0. Training
+    points are not used, so there is no mode TP. Needs a feature matrix. On ACS features it is known as ACS-FW.
     Source: arXiv 2203.09410, Section 4.2.
     """
 

@@ -27,7 +27,7 @@ class _State(NearestSelected):
         if not float(cumulative[-1]) > 0:
             return None
         u = torch.rand((), generator=self.generator, device=self.generator.device, dtype=torch.float64)
-        # The first index with cumulative weight > u * total has a positive weight; 1 - u is in (0, 1].
+        # The first index with cumulative weight >= (1 - u) * total has a positive weight, since 1 - u is in (0, 1].
         target = cumulative[-1] * (1 - u.to(cumulative.device))
         index = min(int(torch.searchsorted(cumulative, target)), int(d2.nonzero()[-1]))
         return index, float(d2[index])
@@ -42,9 +42,9 @@ class _State(NearestSelected):
 @register
 @dataclass(frozen=True)
 class KMeansPP(Selection):
-    """Random with probability proportional to min_s d_k(x, s)^2 (arXiv 2203.09410, Section 4.2).
+    """A random point, with probability proportional to min_s d_k(x, s)^2 (arXiv 2203.09410, Section 4.2).
 
-    With nothing selected a uniform point. On last-layer features known as BADGE.
+    The first point is uniformly random if nothing is selected yet. On last-layer features the method is known as BADGE.
     """
 
     tokens = ("kmeanspp",)

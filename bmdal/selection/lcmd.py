@@ -16,8 +16,8 @@ from bmdal.selection.distances import Moved, NearestSelected
 class _State(NearestSelected):
     """Keeps the sum of squared distances of every cluster, in float64.
 
-    Subtraction leaves rounding errors in the sums. Where one of an emptied cluster is all that seems to be left, the
-    sums are computed again.
+    Subtraction leaves rounding errors in the sums. If an emptied cluster therefore seems to be the largest, the sums
+    are computed again.
     """
 
     def __init__(self, pool: Features, selected: Features | None, batch_size: int) -> None:
@@ -44,7 +44,7 @@ class _State(NearestSelected):
         return moved
 
     def _farthest_in_largest(self, still: Open) -> Pick | None:
-        """Of the clusters that have an open point away from their centre, the largest, and the farthest of these."""
+        """The farthest point in the largest cluster that has an open point away from its centre."""
         sums, d2 = self.sums, self.d2
         if still.points is not None:
             d2 = still.rank(d2)
@@ -61,10 +61,10 @@ class _State(NearestSelected):
 @register
 @dataclass(frozen=True)
 class LCMD(Selection):
-    """In the largest cluster the point farthest from its centre (arXiv 2203.09410, Section 4.2).
+    """The point in the largest cluster that is farthest from the cluster's centre (arXiv 2203.09410, Section 4.2).
 
-    Every pool point belongs to its nearest selected point s; the size of a cluster is the sum of d_k(x, s)^2 over
-    its points. With nothing selected the point with the largest k(x, x).
+    Every pool point belongs to the cluster of its nearest selected point s, and the size of a cluster is the sum of
+    d_k(x, s)^2 over its points. If nothing is selected yet, the point with the largest k(x, x).
     """
 
     tokens = ("lcmd",)

@@ -13,16 +13,16 @@ from bmdal.features import Features, condition
 from bmdal.selection.base import Open, Pick, Selection, SelectionProblem, argmax_if_positive, greedy
 
 N_FIRST = 64
-"""How many of the most promising points are brought up to date at first."""
+"""Number of the most promising points that are updated first."""
 CHUNK = 2048
-"""How many points are brought up to date at a time after that."""
+"""Number of points updated at a time after that."""
 
 
 class _State(ABC):
-    """Posterior variances k_S(x, x) given the selected points S, computed when they are needed.
+    """Posterior variances k_S(x, x) given the selected points S, updated lazily.
 
-    A posterior variance only ever falls, so the last known value is an upper bound: only points whose bound exceeds
-    the largest variance that is known to be up to date have to be looked at.
+    Posterior variances never increase, so the last known value is an upper bound. Only points whose bound exceeds the
+    largest up-to-date variance need to be updated.
 
     Attributes:
         variance: k_S(x, x) for the first `n_known` selected points S, shape (n_pool,); -inf for selected points.
@@ -43,14 +43,14 @@ class _State(ABC):
             if pick is None or int(self.n_known[pick[0]]) == self.n_selected:
                 return pick
             values, first = scores.topk(min(N_FIRST, len(scores)))
-            if float(values[-1]) == pick[1]:  # of many equal ones `topk` may have taken others
+            if float(values[-1]) == pick[1]:  # among equal values, `topk` may have taken others
                 first = torch.cat([first[first != pick[0]], first.new_tensor([pick[0]])])
             self._bring_up_to_date(first)
             scores = self._scores(still)
             self._bring_up_to_date((scores > scores[first].max()).nonzero()[:, 0])
 
     def _scores(self, still: Open) -> Tensor:
-        """Variances; with costs what a point adds to 1/2 log det(I + K_S / sigma^2), per cost."""
+        """Variances or, with costs, the increase of 1/2 log det(I + K_S / sigma^2) per cost."""
         if still.limits.costs is None:
             return still.rank(self.variance)
         return still.rank((self.variance / self.sigma2).clamp_(min=0).log1p_() / 2)
@@ -69,19 +69,19 @@ class _State(ABC):
 
     @abstractmethod
     def _observe(self, index: int) -> None:
-        """Count a pool point, whose variance is up to date, as selected."""
+        """Count a pool point as selected; its variance must be up to date."""
 
     @abstractmethod
     def _variances(self, rows: Tensor) -> Tensor:
-        """k_S(x, x) of some pool points, shape (n_rows,)."""
+        """k_S(x, x) for some pool points, shape (n_rows,)."""
 
 
 class _KernelSpace(_State):
     """Pivoted Cholesky decomposition of K + sigma^2 I.
 
     Attributes:
-        L: rows of the Cholesky factor, of each the first `n_known` entries, shape (n_pool, batch_size).
-        factor: the Cholesky factor of K_S + sigma^2 I, in its first rows and columns, shape (batch_size, batch_size).
+        L: rows of the Cholesky factor, shape (n_pool, batch_size); the first `n_known` entries of each row are known.
+        factor: Cholesky factor of K_S + sigma^2 I in the first rows and columns, shape (batch_size, batch_size).
     """
 
     def __init__(self, pool: Features, sigma: float, batch_size: int) -> None:
@@ -108,7 +108,7 @@ class _KernelSpace(_State):
 
 
 class _FeatureSpace(_State):
-    """k_S(x, x) = phi^T A phi, with A of shape (p, p): for batches of more points than features, where L is large."""
+    """k_S(x, x) = phi^T A phi, with A of shape (p, p), for batches of more points than features, where L is large."""
 
     def __init__(self, pool: Features, sigma: float) -> None:
         super().__init__(pool, sigma)
@@ -130,8 +130,8 @@ class _FeatureSpace(_State):
 class MaxDet(Selection):
     """The point with the largest posterior variance k_S(x, x) given the selected points S with noise sigma^2.
 
-    This is greedy maximization of det(K_S + sigma^2 I). In mode TP, S starts with the training points, whose effect
-    is that of a posterior. On last-layer posteriors known as BatchBALD. Source: arXiv 2203.09410, Section 4.2.
+    This greedily maximizes det(K_S + sigma^2 I). In mode TP, S starts with the training points, which is implemented by
+    conditioning on them. On last-layer posteriors it is known as BatchBALD. Source: arXiv 2203.09410, Section 4.2.
     """
 
     tokens = ("maxdet",)

@@ -21,7 +21,7 @@ class _State(NearestSelected):
 class MaxDist(Selection):
     """The point farthest from all selected ones, argmax_x min_s d_k(x, s) (arXiv 2203.09410, Section 4.2).
 
-    With nothing selected the point with the largest k(x, x). Known as Core-Set and farthest-first (FF-Active).
+    If nothing is selected yet, the point with the largest k(x, x). Known as Core-Set and farthest-first (FF-Active).
     """
 
     tokens = ("maxdist",)

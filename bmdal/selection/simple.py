@@ -1,4 +1,4 @@
-"""Selections that look at each point by itself."""
+"""Selection methods that treat each point separately."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bmdal.selection.base import Open, Selection, SelectionProblem
 @register
 @dataclass(frozen=True)
 class Random(Selection):
-    """Uniformly random without replacement: no active learning (arXiv 2203.09410, Section 4.2)."""
+    """Uniformly random points without replacement: no active learning (arXiv 2203.09410, Section 4.2)."""
 
     tokens = ("random",)
     modes = ()
@@ -29,7 +29,7 @@ class Random(Selection):
 @register
 @dataclass(frozen=True)
 class MaxDiag(Selection):
-    """The b largest k(x, x): naive active learning, BALD (arXiv 2203.09410, Section 4.2)."""
+    """The b points with the largest k(x, x): naive active learning, as in BALD (arXiv 2203.09410, Section 4.2)."""
 
     tokens = ("maxdiag",)
     modes = ()

@@ -1,4 +1,4 @@
-"""Kernel transformations: scaling, posteriors, sketches, ensembles, ACS kernels."""
+"""Transformations of kernels: scaling, posteriors, sketches, ensembles, ACS kernels."""
 
 from bmdal.transformations.acs import (
     AcsGradient,

@@ -1,7 +1,7 @@
-"""Kernels of active learning as sparse (coreset) approximation, ACS (arXiv 2203.09410, Section 3.2).
+"""Kernels of active learning as sparse subset (coreset) approximation, ACS (arXiv 2203.09410, Section 3.2).
 
-They measure how much a label changes the expected log-likelihood of a Bayesian model. All work on scaled features
-and in float64.
+They measure how much a label changes the expected log-likelihood of a Bayesian model. All of them scale the features
+first and work in float64.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from bmdal.transformations.base import Fitted, Transformation, mean_diagonal
 @register
 @dataclass(frozen=True)
 class AcsRandomFeatures(Transformation):
-    """Random features of the ACS log-likelihood kernel, as the published numbers were computed.
+    """Random features of the ACS log-likelihood kernel, computed as for the published numbers.
 
     With S = (Phi^T Phi + sigma^2 I)^-1, theta_j ~ N(0, S), q(x) = phi^T S phi and z_j = phi^T theta_j, feature j is
     (0.5 log(1 + q / sigma^2) - (z_j^2 + q) / (2 sigma^2)) / sqrt(P). Source: arXiv 2203.09410, Section 3.2 and
-    Appendix B; for the difference to the paper's text see `AcsRandomFeaturesPaper`.
+    Appendix B. For the formula in the paper's text, see `AcsRandomFeaturesPaper`.
     """
 
     n_features: int = 512
 
     tokens = ("acs-rf-{n_features}",)
-    posterior_variance: ClassVar[bool] = False  # whether q is sigma^2 phi^T S phi and not phi^T S phi
+    posterior_variance: ClassVar[bool] = False  # whether q is sigma^2 phi^T S phi instead of phi^T S phi
 
     def __post_init__(self) -> None:
         self._require_at_least_one("n_features")
@@ -65,8 +65,10 @@ class AcsRandomFeatures(Transformation):
 @register
 @dataclass(frozen=True)
 class AcsRandomFeaturesPaper(AcsRandomFeatures):
-    """The ACS random features as in the paper's text: q is the posterior variance sigma^2 phi^T S phi, and
-    theta_j ~ N(0, sigma^2 S) with S = (Phi^T Phi + sigma^2 I)^-1. Source: arXiv 2203.09410, Section 3.2.
+    """Random features of the ACS log-likelihood kernel, computed as in the paper's text.
+
+    Like `AcsRandomFeatures`, but q is the posterior variance sigma^2 phi^T S phi, and theta_j ~ N(0, sigma^2 S) with
+    S = (Phi^T Phi + sigma^2 I)^-1. Source: arXiv 2203.09410, Section 3.2.
     """
 
     tokens = ("acs-rf-paper-{n_features}",)
@@ -142,6 +144,6 @@ class AcsGradient(Transformation):
 
 
 def _matrix(features: Features, factor: float) -> Tensor:
-    """Feature matrix of the scaled kernel, in float64."""
+    """Feature matrix of the kernel multiplied by `factor`, in float64."""
     Phi = features.matrix().to(torch.float64)
     return Phi * math.sqrt(factor)

@@ -1,4 +1,4 @@
-"""What a kernel transformation is."""
+"""The interface of transformations."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from bmdal.features import Features
 from bmdal.kernels import Traits
 
 Fitted = Callable[[Features], Features]
-"""A transformation that has seen the training features; maps the features of any points."""
+"""A transformation after it is fitted to the training features; maps the features of any points."""
 
 
 class Transformation(Component):
     """Maps a kernel to another one, fitted on the training set (arXiv 2203.09410, Section 3.2).
 
     Attributes:
-        needs_labels: `fit` uses the training labels.
-        needs_train: `fit` uses more of the training features than their kind, so that there must be some.
+        needs_labels: whether `fit` uses the training labels.
+        needs_train: whether `fit` needs at least one training point.
     """
 
     kind = "transformation"
@@ -40,9 +40,10 @@ class Transformation(Component):
 
         Args:
             train: features of the n_train training points.
-            y_train: their labels, shape (n_train,); given if `needs_labels`.
+            y_train: labels of these points, shape (n_train,); not None if `needs_labels`.
             sigma: standard deviation of the observation noise.
             generator: source of all random draws.
+        Returns: a function from features to transformed features.
         """
 
     def _require_at_least_one(self, field: str) -> None:
@@ -57,5 +58,5 @@ class Transformation(Component):
 
 
 def mean_diagonal(features: Features) -> float:
-    """mean_i k(x_i, x_i), in float64; 1 for a kernel that vanishes on all points, so that one can divide by it."""
+    """mean_i k(x_i, x_i), computed in float64; 1 for a kernel that is zero on all points, to allow division."""
     return float(features.diag().to(torch.float64).mean()) or 1.0

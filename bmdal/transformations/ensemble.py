@@ -19,7 +19,7 @@ from bmdal.transformations.base import Fitted, Transformation
 class Ensemble(Transformation):
     """Sum of the kernels of N independently trained networks (arXiv 2203.09410, Section 3.2).
 
-    What stands before it in a method is done for each network by itself, what stands after it to the sum.
+    Transformations before it in a method are applied to each network separately, transformations after it to the sum.
     """
 
     n_models: int = 3

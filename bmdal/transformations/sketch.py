@@ -19,8 +19,8 @@ from bmdal.transformations.base import Fitted, Transformation
 class RandomProjection(Transformation):
     """Sketch to P features, an unbiased estimate of the kernel (arXiv 2203.09410, Section 3.2).
 
-    Plain features: U phi / sqrt(P) with U standard normal; sums: the sum of independent sketches of the terms;
-    products: (U phi_1) * (V phi_2) / sqrt(P). One draw serves all points.
+    Plain features become U phi / sqrt(P) with U standard normal; a sum of kernels becomes the sum of independent
+    sketches of its terms, and a product becomes (U phi_1) * (V phi_2) / sqrt(P). The same draw is used for all points.
     """
 
     n_features: int = 512

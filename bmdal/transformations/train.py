@@ -16,7 +16,7 @@ from bmdal.transformations.base import Fitted, Transformation, mean_diagonal
 @register
 @dataclass(frozen=True)
 class Scale(Transformation):
-    """k / mean_i k(x_i, x_i) over the training set (arXiv 2203.09410, Section 3.2)."""
+    """k / mean_i k(x_i, x_i), where the mean runs over the training set (arXiv 2203.09410, Section 3.2)."""
 
     tokens = ("scale",)
 
@@ -31,10 +31,10 @@ class Scale(Transformation):
 @register
 @dataclass(frozen=True)
 class Train(Transformation):
-    """Scale, then the Gaussian-process posterior kernel after observing the training set, in float64.
+    """Scale, then take the Gaussian process posterior kernel after observing the training set, in float64.
 
-    k(x, x') - k(x, X) (k(X, X) + sigma^2 I)^-1 k(X, x')   (arXiv 2203.09410, Section 3.2). In feature space where
-    there is an explicit feature matrix, in kernel space otherwise: see `bmdal.features.condition`.
+    k(x, x') - k(x, X) (k(X, X) + sigma^2 I)^-1 k(X, x')   (arXiv 2203.09410, Section 3.2). Computed in feature
+    space if there is a feature matrix, and in kernel space otherwise: see `bmdal.features.condition`.
     """
 
     tokens = ("train",)

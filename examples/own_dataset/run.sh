@@ -1,11 +1,11 @@
 #!/bin/sh
-# A CSV file of one's own as a data set of the benchmark: one YAML file and no code.
+# Benchmark on your own CSV file: one YAML file and no code.
 #
 #     sh examples/own_dataset/run.sh
-#     sh examples/own_dataset/run.sh 'splits=[0,1,2,3]' training.n_epochs=256    # arguments go to the sweep
+#     sh examples/own_dataset/run.sh 'splits=[0,1,2,3]' training.n_epochs=256    # arguments are passed to the sweep
 #
-# A small task and 40 epochs instead of 256: about a minute on one core. The table shows the set beside the generated
-# one. `rm conf/dataset/texas_housing.yaml` takes it out again.
+# This uses a small task and 40 epochs instead of 256 and takes about a minute on one core. The table shows this data
+# set and the generated one. `rm conf/dataset/texas_housing.yaml` removes the data set again.
 set -eux
 cd "$(dirname "$0")/../.."
 

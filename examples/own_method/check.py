@@ -1,8 +1,8 @@
-"""Check that the components keep the contract that the rest of the library relies on.
+"""Check that the components satisfy the contract that the rest of the library relies on.
 
     python examples/own_method/check.py
 
-The same three calls belong into the tests of a component of your own.
+Use the same three calls in the tests of your own components.
 """
 
 from __future__ import annotations
@@ -17,4 +17,4 @@ if __name__ == "__main__":
     check_kernel(Quadratic(), nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 1)), torch.randn(10, 5))
     check_transformation(PrincipalAxes(n_axes=3))
     check_selection(Power())
-    print("quadratic, pca-{n_axes} and power keep the contract")
+    print("quadratic, pca-{n_axes} and power satisfy the contract")

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Own components from the check to a row in the table, beside random selection and the paper's method.
+# From checking your own components to a table that compares them with random selection and the paper's method.
 #
 #     sh examples/own_method/compare.sh
-#     sh examples/own_method/compare.sh 'splits=[0,1,2,3]' training.n_epochs=256    # arguments go to the sweep
+#     sh examples/own_method/compare.sh 'splits=[0,1,2,3]' training.n_epochs=256    # arguments are passed to the sweep
 #
-# 64 epochs instead of 256, on two splits of generated data: about a minute on one core. For a verdict use
-# more data sets, splits and rounds, as in `-m +experiment=mini`; what is done already is not run again.
+# This uses 64 epochs instead of 256 on two splits of generated data and takes about a minute on one core. For a
+# reliable comparison, use more data sets, splits and rounds, as in `-m +experiment=mini`. Completed runs are skipped.
 set -eux
 cd "$(dirname "$0")/../.."
 

@@ -1,7 +1,7 @@
-"""A kernel, a transformation and a selection method of one's own.
+"""Your own base kernel, transformation and selection method.
 
-Each is a frozen dataclass with `tokens`, the templates of its name, and `@register`. Then method names know it:
-`power_grad_rp-512_train`, `lcmd-tp_grad_rp-512_pca-32`, `lcmd-tp_quadratic_rp-512`.
+Each is a frozen dataclass with `tokens`, the templates of its name, and `@register`. You can then use it in method
+names: `power_grad_rp-512_train`, `lcmd-tp_grad_rp-512_pca-32`, `lcmd-tp_quadratic_rp-512`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from bmdal.transformations import Fitted, Transformation
 @register
 @dataclass(frozen=True)
 class Quadratic(BaseKernel):
-    """k(x, x') = (1 + <x, x'> / d)^2 of the inputs: what the network has learned plays no part.
+    """k(x, x') = (1 + <x, x'> / d)^2 of the inputs, which ignores what the network has learned.
 
-    A product of two linear kernels. Its d^2 features are never written down, but they can be sketched.
+    A product of two linear kernels. Its features, about d^2, are never materialized, but they can be sketched.
     """
 
     tokens = ("quadratic",)
@@ -41,7 +41,8 @@ class Quadratic(BaseKernel):
 class PrincipalAxes(Transformation):
     """phi -> V^T phi with the first `n_axes` principal axes V of the training features, which are not centred.
 
-    An alternative to a random projection: keeps the directions in which the training points differ most.
+    An alternative to a random projection that keeps the directions with the largest second moments of the training
+    points.
     """
 
     n_axes: int
@@ -60,10 +61,11 @@ class PrincipalAxes(Transformation):
 @register
 @dataclass(frozen=True)
 class Power(Selection):
-    """Draws points with probabilities proportional to k(x, x), without replacement.
+    """Draw points without replacement, with probabilities proportional to k(x, x).
 
-    MaxDiag takes the most uncertain points, which are often alike; here the less uncertain have a chance, too. Source:
-    Kirsch et al., Stochastic Batch Acquisition (arXiv 2106.12059), with the posterior variance as the score.
+    MaxDiag selects the most uncertain points, which are often similar; here, less uncertain points have a chance,
+    too. Source: Kirsch et al., Stochastic Batch Acquisition (arXiv 2106.12059), with the posterior variance as the
+    score.
     """
 
     tokens = ("power",)
@@ -71,8 +73,8 @@ class Power(Selection):
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
         scores = problem.pool.diag()
-        g = problem.generator  # all draws come from it, where it lives: the same generator, the same batch
+        g = problem.generator  # draw everything from it, on its device: the same generator gives the same batch
         uniform = torch.rand(len(scores), generator=g, device=g.device, dtype=torch.float64).to(scores.device)
-        # The largest values of log(score) + Gumbel noise are such a draw.
+        # The points with the largest log(score) + Gumbel noise are such a draw.
         order = (scores.log() - (-uniform.log()).log()).argsort(descending=True)[:batch_size]
-        return order[scores[order] > 0]  # a short batch is filled up with random points
+        return order[scores[order] > 0]  # if there are too few points, the batch is filled up with random ones

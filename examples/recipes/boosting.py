@@ -1,4 +1,4 @@
-"""Gradient boosting: LightGBM by bagging, and CatBoost by its virtual ensembles.
+"""Gradient boosting: LightGBM with bagging, and CatBoost with virtual ensembles.
 
 Needs lightgbm, catboost and scikit-learn.
 """

@@ -1,4 +1,4 @@
-"""Embeddings in a memory-mapped file of half precision, 50,000 x 768: a batch of 100 that stands for the others.
+"""Embeddings in a memory-mapped file in half precision, 50,000 x 768: a batch of 100 that represents the others.
 
 Needs nothing but bmdal.
 """
@@ -11,7 +11,7 @@ import numpy as np
 path = Path(tempfile.mkdtemp()) / "embeddings.npy"
 embeddings = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(50_000, 768))
 centres = np.random.default_rng(0).normal(size=(200, 768))
-for start in range(0, 50_000, 5_000):  # what an encoder would write
+for start in range(0, 50_000, 5_000):  # stands for the output of an encoder
     rng = np.random.default_rng(start)
     embeddings[start : start + 5_000] = centres[rng.integers(0, 200, 5_000)] + rng.normal(size=(5_000, 768))
 embeddings.flush()

@@ -1,4 +1,4 @@
-"""Gaussian processes of scikit-learn and GPyTorch, by their own kernels: exact batch-mode uncertainty sampling.
+"""Gaussian processes of scikit-learn and GPyTorch with their own kernels: exact sequential uncertainty sampling.
 
 Needs scikit-learn and gpytorch.
 """
@@ -13,7 +13,7 @@ X = np.random.default_rng(0).uniform(-2, 2, size=(2_000, 2))
 x, x_pool = X[:60], X[60:]
 y = np.sin(2 * x[:, 0]) + x[:, 1] ** 2 + 0.2 * np.random.default_rng(1).normal(size=60)
 process = GaussianProcessRegressor(RBF(1.0) + WhiteKernel(0.01), normalize_y=True).fit(x, y)
-kernel = gpytorch.kernels.RBFKernel().double()  # of a trained gpytorch.models.ExactGP, model.covar_module
+kernel = gpytorch.kernels.RBFKernel().double()  # model.covar_module of a trained gpytorch.models.ExactGP
 kernel.lengthscale = process.kernel_.k1.length_scale
 
 # recipe

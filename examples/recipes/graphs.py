@@ -1,4 +1,4 @@
-"""Graphs of several sizes, such as molecules: a network of PyTorch Geometric.
+"""Graphs of different sizes, such as molecules, and a network of PyTorch Geometric.
 
 Needs torch_geometric.
 """

@@ -1,4 +1,4 @@
-"""A matrix of predictions, from whatever models: a column for each, a row for each candidate; with costs and groups.
+"""A matrix of predictions from any models: one column per model, one row per candidate; with costs and groups.
 
 Needs nothing but bmdal.
 """

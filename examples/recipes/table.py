@@ -1,4 +1,4 @@
-"""A table with numbers and words, and a random forest: which 50 rows to label next.
+"""A table with numbers and text, and a random forest: which 50 rows to label next.
 
 Needs scikit-learn and pandas.
 """

@@ -1,4 +1,4 @@
-"""A Hugging Face transformer: sequences of several lengths as dictionaries, padded by a `collate_fn`.
+"""A Hugging Face transformer: sequences of different lengths, padded by a `collate_fn` and passed as dictionaries.
 
 Needs transformers.
 """
@@ -9,9 +9,9 @@ from transformers import BertConfig, BertForSequenceClassification
 
 torch.manual_seed(0)
 size = {"vocab_size": 100, "hidden_size": 32, "intermediate_size": 64}
-config = BertConfig(**size, num_hidden_layers=2, num_attention_heads=2, num_labels=1)  # small, and not trained
+config = BertConfig(**size, num_hidden_layers=2, num_attention_heads=2, num_labels=1)  # small and untrained
 model = BertForSequenceClassification(config)
-texts = [torch.randint(1, 100, (length,)) for length in torch.randint(5, 40, (1_000,)).tolist()]  # of a tokenizer
+texts = [torch.randint(1, 100, (length,)) for length in torch.randint(5, 40, (1_000,)).tolist()]  # from a tokenizer
 
 
 def padded(items: list[torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""A network of two inputs: pictures and numbers.
+"""A network with two inputs: pictures and numbers.
 
 Needs nothing but bmdal.
 """
@@ -25,6 +25,6 @@ from bmdal import select_batch
 
 train, pool = ({"image": images[rows], "numbers": numbers[rows]} for rows in (slice(100), slice(100, None)))
 print(select_batch("lcmd-tp_grad_rp-512", model, train, None, pool, 20, generator=0).indices)
-pairs = ((images[:100], numbers[:100]), (images[100:], numbers[100:]))  # or tuples, and how they are given
+pairs = ((images[:100], numbers[:100]), (images[100:], numbers[100:]))  # or tuples, with a function that passes them on
 by_tuple = lambda network, batch: network(*batch)
 print(select_batch("lcmd-tp_grad_rp-512", model, pairs[0], None, pairs[1], 20, generator=0, forward=by_tuple).indices)

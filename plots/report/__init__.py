@@ -1,4 +1,4 @@
-"""The reproduction report: one HTML file with everything that the records show."""
+"""The reproduction report: one HTML file with all figures and tables of the records."""
 
 from plots.report.build import write_report
 

@@ -24,13 +24,13 @@ from results.render import Cell, Table
 
 _HERE = Path(__file__).parent
 _DEVIATIONS = _HERE.parent.parent / "docs" / "deviations.md"
-# Of the figures with a file for each metric, the report shows the headline metric's.
+# For figures with one file per metric, the report only shows this metric.
 _METRIC = "rmse"
 
 
 @dataclass(frozen=True)
 class ShownFigure:
-    """A figure in the page; `name` is its anchor."""
+    """A figure on the page; `name` is its anchor."""
 
     name: str
     caption: str
@@ -39,7 +39,7 @@ class ShownFigure:
 
 @dataclass(frozen=True)
 class Section:
-    """Figures and tables under one heading, and the reasons for what is left out."""
+    """Figures and tables under one heading, and the reasons why some were left out."""
 
     name: str
     title: str
@@ -49,7 +49,7 @@ class Section:
 
 
 def write_report(frame: pd.DataFrame, path: Path, *, all_methods: bool) -> None:
-    """Write the report of all experiments and tasks of the records as one file that loads nothing else."""
+    """Write the report on all experiments and tasks of the records as one self-contained file."""
     parts = sorted(frame.groupby(GROUP, observed=True), key=lambda item: -len(item[1]))
     steps = with_progress(parts, "reporting experiments and tasks")
     sections = [_task_section(str(e), str(t), part, all_methods) for (e, t), part in steps]
@@ -71,7 +71,7 @@ def write_report(frame: pd.DataFrame, path: Path, *, all_methods: bool) -> None:
 
 
 def _deviations_table(text: str) -> Table:
-    """The table of the page of known deviations, which is Markdown."""
+    """The table on the page of known deviations, which is a Markdown file."""
     lines = [line.strip().strip("|").replace("`", "").split("|") for line in text.splitlines() if line.startswith("|")]
     head, _, *rows = [[cell.strip() for cell in line] for line in lines]
     columns = tuple((name, name) for name in head)

@@ -1,4 +1,4 @@
-"""A figure as SVG inside a page, in the page's own colours, with what its points say when one hovers over them."""
+"""A figure as SVG inside a page, in the page's colours, with texts for its points."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from matplotlib.figure import Figure
 
 from plots.style import freeze_layout
 
-# Black follows the page's text colour and the grid its line colour, so that a figure is legible in light and dark.
+# Replace black by the page's text colour and the grid by its line colour, to be legible in light and dark mode.
 _THEME = (("#000000", "currentColor"), ("#d9d9d9", "var(--line)"))
 
 
 @dataclass(frozen=True)
 class InlineFigure:
-    """An `<svg>` element, its width over its height, and its points.
+    """An `<svg>` element, its aspect ratio (width over height), and its points.
 
-    A point is (x, y) as fractions of width and height from the upper left, and a text.
+    A point is (x, y, text), with x and y as fractions of width and height from the upper left.
     """
 
     svg: str
@@ -30,7 +30,7 @@ class InlineFigure:
 
 
 def inline_figure(figure: Figure, name: str) -> InlineFigure:
-    """Render a figure; `name` keeps the identifiers of several figures in one page apart."""
+    """Render a figure; `name` makes its identifiers unique among the figures on a page."""
     freeze_layout(figure)
     points = [point for axes in figure.axes for point in _points(axes, figure)]
     file = io.StringIO()
@@ -41,7 +41,7 @@ def inline_figure(figure: Figure, name: str) -> InlineFigure:
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
-    # What nothing refers to would be there again in the next figure: a page's identifiers must differ.
+    # Remove unused identifiers, which would repeat in other figures: identifiers on a page must be unique.
     used = set(re.findall(r"#([\w-]+)", svg))
     svg = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", svg)
     for colour, themed in _THEME:

@@ -120,9 +120,9 @@ def test_other_missing_labels_and_batches_as_large_as_the_pool() -> None:
 
 def test_messages() -> None:
     X, y, _ = problem()
-    with pytest.raises(BmdalError, match="y has no label yet: label some points first"):
+    with pytest.raises(BmdalError, match="y has no labels yet: label some points first"):
         strategy().query(X, np.full(150, MISSING_LABEL), REGRESSOR)
-    with pytest.raises(BmdalError, match=r"has no trained networks: give a bmdal.regressor.NetworkRegressor"):
+    with pytest.raises(BmdalError, match=r"has no trained networks: pass a bmdal.regressor.NetworkRegressor"):
         strategy().query(X, y, REGRESSOR, fit_reg=False)
     with pytest.raises(BmdalError, match="has no trained networks"):
         strategy().query(X, y, LinearRegression())
@@ -180,7 +180,7 @@ def test_labels_of_some_outputs() -> None:
     with pytest.raises(BmdalError, match=r"all labels of a point or none; it has \(120, 2\), row 7 is \[.*, nan\]"):
         BatchQueryStrategy("bait-f-p_pred").query(X, y, RandomForestRegressor(), batch_size=3)
     y[7, 1] = 0.0
-    with pytest.raises(BmdalError, match="with a frame X, candidates must be rows of it"):
+    with pytest.raises(BmdalError, match="if X is a frame, candidates must be rows of it"):
         BatchQueryStrategy("bait-f-p_pred").query(
             pd.DataFrame(X), y, RandomForestRegressor(), candidates=X[40:50, :1], batch_size=3
         )

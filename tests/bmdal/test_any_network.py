@@ -275,7 +275,7 @@ def test_functions_that_refer_to_parts_of_the_network() -> None:
     for other in (net, nn.ModuleDict({"body": body, "head": head})):
         if isinstance(other, nn.ModuleDict):
             other.forward = lambda x, head=head: head(x)  # type: ignore[method-assign]
-            with pytest.raises(BmdalError, match=r"reaches its parameter 'body.weight' by another way"):
+            with pytest.raises(BmdalError, match=r"accesses its parameter 'body.weight' other than"):
                 pick(other, X, "maxdist-p_grad", 4)  # a default value is nobody's variable
             other.forward = lambda x: head(x)  # type: ignore[method-assign]
         assert pick(other, X, "maxdist-p_grad", 4) == pick(plain, X, "maxdist-p_grad", 4)
@@ -286,7 +286,7 @@ GLOBAL = nn.Linear(2, 1)
 
 def test_networks_that_are_reached_as_global_variables_are_refused() -> None:
     net = Lambda(lambda net, x: GLOBAL(x) + net.a(x), a=nn.Linear(2, 1), b=GLOBAL)
-    with pytest.raises(BmdalError, match=r"reaches its parameter 'b.weight' by another way than through itself"):
+    with pytest.raises(BmdalError, match=r"accesses its parameter 'b.weight' other than through itself"):
         pick(net, normal(9, 2).float(), "maxdist-p_grad", 4)
 
 
@@ -426,7 +426,7 @@ def test_refused_with_the_reason() -> None:
             return super().train(True)
 
     a, x = nn.Linear(2, 1), normal(40, 2).float()
-    chance, others = "differ between calls, in evaluation mode", "depend on the other points of the batch"
+    chance, others = "differ between calls, even in evaluation mode", "depend on the other points of the batch"
     cases: dict[str, tuple[str, nn.Module]] = {
         "dropout": (chance, Lambda(lambda net, x: net.a(functional.dropout(x, 0.5, training=True)), a=a)),
         "rare dropout": (chance, Lambda(lambda net, x: net.a(functional.dropout(x, 0.01, training=True)), a=a)),
@@ -436,7 +436,7 @@ def test_refused_with_the_reason() -> None:
         "centred by the batch": (others, Lambda(lambda net, x: (z := net.a(x)) - z.mean(0), a=a)),
         "divided by the number": (others, Lambda(lambda net, x: net.a(x) / len(x), a=a)),
         "cumulative": (others, Lambda(lambda net, x: net.a(x).cumsum(0), a=a)),
-        "statistics of the batch": (others, nn.Sequential(nn.BatchNorm1d(2, track_running_stats=False), a)),
+        "batch statistics": (others, nn.Sequential(nn.BatchNorm1d(2, track_running_stats=False), a)),
         "attention over the batch": (others, Lambda(lambda net, x: net.a(torch.softmax(x @ x.T, 1) @ x), a=a)),
         "complex": ("parameter 'c' is torch.complex64", Complex()),
         "complex outputs": (r"returned \(16, 1\) of torch.complex64", Lambda(lambda net, x: net.a(x) * 1j, a=a)),
@@ -446,7 +446,7 @@ def test_refused_with_the_reason() -> None:
         "meta": ("it is on the meta device", nn.Linear(2, 1, device="meta")),
         "an error": ("cannot be called with inputs of shape .*: ValueError: no such mood", Lambda(fail, a=a)),
         "in place on what is needed": ("cannot be differentiated", Lambda(lambda net, x: net.a(x).exp().add_(1), a=a)),
-        "nothing": ("nothing has a gradient", Lambda(lambda net, x: net.a(x).detach(), a=a)),
+        "nothing": ("there is no gradient", Lambda(lambda net, x: net.a(x).detach(), a=a)),
     }
     for message, net in cases.values():
         for name in ("maxdiag_grad", "lcmd-tp_grad_rp-8"):
@@ -483,7 +483,7 @@ def test_points_in_time() -> None:
         assert chosen.indices.tolist() == tensors.indices.tolist()
         assert chosen.n_filled == 0 or "linear" in name  # of which inputs that are not centred are too much
     with pytest.raises(
-        BmdalError, match=r"input 0 has values from 17.*in torch.float32, which the network takes, they"
+        BmdalError, match=r"input 0 has values from 17.*in torch.float32, which the network needs, they"
     ):
         select_batch("maxdist-p_grad", nn.Linear(1, 1), seconds[:20], None, seconds, 50, 0)
     identifiers = np.stack([np.arange(90.0), 2.0**60 + 4096 * np.arange(90)], axis=1)
@@ -525,7 +525,7 @@ def test_mixed_precision_of_points() -> None:
     for train, pool in ((x.float(), x.numpy()), (x.numpy(), x.float()), (x.float().numpy(), x.numpy())):
         assert select_batch("maxdist-p_ll", net, train, None, pool, 6, 0).indices.tolist() == plain
     with pytest.raises(
-        BmdalError, match=r"points must be of one type, they are x_train torch.float32, x_pool torch.float64"
+        BmdalError, match=r"points must have the same type, they are x_train torch.float32, x_pool torch.float64"
     ):
         select_batch("maxdist-p_ll", net, x.float(), None, x, 6, 0)
 
@@ -536,7 +536,7 @@ def test_values_that_are_no_points() -> None:
     x = np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32)
     t = torch.tensor(x)
     cases: dict[str, Any] = {
-        "is a masked array: fill its gaps in": np.ma.masked_array(x, mask=x > 1),
+        "is a masked array: fill in its gaps": np.ma.masked_array(x, mask=x > 1),
         "is an array of (longdouble|float128), which tensors cannot hold; use": x.astype(np.longdouble),
         r"it is a csr_(matrix|array) \(use its toarray\(\)\)": sparse.csr_matrix(x),
         "is a sparse_coo tensor; points must be dense": t.to_sparse(),
@@ -544,7 +544,7 @@ def test_values_that_are_no_points() -> None:
         "is a nested tensor": torch.nested.nested_tensor([t[:3], t[3:]]),
         "is quantized: use dequantize": torch.quantize_per_tensor(t, 0.1, 0, torch.qint8),
         "is on the meta device": t.to("meta"),
-        r"it is a list \(use np.array, or give a collate_fn\)": x.tolist(),
+        r"it is a list \(use np.array, or pass a collate_fn\)": x.tolist(),
         "must hold numbers, it is an array of datetime64": x.astype("datetime64[s]"),
         "must hold numbers, it is an array of complex64": x.astype(np.complex64),
         "has a NaN or infinite value in row 3": np.where(np.arange(20)[:, None] == 3, np.nan, x),
@@ -798,7 +798,7 @@ def test_parts_that_share_memory() -> None:
 def test_tensors_that_are_kept_with_their_history_may_not_be_used() -> None:
     net = Lambda(lambda net, x: functional.linear(net.enc(x), net.back), enc=nn.Linear(3, 2)).double()
     net.back = net.enc.weight.t()
-    with pytest.raises(BmdalError, match="uses a tensor that it keeps and that was computed from others"):
+    with pytest.raises(BmdalError, match="uses a stored tensor that was computed from others"):
         pick(net, normal(9, 3), "maxdist-p_grad")
 
 

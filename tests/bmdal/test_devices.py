@@ -139,7 +139,7 @@ def test_input_is_checked() -> None:
         "kernel is NaN or infinite for training points": lambda: select_batch(
             Method.from_name("maxdet-p_grad_rp-64_train"), [Poison.of(net)], x[:5], None, x, 2, g
         ),
-        "nothing has a gradient: the network computes under torch.no_grad": lambda: select_batch(
+        "there is no gradient: the network computes under torch.no_grad": lambda: select_batch(
             Method.from_name("lcmd-tp_grad"), [NoGrad(net)], x, None, x, 2, g
         ),
         "detaches its outputs": lambda: select_batch(
@@ -148,16 +148,16 @@ def test_input_is_checked() -> None:
         "x_train is empty": lambda: select_batch(method, [net], x[:0], None, x, 2, g),
         "x_pool has a NaN or infinite value in row 4": lambda: select_batch(method, [net], x, None, bad, 2, g),
         "x_train has a NaN or infinite value in row 4": lambda: select_batch(method, [net], bad, None, x, 2, g),
-        "must agree in all dimensions but the first": lambda: select_batch(method, [net], x[:, :3], None, x, 2, g),
+        "must agree in all dimensions except the first": lambda: select_batch(method, [net], x[:, :3], None, x, 2, g),
         "takes 1 model\\(s\\), 2 were given": lambda: select_batch(method, [net, net], x, None, x, 2, g),
-        "takes 1 model.*; with 'ens-2' in its name it would take them all": lambda: select_batch(
+        "takes 1 model.*; add 'ens-2' to its name to use them all": lambda: select_batch(
             method, [net, net], x, None, x, 2, g
         ),
         "unknown selection method 'lcmd2'. Did you mean": lambda: select_batch("lcmd2-tp_ll", [net], x, None, x, 2, g),
         "method must be a name such as .* got 7": lambda: select_batch(7, [net], x, None, x, 2, g),
         "generator must be a seed, .* got 'a'": lambda: select_batch(method, [net], x, None, x, 2, "a"),
         "pool size 9, got 2.5": lambda: select_batch(method, [net], x, None, x, 2.5, g),
-        "features cannot be kept on device='gpu'; valid here: device=cpu": lambda: select_batch(
+        "features cannot be stored on device='gpu'; valid here: device=cpu": lambda: select_batch(
             method, [net], x, None, x, 2, g, device="gpu"
         ),
         "models must be a torch.nn.Module or a list of them, got None": lambda: select_batch(

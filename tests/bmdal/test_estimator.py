@@ -137,7 +137,7 @@ def test_a_constant_target_is_predicted_as_it_is(value: float) -> None:
 
 NEAR = np.arange(30) % 3
 MEANINGLESS = {
-    "rounding": (1e16 + NEAR, "the values of y are all 1e[+]16 up to rounding: .* subtract a constant"),
+    "rounding": (1e16 + NEAR, "the values of y are all 1e[+]16 up to rounding, .* subtract a constant"),
     "whole": (2**60 + np.arange(30), "the values of y are all 1152921504606846976 up to rounding"),
     "single": (
         np.float32(1e8) + np.float32(8) * NEAR.astype(np.float32),
@@ -146,8 +146,11 @@ MEANINGLESS = {
     "column": (np.column_stack([NEAR, 1e16 + 2 * NEAR]), "the values of column 1 of y are all 1e[+]16 up to rounding"),
     "large": (5e307 * NEAR, r"y must lie within [+]-1e[+]300 and .* its largest magnitude is 1e[+]308: multiply"),
     "small": (1e-310 * NEAR, "y must .* standard deviation of at least 1e-300, its largest magnitude is 2e-310"),
-    "none": ([None, *NEAR[1:]], "y has a value that is no finite number in float64, in row 0"),
-    "wide": (NEAR.astype(np.longdouble) * (np.finfo(np.longdouble).max / 2), "y has a value that is no finite number"),
+    "none": ([None, *NEAR[1:]], "y has a value that is not a finite number in float64, in row 0"),
+    "wide": (
+        NEAR.astype(np.longdouble) * (np.finfo(np.longdouble).max / 2),
+        "y has a value that is not a finite number",
+    ),
     "narrow": (NEAR * np.finfo(np.longdouble).tiny, "the values of y are all 0.0 up to rounding"),
 }
 
@@ -186,7 +189,7 @@ def test_dates_and_records_are_no_numbers() -> None:
         regressor.fit(X, pd.Series(days))
     with pytest.raises(BmdalError, match=r"y must hold numbers, but has values of dtype \[\('a', '<f8'\)\]"):
         regressor.fit(X, y.view([("a", float)]))
-    with pytest.raises(BmdalError, match=r"y is sparse: give y.toarray\(\)"):
+    with pytest.raises(BmdalError, match=r"y is sparse: pass y.toarray\(\)"):
         regressor.fit(X, csr_array(y[:, None]))
 
 

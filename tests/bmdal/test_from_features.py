@@ -81,7 +81,9 @@ def test_kernel_matrix(name: str) -> None:
     Phi = torch.cat([Phi_train, Phi_pool])
     for K in (KernelMatrix(Phi @ Phi.T), KernelMatrix((Phi @ Phi.T).numpy())):
         assert chosen(name, K[30:], K[:30]) == chosen(name)
-    with pytest.raises(BmdalError, match="'bait-f' needs an explicit feature matrix, which 'KernelMatrix' has not"):
+    with pytest.raises(
+        BmdalError, match="'bait-f' needs an explicit feature matrix, which 'KernelMatrix' does not have"
+    ):
         chosen("bait-f-p", K[30:], K[:30])
 
 
@@ -113,7 +115,7 @@ def test_targets() -> None:
         network = select_batch(kernel, nn.Identity(), Phi_train, None, Phi_pool, 9, 0, x_target=target.numpy())
         assert given == network.indices.tolist()
         assert given != select(name, Phi_pool, 9, 0, train=Phi_train).indices.tolist()
-    with pytest.raises(BmdalError, match="'lcmd' looks at no target points; 'epig' and 'bait-f' do"):
+    with pytest.raises(BmdalError, match="'lcmd' does not use target points; 'epig' and 'bait-f' do"):
         select("lcmd-p", Phi_pool, 9, 0, target=target)
     with pytest.raises(BmdalError, match=r"have shapes x_train \(30, 12\), x_pool \(300, 12\), x_target \(20, 11\)"):
         select_batch("epig-p_linear", nn.Identity(), Phi_train, None, Phi_pool, 9, 0, x_target=target[:, 1:])
@@ -143,11 +145,11 @@ def test_messages() -> None:
     cases: dict[str, Any] = {
         "transformation 'train' needs labelled points, train=": lambda: chosen("maxdet-p_train", train=None),
         "mode TP needs labelled points": lambda: chosen("lcmd-tp", train=None),
-        "there is no kernel 'grad' to be computed; leave it out, or give the model": lambda: chosen("lcmd-tp_grad"),
+        "the kernel 'grad' cannot be computed; leave it out, or pass the model": lambda: chosen("lcmd-tp_grad"),
         "unknown transformation 'trein'. Did you mean 'train'": lambda: chosen("maxdet-p_trein"),
         "'ens-3' needs models": lambda: chosen("lcmd-tp_ens-3"),
         "method must be a name such as 'lcmd-tp', a Method or a Selection, got 7": lambda: select(7, Phi_pool, 3, 0),  # type: ignore[arg-type]
-        r"pool must be a matrix, a row .* its shape is \(300,\)": lambda: chosen("maxdist-p", Phi_pool[:, 0]),
+        r"pool must be a matrix with a row .* its shape is \(300,\)": lambda: chosen("maxdist-p", Phi_pool[:, 0]),
         "pool has a NaN or infinite value in row 17": lambda: chosen("maxdist-p", bad),
         "they are DenseFeatures with 11 columns, DenseFeatures with 12": lambda: chosen(
             "lcmd-tp", train=Phi_train[:, :11]
@@ -155,17 +157,17 @@ def test_messages() -> None:
         "they are DenseFeatures with 12 columns, KernelMatrix with no": lambda: chosen("lcmd-tp", KernelMatrix(K)),
         "batch_size must be between 1 and the pool size 300, got 301": lambda: chosen("maxdist-p", batch_size=301),
         "is a loader that shuffles": lambda: chosen("maxdist-p", DataLoader(TensorDataset(Phi_pool), shuffle=True)),
-        "pool holds torch.complex128; features are real": lambda: chosen("maxdist-p", Phi_pool * 1j),
+        "pool holds torch.complex128; features must be real": lambda: chosen("maxdist-p", Phi_pool * 1j),
         r"numbers, shape \(n, n\), it is \(300, 299\)": lambda: KernelMatrix(K[:, :299]),
         r"it is a list": lambda: KernelMatrix(K.tolist()),
-        r"has a diagonal of numbers >= 0, K\[5, 5\] is -1.0": lambda: KernelMatrix(
+        r"the diagonal .* must be finite and >= 0, but K\[5, 5\] is -1.0": lambda: KernelMatrix(
             torch.eye(9).index_fill(0, torch.tensor(5), -1.0)
         ),
-        r"is symmetric, but K\[0, 299\] = .* and K\[299, 0\]": lambda: KernelMatrix(crooked),
+        r"must be symmetric, but K\[0, 299\] = .* and K\[299, 0\]": lambda: KernelMatrix(crooked),
         "transformation 'rp-8' needs a finite-dimensional kernel": lambda: chosen(
             "maxdist-p_rp-8", KernelMatrix(K), None
         ),
-        "'fw' needs an explicit feature matrix, which 'ProductFeatures' has not; put": lambda: chosen(
+        "'fw' needs an explicit feature matrix, which 'ProductFeatures' does not have; add": lambda: chosen(
             "fw-p", product, None
         ),
     }
@@ -208,15 +210,18 @@ class TestKernelFunction:
         cases: dict[str, tuple[Any, Any]] = {
             "must be callable, got str": ("rbf", self.P),
             r"points must be an array or a tensor, shape \(n, ...\), got list": (self.k, self.P.tolist()),
-            r"shape \(64, 64\), for 64 and 64 points; it gave \(64,\) of torch.float64": (lambda X, Y: X[:, 0], self.P),
-            "it gave .* with NaN or infinity": (lambda X, Y: self.k(X, Y) * np.nan, self.P),
-            r"is symmetric, but k\(x, x'\) and k\(x', x\) differ by": (lambda X, Y: X @ Y.T + X[:, :1], self.P),
-            "diagonal of numbers >= 0, that of point 0 is -2": (lambda X, Y: -self.k(X, Y), self.P),
+            r"shape \(64, 64\), for 64 and 64 points; it returned \(64,\) of torch.float64": (
+                lambda X, Y: X[:, 0],
+                self.P,
+            ),
+            "it returned .* with NaN or infinity": (lambda X, Y: self.k(X, Y) * np.nan, self.P),
+            r"must be symmetric, but k\(x, x'\) and k\(x', x\) differ by": (lambda X, Y: X @ Y.T + X[:, :1], self.P),
+            r"must not be negative, but k\(x, x\) is -2.* for point 0": (lambda X, Y: -self.k(X, Y), self.P),
         }
         for message, (function, X) in cases.items():
             with pytest.raises(BmdalError, match=message):
                 KernelFunction(function, X)
-        with pytest.raises(BmdalError, match=r"sigma=0\.1 beside a Method, which has its own, 0\.001"):
+        with pytest.raises(BmdalError, match=r"sigma=0\.1 cannot be combined with a Method, which has its own, 0\.001"):
             select(Method.from_name("lcmd-tp_linear"), self.P, 3, 0, train=self.X, sigma=0.1)
 
 
@@ -233,11 +238,11 @@ def test_train_and_pool_are_of_one_kernel_and_one_table() -> None:
         "train must have the same columns|same columns in the same order": lambda: select(
             "lcmd-tp", frame, 3, 0, train=train
         ),
-        "pool must be one matrix, with a row of features for each point, not a tuple": lambda: select(
+        "pool must be one matrix with a row of features for each point, not a tuple": lambda: select(
             "lcmd-p", (P, P), 3, 0
         ),  # type: ignore[arg-type]
         "target is empty": lambda: select("epig-p", P, 3, 0, target=np.zeros((0, 3))),
-        "pool must be a tensor, a numpy array or a pandas frame": lambda: select("lcmd-p", None, 3, 0),  # type: ignore[arg-type]
+        "pool must be a tensor, a NumPy array or a pandas frame": lambda: select("lcmd-p", None, 3, 0),  # type: ignore[arg-type]
         "the kernel is NaN or infinite for pool": lambda: select("lcmd-p", (1e25 * P).astype(np.float32), 3, 0),
         "X must hold numbers, it is an array of": lambda: KernelFunction(RBF(1.0), np.array(["CCO", "C"])),
         "the kernel function cannot be used with the points: ValueError": lambda: KernelFunction(RBF([1.0, 2.0]), P),
@@ -246,7 +251,7 @@ def test_train_and_pool_are_of_one_kernel_and_one_table() -> None:
         with pytest.raises(BmdalError, match=message):
             call()
     first = select("lcmd-tp", TensorDataset(torch.from_numpy(P), torch.zeros(30)), 3, 0, train=X)
-    assert first.notes[0] == "pool: the first of 2 parts is given to the network, the others are ignored"
+    assert first.notes[0] == "pool: the first of 2 parts is passed to the network, the others are ignored"
     K = KernelMatrix(P @ P.T)
     assert [len(K[i]) for i in (-1, np.int64(3), slice(2, 5))] == [1, 1, 3]
     assert int(K[-1].rows[0]) == 29

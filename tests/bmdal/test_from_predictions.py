@@ -126,7 +126,7 @@ def test_messages() -> None:
     model = forest()
     boosted = GradientBoostingRegressor(n_estimators=5).fit(X[TRAIN], y[TRAIN])
     cases: dict[str, Any] = {
-        "models with members, such as forests, go with 'bait-f-p_pred'": lambda: select_batch(
+        "for models with members, such as forests, use 'bait-f-p_pred'": lambda: select_batch(
             "lcmd-tp_ll", model, X[TRAIN], None, X[POOL], 9, 0
         ),
         "'lcmd-tp_ll' needs labelled points, x_train": lambda: select_batch(
@@ -139,10 +139,10 @@ def test_messages() -> None:
         "batch_size must be between 1 and the pool size 340": lambda: select_batch(
             None, model, X[TRAIN], None, X[POOL], 341, 0
         ),
-        "device is for the kernels of networks; .* kept on the CPU: leave device out": lambda: select_batch(
+        "device is only for kernels of networks; .* stored on the CPU: leave device out": lambda: select_batch(
             None, model, X[TRAIN], None, X[POOL], 9, 0, device="cpu"
         ),
-        "'lcmd' looks at no target points": lambda: select_batch(
+        "'lcmd' does not use target points": lambda: select_batch(
             "lcmd-p_pred", model, None, None, X[POOL], 9, 0, x_target=X[TRAIN]
         ),
         "pool must be predictions of at least two members": lambda: select("bait-f-p_pred", X[:, :1], 3, 0),
@@ -175,7 +175,7 @@ def test_networks_of_mean_and_variance(dropout: bool) -> None:
     assert chosen("tuple", output=0) == chosen("matrix", output=0) == expected
     assert chosen("tuple", forward=lambda m, b: m(b)[0]) == expected
     assert chosen("matrix") != expected
-    with pytest.raises(BmdalError, match="say which of them counts"):
+    with pytest.raises(BmdalError, match="choose the one that counts"):
         chosen("tuple")
 
 
@@ -193,11 +193,11 @@ def test_outputs_of_estimators() -> None:
     cases: dict[str, Any] = {
         "output=2: the members have 2 output": lambda: chosen(both, output=2),
         "output='mean': the members have": lambda: chosen(both, output="mean"),
-        "forward says how networks are called": lambda: chosen(single, forward=lambda m, b: m(b)),
-        "output is for networks alone or for other models alone": lambda: chosen(
+        "forward is for networks": lambda: chosen(single, forward=lambda m, b: m(b)),
+        "output needs members that are all networks or all other models": lambda: chosen(
             [MeanAndVariance(0, "mean"), single], output=0
         ),
-        r"a GaussianProcessRegressor has a kernel of its own": lambda: chosen(
+        r"a GaussianProcessRegressor has its own kernel": lambda: chosen(
             GaussianProcessRegressor().fit(X[TRAIN], y[TRAIN])
         ),
     }

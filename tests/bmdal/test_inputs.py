@@ -192,7 +192,7 @@ def test_messages() -> None:
     cases: dict[str, tuple[Any, Any]] = {
         r"x_train: column 'name' holds (object|str), not numbers; encode it or drop it": (words, x_pool),
         "x_pool must hold numbers, it is an array of object": (x_train, np.array([["a", 1]], dtype=object)),
-        "x_pool must be a tensor, a numpy array or a pandas frame of numbers, it is a list": (
+        "x_pool must be a tensor, a NumPy array or a pandas frame of numbers, it is a list": (
             x_train,
             [[1.0] * 4] * 20,
         ),
@@ -200,9 +200,9 @@ def test_messages() -> None:
         "x_pool has a NaN or infinite value in row 5": (f, missing),
         "same columns in the same order: column 1 is 'b' and 'c'": (f, swapped),
         "same columns in the same order: column 3 is 'd' and none": (f, narrow),
-        "x_pool must be a map-style data set, with __len__ and __getitem__": (x_train, Endless()),
+        "x_pool must be a map-style data set with __len__ and __getitem__": (x_train, Endless()),
         "x_pool must be a map-style data set": (x_train, Unsized()),
-        r"items of x_pool must have one shape: item 0 has \(4,\), item 42 has \(3,\)": (x_train, Ragged(x_pool)),
+        r"items of x_pool must have the same shape: item 0 has \(4,\), item 42 has \(3,\)": (x_train, Ragged(x_pool)),
         r"shapes x_train \(20, 4\), x_pool \['x'\] \(300, 4\)": (x_train, Records(x_pool)),
         r"they have shapes x_train \(20, 3\), x_pool \(300, 4\)": (x_train[:, :3], Items(x_pool)),
         "x_train must have shape": (torch.tensor(1.0), x_pool),

@@ -243,7 +243,7 @@ def test_messages() -> None:
         def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
             return self.layer(x), x
 
-    with pytest.raises(BmdalError, match=r"returns tuple with 0 .* say which of them counts"):
+    with pytest.raises(BmdalError, match=r"returns tuple with 0 .* choose the one that counts"):
         features_of(Gradient(), Two(), real(4))
 
 

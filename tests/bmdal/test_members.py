@@ -207,7 +207,7 @@ def test_rows_and_chunks() -> None:
         with pytest.raises(BmdalError, match=what):
             found(points)
     in_order = members(forest().fit(FRAME, y), FRAME[:6])
-    with pytest.raises(BmdalError, match="one form"):
+    with pytest.raises(BmdalError, match="the same form"):
         in_order(FRAME_POOL[list("bacde")])
 
 
@@ -423,8 +423,8 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         "weights.*BaggingRegressor",
     ),
     "for each output": (lambda: MultiOutputRegressor(Ridge()).fit(X, Y), "one for each output.*BaggingRegressor"),
-    "chain": (lambda: RegressorChain(Ridge()).fit(X, Y), "no members.*BaggingRegressor"),
-    "one tree": (lambda: forest(n_estimators=1).fit(X, y), "at least two members.* has 1"),
+    "chain": (lambda: RegressorChain(Ridge()).fit(X, Y), "cannot serve as members.*BaggingRegressor"),
+    "one tree": (lambda: forest(n_estimators=1).fit(X, y), "needs at least two.* has 1"),
     "one model": (lambda: LinearRegression().fit(X, y), "LinearRegression is one model.*BaggingRegressor"),
     "boosting by histograms": (lambda: HistGradientBoostingRegressor(max_iter=2).fit(X, y), "one model"),
     "one in a pipeline": (lambda: make_pipeline(StandardScaler(), Ridge()).fit(X, y), "Ridge is one model"),
@@ -444,8 +444,8 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         "estimator 0 .* classifier",
     ),
     "outliers": (lambda: IsolationForest(n_estimators=3, random_state=0).fit(X), "floating-point"),
-    "class": (lambda: RandomForestRegressor, "a class: give a fitted object"),
-    "classes": (lambda: [Ridge, Ridge], "a class: give a fitted object"),
+    "class": (lambda: RandomForestRegressor, "a class: pass a fitted instance"),
+    "classes": (lambda: [Ridge, Ridge], "a class: pass a fitted instance"),
     "text": (lambda: "forest", "must be a list of members.*got str"),
     "texts": (lambda: ["forest", "ridge"], r"member 0 \(str\) must be a fitted estimator"),
     "nested": (lambda: [MCDropout(torch_network(5))] * 2, r"member 0 \(MCDropout\) must be"),
@@ -463,7 +463,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "ragged": (lambda: [lambda Z: [[1.0], [1.0, 2.0]]] * 2, "floating-point"),
     "masked": (lambda: [lambda Z: np.ma.masked_less(Z[:, 0], 0)] * 2, "masked"),
     "raises": (lambda: [lambda Z: Z @ np.ones(3)] * 2, r"member 0 .*ValueError"),
-    "of the batch": (lambda: [lambda Z: Z[:, 0], two_stages], "member 1 .*other company"),
+    "of the batch": (lambda: [lambda Z: Z[:, 0], two_stages], "member 1 .*with other points"),
     "random": (lambda: [lambda Z: Z[:, 0] + np.random.default_rng().normal(size=len(Z))] * 2, "chance"),
     "no dropout": (lambda: MCDropout(torch_network(5)), "MCDropout needs a network with dropout"),
     "always dropout": (
@@ -490,7 +490,7 @@ def test_wrong_requests() -> None:
     for points, what in [
         (FEW.tolist(), "a list"),
         (FRAME["a"], "Series"),
-        (FEW[:1], "at least two, got 1"),
+        (FEW[:1], "at least two points, got 1"),
         (np.ma.masked_less(FEW, 0), "masked"),
         (FEW[:, :3], "RandomForestRegressor cannot be used with the points: ValueError"),
         (TEXT[:6], "cannot be used with the points"),
@@ -511,5 +511,5 @@ def test_predictions_that_go_wrong_later() -> None:
     with np.errstate(invalid="ignore"), pytest.raises(BmdalError, match=r"member 1 .*NaN"):
         found(POOL)
     grows = members([lambda Z: Z if Z.max() > 2 else Z[:, 0]] * 2, np.zeros((3, 5)))
-    with pytest.raises(BmdalError, match=r"1 output\(s\) for the first points and have 5"):
+    with pytest.raises(BmdalError, match=r"1 output\(s\) for the first points and now have 5"):
         grows(POOL + 3)

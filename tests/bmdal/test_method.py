@@ -57,16 +57,16 @@ def test_a_layer_whose_name_holds_underscores() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("lcmd_grad", r"'lcmd' was given no mode; it has lcmd-tp \(mode=TP\) or lcmd-p"),
+        ("lcmd_grad", r"'lcmd' was given no mode; valid: lcmd-tp \(mode=TP\) or lcmd-p"),
         ("maxdiag-tp_ll", "'maxdiag' was given mode 'TP'; it has none"),
-        ("fw-tp_ll", r"'fw' was given mode 'TP'; it has fw-p"),
+        ("fw-tp_ll", r"'fw' was given mode 'TP'; valid: fw-p"),
         ("lcmd-tp_gradd", "unknown kernel 'gradd'. Did you mean 'grad'"),
         ("lcdm-tp_grad", "unknown selection method 'lcdm'. Did you mean 'lcmd'"),
         ("lcmd-tp_grad_rp512", "unknown transformation 'rp512'.*Valid: acs-grad"),
         ("lcmd-tp", "'lcmd' needs a kernel"),
-        ("random_ll", "looks at no features"),
-        ("fw-p_nngp", "explicit feature matrix, which 'nngp' has not"),
-        ("bait-f-p_grad", "put a sketch such as 'rp-512'"),
+        ("random_ll", "does not use features"),
+        ("fw-p_nngp", "explicit feature matrix, which 'nngp' does not have"),
+        ("bait-f-p_grad", "add a sketch such as 'rp-512'"),
         ("fw-p_grad_train", "explicit feature matrix"),
         ("lcmd-tp_nngp_rp-512", "needs a finite-dimensional kernel"),
         ("lcmd-tp_grad_train_rp-512", "needs a finite-dimensional kernel"),
@@ -87,11 +87,13 @@ def test_an_unknown_part_has_an_exception_of_its_own() -> None:
     for name in ("lcmd-tp_gard", "lcmd-tp_grad_rp512", "bald"):
         with pytest.raises(UnknownComponentError):
             Method.from_name(name)
-    with pytest.raises(BmdalError, match=r"selection must be a Selection, got 'lcmd'; a name is for Method.from_name"):
+    with pytest.raises(BmdalError, match=r"selection must be a Selection, got 'lcmd'; use Method.from_name for names"):
         Method("lcmd", "grad", mode="TP")
-    with pytest.raises(BmdalError, match=r"kernel must be a BaseKernel, got 'grad'; a name is for Method.from_name"):
+    with pytest.raises(BmdalError, match=r"kernel must be a BaseKernel, got 'grad'; use Method.from_name for names"):
         Method(LCMD(), "grad", mode="TP")
-    with pytest.raises(BmdalError, match=r"transformations must hold Transformations, got 'rp-5'; a name is for"):
+    with pytest.raises(
+        BmdalError, match=r"transformations must hold Transformations, got 'rp-5'; use Method.from_name"
+    ):
         Method(LCMD(), Gradient(), ("rp-5",), mode="TP")
 
 

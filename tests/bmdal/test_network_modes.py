@@ -136,7 +136,7 @@ def test_half_precision(name: str, dtype: torch.dtype) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*jit.*:DeprecationWarning")
 def test_script_modules_are_refused() -> None:
-    message = "cannot be looked into: .* is TorchScript; give the one it was made from"
+    message = "cannot be inspected: .* is TorchScript; pass the network it was made from"
     with pytest.raises(BmdalError, match=message):
         batch("lcmd-tp_grad", torch.jit.script(network()))
     model = network()
@@ -158,10 +158,10 @@ class Wrapper(nn.Module):
 @pytest.mark.parametrize(
     ("wrap", "returned"),
     [
-        (lambda y: (y, y), r"returns tuple with 0 \(16, 1\), 1 \(16, 1\); say which of them counts.*output=0"),
+        (lambda y: (y, y), r"returns tuple with 0 \(16, 1\), 1 \(16, 1\); choose the one that counts.*output=0"),
         (lambda y: {"mean": y, "std": y}, r"returns dict with 'mean' .*output='mean'"),
-        (lambda y: (y.long(), "y"), r"must return one tensor .* it returned tuple; say with forward="),
-        (lambda y: y.mean(), r"must return one tensor .* it returned \(\); say with forward="),
+        (lambda y: (y.long(), "y"), r"must return one tensor .* it returned tuple; use forward="),
+        (lambda y: y.mean(), r"must return one tensor .* it returned \(\); use forward="),
         (lambda y: y.T.contiguous(), r"must return one tensor .* it returned \(1, 16\)"),
     ],
 )
@@ -176,5 +176,7 @@ def test_inputs_that_a_network_does_not_take_are_refused() -> None:
         batch("lcmd-tp_grad", network(), x_train.double(), x_pool.double())
     with pytest.raises(BmdalError, match=r"cannot be called with inputs of shape \(16, 4\) and torch.float32: "):
         batch("lcmd-tp_grad", nn.Linear(7, 1))
-    with pytest.raises(BmdalError, match=r"models must be a torch.nn.Module or a list of them, it holds a function"):
+    with pytest.raises(
+        BmdalError, match=r"models must be a torch.nn.Module or a list of them, the list holds a function"
+    ):
         batch("lcmd-tp_grad", lambda x: x)  # type: ignore[arg-type]

@@ -132,7 +132,7 @@ def test_what_is_ignored_is_said() -> None:
     torch.manual_seed(0)
     net, x, pool = nn.Linear(4, 1).double(), normal(N_TRAIN, 4), normal(N_POOL, 4, seed=1)
     y = torch.zeros(N_POOL)
-    ignored = "x_pool: the first of 2 parts is given to the network, the others are ignored"
+    ignored = "x_pool: the first of 2 parts is passed to the network, the others are ignored"
     expected = batch("lcmd-tp_ll", net, x, pool)
     assert expected.notes == ()
     loader = DataLoader(TensorDataset(pool, y), batch_size=8, num_workers=2, drop_last=True)
@@ -143,7 +143,7 @@ def test_what_is_ignored_is_said() -> None:
             loader,
             (
                 "x_pool: num_workers=2 is not used, items are read in this process",
-                "x_pool: drop_last=True is not heeded, the last points count too",
+                "x_pool: drop_last=True is ignored, the last points count too",
                 ignored,
             ),
         ),
@@ -153,7 +153,7 @@ def test_what_is_ignored_is_said() -> None:
         assert chosen.indices.tolist() == expected.indices.tolist()
     named = Records((pool, y[:, None]), "labels")
     with pytest.raises(
-        BmdalError, match=r"cannot be called with .*unexpected keyword argument.*; forward=lambda network"
+        BmdalError, match=r"cannot be called with .*unexpected keyword argument.*; use forward=lambda network"
     ):
         batch("lcmd-tp_ll", net, named, named)
 
@@ -215,12 +215,13 @@ def test_a_choice_of_outputs(name: str) -> None:
 def test_mean_and_variance_are_never_both_taken_unnoticed() -> None:
     x, pool, y = normal(N_TRAIN, 4), normal(N_POOL, 4, seed=1), normal(N_TRAIN, 1)
     with pytest.raises(
-        BmdalError, match=r"returns tuple with 0 \(16, 1\), 1 \(16, 1\); say which of them counts.*output=0"
+        BmdalError, match=r"returns tuple with 0 \(16, 1\), 1 \(16, 1\); choose the one that counts.*output=0"
     ):
         batch("lcmd-tp_ll", Heads("tuple"), x, pool)
     for labels in (y, y[:, 0], y.numpy()):
         with pytest.raises(
-            BmdalError, match=r"has 3 output\(s\) and y_train 1 target\(s\): say which .* output=0, the mean"
+            BmdalError,
+            match=r"has 3 output\(s\) and y_train 1 target\(s\): choose the outputs .* output=0 for the mean",
         ):
             select_batch("lcmd-tp_ll", Heads("matrix"), x, labels, pool, 5, 0)
     select_batch("lcmd-tp_ll", Heads("matrix"), x, y, pool, 5, 0, output=0)
@@ -237,7 +238,7 @@ def test_mean_and_variance_are_never_both_taken_unnoticed() -> None:
     ):
         with pytest.raises(BmdalError, match=message):
             batch("lcmd-tp_ll", Heads("matrix"), x, pool, output=output)
-    with pytest.raises(BmdalError, match=r"output=2: the network returns tuple with \[0, 1\]"):
+    with pytest.raises(BmdalError, match=r"output=2: the network returns tuple; valid outputs are \[0, 1\]"):
         batch("lcmd-tp_ll", Heads("tuple"), x, pool, output=2)
 
 
@@ -318,7 +319,7 @@ def test_a_collate_fn_that_mixes_points_is_refused() -> None:
 
     with pytest.raises(BmdalError, match="depend on the other points of the batch"):
         batch("lcmd-tp_grad", net, train, pool, collate_fn=centred)
-    with pytest.raises(BmdalError, match=r"collate_fn cannot put 1 item.* together: AttributeError: "):
+    with pytest.raises(BmdalError, match=r"collate_fn cannot combine 1 item.*: AttributeError: "):
         batch("lcmd-tp_grad", net, train, pool, collate_fn=lambda items: items[0].nowhere)
     bad = [*pool[:30], torch.full((4,), torch.nan, dtype=torch.float64), *pool[30:]]
     with pytest.raises(BmdalError, match="x_pool has a NaN or infinite value in row 30"):
@@ -358,13 +359,13 @@ def test_messages() -> None:
         "that shuffles": DataLoader(data, batch_sampler=torch.utils.data.BatchSampler(RandomSampler(data), 4, False)),
         "x_pool is a loader without batches of points": DataLoader(data, batch_size=None),
         "x_pool is a loader of an iterable data set": DataLoader(Stream()),
-        r"the parts of x_pool must have one length, they have x_pool\['x'\] \(60,\), x_pool\['z'\] \(59,\)": {
+        r"the parts of x_pool must have the same length, they have x_pool\['x'\] \(60,\), x_pool\['z'\] \(59,\)": {
             "x": pool,
             "z": pool[1:],
         },
         "x_pool holds no inputs": {"labels": pool},
-        "x_pool holds tuples in tuples: say how .* forward=": ((pool, pool), pool),
-        r"it is a list \(use np.array, or give a collate_fn\)": list(pool),
+        "x_pool holds nested tuples: define how .* forward=": ((pool, pool), pool),
+        r"it is a list \(use np.array, or pass a collate_fn\)": list(pool),
         r"shapes x_train \(12, 4\), x_pool \['x'\] \(60, 4\)": {"x": pool},
         r"item 0 of x_pool\['name'\] is a str; without a collate_fn": DataLoader(words),  # type: ignore[arg-type]
     }
@@ -372,14 +373,16 @@ def test_messages() -> None:
         with pytest.raises(BmdalError, match=message):
             batch("lcmd-tp_ll", net, x, given)
     with pytest.raises(
-        BmdalError, match="collate_fn puts the items of data sets, loaders and lists together; x_train has none"
+        BmdalError, match="collate_fn is for the items of data sets, loaders and lists; x_train has no items"
     ):
         batch("lcmd-tp_ll", net, x, pool, collate_fn=torch.stack)
-    with pytest.raises(BmdalError, match="kernel 'linear' looks at the points themselves, which must be one tensor"):
+    with pytest.raises(BmdalError, match="kernel 'linear' works on the points themselves, which must be one tensor"):
         batch("lcmd-tp_linear", two(), {"x": pool, "z": pool}, {"x": pool, "z": pool})
-    with pytest.raises(BmdalError, match=r"missing 1 required positional argument: 'z'; forward=lambda network, batch"):
+    with pytest.raises(
+        BmdalError, match=r"missing 1 required positional argument: 'z'; use forward=lambda network, batch"
+    ):
         batch("lcmd-tp_ll", two(), xz(9), xz(9))
-    with pytest.raises(BmdalError, match="pool must be one matrix, or hold a row of one in each item"):
+    with pytest.raises(BmdalError, match="pool must be one matrix, or each of its items one row"):
         select("lcmd-p", Records(xz(9), "dictionary"), 3, 0)
 
 
@@ -439,7 +442,7 @@ def test_masks_of_other_types() -> None:
     pool = {"x": normal(N_POOL, 4, seed=1).numpy(), "mask": np.zeros((N_POOL, 4), np.int64)}
     same = batch("lcmd-tp_ll", Masked(), {**train, "mask": np.zeros((N_TRAIN, 4), np.int64)}, pool)
     assert batch("lcmd-tp_ll", Masked(), train, pool).indices.tolist() == same.indices.tolist()
-    with pytest.raises(BmdalError, match=r"points must be of one type, they are x_train torch.bool"):
+    with pytest.raises(BmdalError, match=r"points must have the same type, they are x_train torch.bool"):
         batch("lcmd-tp_ll", Masked(), {**train, "mask": np.zeros((N_TRAIN, 4), bool)}, pool)
 
 
@@ -471,9 +474,7 @@ class Normalizing(DataLoader[Any]):
 def test_data_sets_and_loaders_with_ways_of_their_own() -> None:
     net, x, data = nn.Linear(4, 1).double(), normal(N_TRAIN, 4), TensorDataset(normal(N_POOL, 4, seed=1))
     state = torch.get_rng_state()
-    with pytest.raises(
-        BmdalError, match="the items of x_pool differ from one reading to the next: switch augmentation"
-    ):
+    with pytest.raises(BmdalError, match="the items of x_pool change each time they are read: switch augmentation"):
         batch("lcmd-tp_ll", net, x, Augmented())
     assert torch.equal(torch.get_rng_state(), state)
     with pytest.raises(BmdalError, match="item 33 of x_pool cannot be read: OSError: no such file"):
@@ -523,10 +524,10 @@ def test_outputs_without_a_spread() -> None:
     x, pool = normal(N_TRAIN, 4).float(), normal(N_POOL, 4, seed=1).float()
     plain = batch("lcmd-tp_ll[body]", Odd("plain"), x, pool).indices.tolist()
     assert batch("lcmd-tp_ll[body]", Odd("constant"), x, pool).indices.tolist() == plain
-    with pytest.raises(BmdalError, match="outputs are NaN or infinite for row 5 of x_train: they have no spread"):
+    with pytest.raises(BmdalError, match="outputs are NaN or infinite for row 5 of x_train, so they have no spread"):
         batch("lcmd-tp_ll[body]", Odd("nan", float(x[5, 0])), x, pool)
     alone = batch("lcmd-tp_ll[body]", Odd("plain"), x[:1], pool)
-    assert "each in its own units, since one training point has no spread" in alone.notes[0]
+    assert "each in its own units, because one training point has no spread" in alone.notes[0]
     for output in (0, 1):
         chosen = batch("lcmd-tp_ll[body]", Odd("three"), x, pool, output=output)
         assert (
@@ -544,7 +545,7 @@ def test_names_that_other_libraries_use() -> None:
     data = TensorDataset(pool)
     data.columns = None  # type: ignore[attr-defined]
     assert batch("lcmd-tp_ll", net, x, data).indices.tolist() == expected
-    with pytest.raises(BmdalError, match="y_train must have a row for each of the 12 training points, it has 3"):
+    with pytest.raises(BmdalError, match="y_train must have one row for each of the 12 training points, it has 3"):
         select_batch("lcmd-tp_ll", net, x, [1.0, 2.0, 3.0], pool, 3, 0)  # type: ignore[arg-type]
     with pytest.raises(BmdalError, match=r"has 3 output\(s\) and y_train 1 target"):
         select_batch("lcmd-tp_ll", Heads("matrix"), x, [0.0] * N_TRAIN, pool, 3, 0)  # type: ignore[arg-type]
@@ -607,6 +608,6 @@ def test_graphs() -> None:
         by_list = batch(name, net, train, pool, collate_fn=collate, forward=lambda m, b: m(b))
         assert by_loader.indices.tolist() == by_list.indices.tolist()
         assert by_loader.notes == (
-            "copies of points were not looked for: what was given is no table of points in memory",
+            "copies of points were not searched for, because the points are not a table in memory",
         )
     assert all(torch.equal(g.x, x) for g, x in zip(pool, before, strict=True))

@@ -70,7 +70,7 @@ def test_copies_come_last(name: str) -> None:
     pool = torch.cat([TRAIN, POOL[:10], POOL[:10], POOL[:10]])
     batch = pick(name, pool, batch_size=9)
     assert set(batch.indices.tolist()) <= set(range(12, 22))
-    assert batch.notes[0] == "32 of the pool's 42 points are copies of a labelled or an earlier one, and come last"
+    assert batch.notes[0] == "32 of the pool's 42 points are copies of labelled or earlier points and come last"
     more = pick(name, pool, batch_size=20)
     assert set(more.indices.tolist()[:10]) == set(range(12, 22))
     assert len(set(more.indices.tolist())) == 20
@@ -194,10 +194,11 @@ def test_a_selection_that_heeds_no_limits() -> None:
     batch = select(Own(), pool, 3, 0)
     assert batch.indices.tolist() == [0, 1, 2]
     assert batch.notes == (
-        "1 of the pool's 4 points are copies of a labelled or an earlier one, and count like others: 'own' decides",
+        "1 of the pool's 4 points are copies of labelled or earlier points and count like others, "
+        "because 'own' does not support distinct=True",
     )
     assert select(Own(), pool, 2, 0, exclude=[0]).indices.tolist() == [1, 2]
-    with pytest.raises(IncompatibleError, match="'own' heeds no groups"):
+    with pytest.raises(IncompatibleError, match="'own' does not support groups"):
         select(Own(), pool, 2, 0, groups=[1, 2, 3, 4])
 
 
@@ -206,12 +207,12 @@ def test_messages() -> None:
     shuffled = pd.Series(1.0, frame.index[::-1])
     cases: list[tuple[str, Any, dict[str, Any]]] = [
         ("exclude leaves 1 points of the pool, fewer than batch_size=9", POOL, {"exclude": range(79)}),
-        (r"exclude is a mask of 3 values, the pool has 80 points", POOL, {"exclude": [True, False, True]}),
-        ("exclude holds 80, which is not a row from 0 to 79 of the pool", POOL, {"exclude": [3, 80]}),
+        (r"exclude is a mask with 3 values, but the pool has 80 points", POOL, {"exclude": [True, False, True]}),
+        ("exclude holds 80, which is not a row number of the pool, 0 to 79", POOL, {"exclude": [3, 80]}),
         ("exclude holds -1, which is not a row", POOL, {"exclude": [-1]}),
-        ("exclude holds 'q', which is not an id in the index of the pool", frame, {"exclude": ["q"]}),
-        ("exclude holds 3, which is not an id in the index", frame, {"exclude": [3]}),
-        ("groups must name the group of each of the 80 pool points, there are 3", POOL, {"groups": [1, 2, 3]}),
+        ("exclude holds 'q', which is not a label in the index of the pool", frame, {"exclude": ["q"]}),
+        ("exclude holds 3, which is not a label in the index", frame, {"exclude": [3]}),
+        ("groups must name the group of each of the 80 pool points, it has 3 values", POOL, {"groups": [1, 2, 3]}),
         ("groups has no value for row 1", POOL, {"groups": [1, None] * 40}),
         ("groups has no value for row 0", POOL, {"groups": np.full(80, np.nan)}),
         (
@@ -225,7 +226,7 @@ def test_messages() -> None:
         ("costs must be finite numbers greater than 0, row 0 has nan", POOL, {"costs": [torch.nan] * 80}),
         ("costs has another index than the pool", frame, {"costs": shuffled}),
         ("groups has another index than the pool", frame, {"groups": shuffled}),
-        ("exclude has a 0 or 1 for each pool point: is it a mask", POOL, {"exclude": np.arange(80) % 2}),
+        ("exclude has a 0 or 1 for each pool point: if it is a mask", POOL, {"exclude": np.arange(80) % 2}),
         ("exclude must be an array, a Series or a list, it is a int", POOL, {"exclude": 3}),
         ("exclude must be an array, a Series or a list, it is a DataFrame", frame, {"exclude": frame[:3]}),
         (r"exclude must be one list of values, it holds \[1, 2\]", POOL, {"exclude": [[1, 2], [3]]}),
@@ -240,7 +241,9 @@ def test_messages() -> None:
         with pytest.raises(BmdalError, match=message):
             pick("maxdet-p", pool, train=None, **rules)
     for name in sorted(set(NAMES) - set(WITH_COSTS) - {"epig-tp"}):
-        with pytest.raises(IncompatibleError, match="is no gain that could be divided by a cost; 'bait-f'"):
+        with pytest.raises(
+            IncompatibleError, match="is not a gain that can be divided by a cost; costs work with 'bait-f'"
+        ):
             pick(name, costs=[1.0] * 80)
 
 
@@ -259,7 +262,7 @@ def test_copies_in_other_types_and_with_gaps() -> None:
     )
     members: Any = [lambda X: X["t"].to_numpy(float) ** 2, lambda X: 3.0 * X["t"].to_numpy(float)]
     batch = select_batch("maxdiag_pred", members, None, None, table, 4, 0)
-    assert batch.notes[0] == "1 of the pool's 5 points are copies of a labelled or an earlier one, and come last"
+    assert batch.notes[0] == "1 of the pool's 5 points are copies of labelled or earlier points and come last"
     assert set(batch.indices.tolist()) == {0, 1, 2, 3}
     assert pick("maxdiag", POOL, 2, POOL).notes[0].endswith("and count like others")
     assert pick("maxdist-p", POOL, 2, POOL[:0]).notes == ()
@@ -276,9 +279,11 @@ def test_what_is_random_is_said() -> None:
     same = torch.ones(9, 3)
     batch = select("maxdet-p", torch.cat([same, 2 * same]), 8, 0, distinct=False, sigma=1e-9)
     assert batch.n_filled > 0
-    assert f"{batch.n_filled} of the batch are random: 'maxdet' saw nothing left to gain" in batch.notes[0]
+    assert (
+        f"{batch.n_filled} points of the batch are random, because 'maxdet' had nothing left to gain" in batch.notes[0]
+    )
     large = select("maxdet-p", 1e6 * POOL, 5, 0)
-    assert "which float64 cannot tell apart: scale the features to about 1, or raise sigma" in large.notes[0]
+    assert "next to it: scale the features to about 1, or increase sigma" in large.notes[0]
 
 
 def test_ids_of_all_kinds() -> None:
@@ -309,6 +314,6 @@ def test_ids_of_all_kinds() -> None:
 def test_copies_without_a_table() -> None:
     K = KernelMatrix((POOL @ POOL.T).numpy())
     assert pick("maxdet-p", K, train=None).notes == (
-        "copies of points were not looked for: what was given is no table of points in memory",
+        "copies of points were not searched for, because the points are not a table in memory",
     )
     assert pick("maxdet-p", K, train=None, distinct=False).notes == ()

@@ -105,9 +105,9 @@ def test_the_contract_finds_what_is_wrong() -> None:
         check_selection(Implicit())
     with pytest.raises(AssertionError, match="not a list"):
         check_selection(Listing())
-    with pytest.raises(AssertionError, match=r"give an instance, MaxDiag\(\)"):
+    with pytest.raises(AssertionError, match=r"pass an instance, MaxDiag\(\)"):
         check_selection(MaxDiag)
-    for broken, message in ((Twice(), "selected twice"), (Global(), "other indices"), (Changing(), "were changed")):
+    for broken, message in ((Twice(), "selected twice"), (Global(), "different indices"), (Changing(), "were changed")):
         with pytest.raises(AssertionError, match=message):
             check_selection(broken)
 

@@ -35,7 +35,7 @@ def test_pages_say_what_the_code_says(kind: str) -> None:
 def test_published_place() -> None:
     assert "number 1 of 76, mean log RMSE -1.595" in components.published("selection", "lcmd")
     assert components.published("selection", "random").startswith("`random` is number 60 of 76")
-    assert components.published("kernel", "pred") == "None of the published methods has it."
+    assert components.published("kernel", "pred") == "None of the published methods uses it."
 
 
 def test_docstrings_as_rst() -> None:
@@ -58,4 +58,4 @@ def test_recipes_have_the_headings_of_the_page(tmp_path: Path) -> None:
     components.write_recipes(tmp_path)
     scripts = sorted(path.name for path in (ROOT / "examples" / "recipes").glob("*.py"))
     assert sorted(path.name for path in tmp_path.glob("*.py")) == scripts
-    assert (tmp_path / "table.py").read_text().startswith('"""\nA table, a random forest\n====')
+    assert (tmp_path / "table.py").read_text().startswith('"""\nA table and a random forest\n====')

@@ -62,7 +62,7 @@ def test_picture_is_small() -> None:
 
 def test_own_method(checkout: Path) -> None:
     done = run(checkout, "sh", "examples/own_method/compare.sh", *SHORT)
-    assert "quadratic, pca-{n_axes} and power keep the contract" in done.stdout
+    assert "quadratic, pca-{n_axes} and power satisfy the contract" in done.stdout
     for method in (
         "random",
         "power_grad_rp-512_train",

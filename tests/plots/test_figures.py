@@ -172,7 +172,7 @@ def test_figures_that_the_records_do_not_allow_say_why(frame: pd.DataFrame) -> N
     reasons = {
         "error_quotient": "at least 3 data sets, there are 1",
         "critical_difference": "three methods and two data sets",
-        "batch_sizes": "records of one batch size only",
+        "batch_sizes": "only records for one batch size",
     }
     for name, reason in reasons.items():
         with pytest.raises(PlotError, match=reason):
