@@ -7,10 +7,10 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from warm_python import warm_python
 
 ROOT = Path(__file__).resolve().parent.parent
 SHORT = {
@@ -74,7 +74,7 @@ def test_readme_command(command: str, folder: Path, shared: Path) -> None:
     if words[2] in ("plots", "results"):  # need a record, whichever test came before
         test_readme_command("python -m benchmark dataset=friedman", folder, shared)
     done = subprocess.run(
-        [sys.executable, "-m", words[2], *arguments, *short, *figures],
+        [warm_python(), "-m", words[2], *arguments, *short, *figures],
         cwd=ROOT,
         env=environment,
         capture_output=True,
