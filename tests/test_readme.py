@@ -7,10 +7,11 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
+from warm_python import warm_python
 
 ROOT = Path(__file__).resolve().parent.parent
 SHORT = {
@@ -40,16 +41,41 @@ def commands() -> list[str]:
     return [" ".join(shlex.split(line, comments=True)) for line in lines if line.strip()]
 
 
-@pytest.fixture(scope="module")
-def folder(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A place for data and runs, with the raw data that a person without a network would put there."""
-    folder = tmp_path_factory.mktemp("readme")
-    shutil.copytree(shared / "data" / "raw" / "sgemm", folder / "data" / "raw" / "sgemm")
+@pytest.fixture(scope="session")
+def data(shared: Path, common: Path) -> Path:
+    """A data folder with the raw file that a person without a network would put there, prepared once for all tests."""
+    folder = common / "data"
+    with FileLock(common / "data.lock"):
+        if not folder.exists():
+            shutil.copytree(shared / "data" / "raw" / "sgemm", folder / "raw" / "sgemm")
     return folder
 
 
+def python_command(words: list[str], data: Path, runs: Path, shared: Path) -> None:
+    """Run `-m ...` with little training; it must succeed."""
+    environment = {
+        **os.environ,
+        "BMDAL_DATA": str(data),
+        "BMDAL_RUNS": str(runs),
+        "OPENML_CACHE_DIR": str(shared / "data" / "openml_cache"),
+        "OMP_NUM_THREADS": "1",
+    }
+    done = subprocess.run(
+        [warm_python(), *words], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="session")
+def recorded(data: Path, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs with a record, for the commands that need one."""
+    runs = tmp_path_factory.mktemp("recorded")
+    python_command(["-m", "benchmark", "dataset=friedman", *SHORT["benchmark"]], data, runs, shared)
+    return runs
+
+
 @pytest.mark.parametrize("command", commands())
-def test_readme_command(command: str, folder: Path, shared: Path) -> None:
+def test_readme_command(command: str, data: Path, recorded: Path, shared: Path, tmp_path: Path) -> None:
     words = command.split()
     if words[0] == "make":
         done = subprocess.run(["make", "--dry-run", *words[1:]], cwd=ROOT, capture_output=True, text=True)
@@ -57,31 +83,17 @@ def test_readme_command(command: str, folder: Path, shared: Path) -> None:
         assert f"python -m {'pytest' if words[1] == 'test' else 'benchmark'}" in done.stdout
         return
     assert words[:2] == ["python", "-m"]
-    environment = {
-        **os.environ,
-        "BMDAL_DATA": str(folder / "data"),
-        "BMDAL_RUNS": str(folder / "runs"),
-        "OPENML_CACHE_DIR": str(shared / "data" / "openml_cache"),
-        "OMP_NUM_THREADS": "1",
-    }
-    figures = [f"paths.figures={folder / 'figures'}"] if words[2] == "plots" else []
+    module, runs = words[2], tmp_path
     arguments = [w for w in words[3:] if not w.startswith(("task=", "task.", "training.", "splits="))]
-    short = SHORT.get(words[2], [])
+    short = SHORT.get(module, [])
     if "training=forest" in arguments:
         short = ["training.n_trees=5" if option.startswith("training.") else option for option in short]
-    if words[2] == "benchmark.speed":
-        arguments += ["--data", str(folder / "data"), "--output", str(folder / "speed.csv")]
-    if words[2] in ("plots", "results"):  # need a record, whichever test came before
-        test_readme_command("python -m benchmark dataset=friedman", folder, shared)
-    done = subprocess.run(
-        [sys.executable, "-m", words[2], *arguments, *short, *figures],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr
+    if module == "benchmark.speed":
+        short = [*short, "--data", str(data), "--output", str(tmp_path / "speed.csv")]
+    if module in ("plots", "results"):
+        runs = recorded
+        short = [f"paths.figures={tmp_path}"] if module == "plots" else []
+    python_command(["-m", module, *arguments, *short], data, runs, shared)
 
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from warm_python import warm_python
+
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = (
     "dataset=friedman", "dataset.name=small", "dataset.source.n_rows=3000", "dataset.expected=null",
@@ -25,12 +27,13 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def command(*arguments: str, module: str = "benchmark") -> list[str]:
+    """For a process that is to get signals."""
     return [sys.executable, "-m", module, *arguments]
 
 
 def run(folder: Path, *arguments: str, module: str = "benchmark") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(*arguments, module=module),
+        [warm_python(), "-m", module, *arguments],
         env=environment(folder),
         cwd=ROOT,
         capture_output=True,

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from warm_python import warm_python
 
 from benchmark.choices import check_choices, check_keys, check_sweep
 from benchmark.errors import BenchmarkError
@@ -28,12 +29,13 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def command(*arguments: str) -> list[str]:
+    """For a process that is to get signals."""
     return [sys.executable, "-m", "benchmark", *arguments]
 
 
 def run(environment: dict[str, str], runs: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(*arguments, f"paths.runs={runs}"),
+        [warm_python(), "-m", "benchmark", *arguments, f"paths.runs={runs}"],
         env=environment,
         cwd=ROOT,
         capture_output=True,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from warm_python import warm_python
 
 from benchmark.speed import black_box as parts_of_black_box
 from benchmark.speed.__main__ import line_of
@@ -30,7 +30,7 @@ PEERS = [f"skactiveml {name}" for name in ("QueryByCommittee", "GreedySamplingX"
 def measure(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     folders = ["--data", str(folder / "data"), "--output", str(folder / "speed.csv")]
     return subprocess.run(
-        [sys.executable, "-m", "benchmark.speed", *SMALL.split(), *folders, *arguments],
+        [warm_python(), "-m", "benchmark.speed", *SMALL.split(), *folders, *arguments],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,

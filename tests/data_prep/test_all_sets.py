@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import yaml
 from local_server import LocalServer, ok
 from openml_files import as_arff, description, table
 from published import sarcos, uci
+from warm_python import warm_python
 
 from results.published import PUBLISHED_DATASETS
 
@@ -42,7 +42,7 @@ def checkout_with_addresses_at(server: LocalServer, folder: Path) -> None:
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error", "-m", "data_prep", *arguments]
+    command = [warm_python(), "-W", "error", "-m", "data_prep", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 

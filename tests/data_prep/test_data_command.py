@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from data_helpers import copy_tree
+from warm_python import warm_python
 
 from data_prep.catalog import names
 from data_prep.cli import main
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_as_a_program(tmp_path: Path) -> None:
     """From $BMDAL_DATA, in a process of its own."""
     environment = {**os.environ, "BMDAL_DATA": str(tmp_path)}
-    command = [sys.executable, "-W", "error", "-m", "data_prep", "dataset=friedman"]
+    command = [warm_python(), "-W", "error", "-m", "data_prep", "dataset=friedman"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, "prepared" in done.stdout) == (0, True)
     assert f"friedman: 40,768 rows, 10 features in {tmp_path / 'prepared/friedman'}" in done.stderr

@@ -7,11 +7,11 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from warm_python import warm_python
 
 from bmdal.features import DenseFeatures
 from bmdal.kernels import Network
@@ -33,7 +33,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(checkout: Path, *command: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    path = os.pathsep.join([str(Path(warm_python()).parent), os.environ["PATH"]])
     environment = {key: value for key, value in os.environ.items() if not key.startswith("BMDAL_")}
     environment |= {"PATH": path, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=600)
@@ -43,7 +43,7 @@ def run(checkout: Path, *command: str, status: int = 0) -> subprocess.CompletedP
 
 def test_custom_network(checkout: Path, tmp_path: Path) -> None:
     """At full size, as the picture in the repository was made."""
-    done = run(checkout, sys.executable, "examples/custom_network.py", "--output", str(tmp_path))
+    done = run(checkout, "python", "examples/custom_network.py", "--output", str(tmp_path))
     assert f"written: {tmp_path / 'custom_network.png'}" in done.stdout
     assert (tmp_path / "custom_network.png").read_bytes().startswith(b"\x89PNG")
     rows = re.findall(r"^(\S+) +([\d.]+) +([\d.]+) +([\d.]+)$", done.stdout, flags=re.MULTILINE)
@@ -98,7 +98,7 @@ def test_a_description_that_is_not_called_like_its_file(checkout: Path) -> None:
     message = f"error: {wrong}: its name is 'texas_housing'; write `name: wrong`, like the file"
     try:
         table, single, benchmark = (
-            run(checkout, sys.executable, "-m", *words, status=2)
+            run(checkout, "python", "-m", *words, status=2)
             for words in (("data_prep",), ("data_prep", "dataset=wrong"), ("benchmark", "dataset=wrong"))
         )
     finally:

@@ -2,10 +2,10 @@
 
 import csv
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from warm_python import warm_python
 
 from results.__main__ import main
 from results.record import record_path
@@ -22,7 +22,7 @@ def test_prints_the_table_of_methods(runs: Path, capsys: Capture) -> None:
 
 def test_runs_as_a_module_and_leaves_nothing_behind(runs: Path, tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
-    command = [sys.executable, "-m", "results", "dataset=fried,sgemm", "method=[random,lcmd-tp_ll]"]
+    command = [warm_python(), "-m", "results", "dataset=fried,sgemm", "method=[random,lcmd-tp_ll]"]
     done = subprocess.run(
         command,
         cwd=tmp_path,
