@@ -12,15 +12,16 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from benchmark.choices import check_flags
+from benchmark.choices import check_values
 from benchmark.errors import EXPECTED, BenchmarkError
 from benchmark.estimate import estimate
 from benchmark.failures import record_failure
 from benchmark.grid import Grid, GridJob, make_grid
 from benchmark.job import Job, job_from_config
-from benchmark.progress import duration
 from benchmark.run import check_same
 from benchmark.states import UNFINISHED, State, count_states, discard_runs, in_words, run_states
+from cli.progress import duration
+from cli.run import interrupt_status
 from data_prep import DataError, load_prepared
 from data_prep.prepare import is_current
 from results.record import failed_path, read_failure, read_record
@@ -44,7 +45,7 @@ def run_sweep(
         launch: runs jobs, given as overrides, and returns when they have ended.
     """
     try:
-        check_flags(config)
+        check_values(config)
         grid = make_grid(arguments, compose)
         _report_impossible(grid)
         if config.dry_run:
@@ -160,6 +161,8 @@ def _sum_up(items: Sequence[GridJob], arguments: Sequence[str], crash: BaseExcep
             f"`python -m benchmark.status {typed or '...'} --failed` lists failures",
             file=sys.stderr,
         )
+    if isinstance(crash, KeyboardInterrupt):
+        return interrupt_status(crash)
     return 1 if left or crash else 0
 
 

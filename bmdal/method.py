@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from numbers import Real
@@ -49,7 +50,7 @@ class Method:
                 raise BmdalError(
                     f"transformations must hold Transformations, got {transformation!r}; a name is for Method.from_name"
                 )
-        if not (isinstance(self.sigma, Real) and float(self.sigma) > 0):
+        if isinstance(self.sigma, bool) or not (isinstance(self.sigma, Real) and 0 < self.sigma < math.inf):
             raise BmdalError(f"sigma must be a number greater than 0, got {self.sigma!r}")
         self._check_mode()
         if not self.selection.needs_kernel:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -12,6 +11,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from cli.options import unknown
 from data_prep.dataset import DataSet
 from data_prep.errors import DataError
 
@@ -30,9 +30,7 @@ def load_dataset(name: str, conf: Path = CONF) -> DataSet:
     DataSet of that name.
     """
     if name not in names(conf):
-        near = difflib.get_close_matches(name, names(conf), n=1)
-        hint = f"Did you mean {near[0]!r}? " if near else ""
-        raise DataError(f"unknown data set {name!r}. {hint}Valid: {', '.join(names(conf))}, all")
+        raise DataError(unknown("data set", name, [*names(conf), "all"]))
     path = conf / "dataset" / f"{name}.yaml"
     check_name(path)
     try:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from hydra.core.utils import JobReturn
+from hydra.types import TaskFunction
+from omegaconf import DictConfig
 
 from hydra_plugins.hydra_joblib_launcher.joblib_launcher import JoblibLauncher
 
@@ -20,17 +25,34 @@ class LocalLauncher(JoblibLauncher):  # type: ignore[misc]  # untyped
     """
 
     def __init__(self, n_jobs: int | str) -> None:
-        if n_jobs != "auto" and (not isinstance(n_jobs, int) or n_jobs < 1):
-            print(f"error: hydra.launcher.n_jobs must be auto or at least 1, got {n_jobs}", file=sys.stderr)
+        if n_jobs != "auto" and (type(n_jobs) is not int or n_jobs < 1):
+            print(f"error: hydra.launcher.n_jobs must be auto or at least 1, got {n_jobs!r}", file=sys.stderr)
             sys.exit(2)
         super().__init__(n_jobs=_n_processes() if n_jobs == "auto" else n_jobs, batch_size=1)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run the jobs in as many processes as there are jobs, at most."""
+        """Run the jobs in as many processes as there are jobs, at most, which end when this one ends."""
+        self.task_function = _Task(self.task_function, os.getpid())
         self.joblib["n_jobs"] = min(self.joblib["n_jobs"], len(job_overrides))
         print(f"{self.joblib['n_jobs']} processes", flush=True)
         returned: Sequence[JobReturn] = super().launch(job_overrides, initial_job_idx)
         return returned
+
+
+class _Task:
+    """What a process does for each job."""
+
+    def __init__(self, function: TaskFunction | None, parent: int) -> None:
+        self.function = function
+        self.parent = parent
+
+    def __call__(self, config: DictConfig) -> Any:
+        from cli.run import end_with_parent
+
+        assert self.function is not None
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides
+        end_with_parent(self.parent)
+        return self.function(config)
 
 
 def _n_processes() -> int:

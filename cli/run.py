@@ -1,0 +1,104 @@
+"""How a command runs and ends: its help, one line for what is wrong, and an exit status that says which kind of end.
+
+0: all is done. 1: something failed on the way. 2: bad input. 130: Ctrl-C; 143: SIGTERM (128 + the signal's number).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from cli.options import OptionError
+
+FAILED, BAD_INPUT = 1, 2
+SECONDS_BETWEEN_LOOKS = 0.5
+WATCH = "end-with-parent"
+
+
+def run_command(
+    arguments: Sequence[str],
+    describe: Callable[[], str] | None,
+    work: Callable[[Sequence[str]], int],
+    expected: tuple[type[Exception], ...] = (),
+    interrupted: str = "interrupted",
+) -> int:
+    """Do what a command line asks for; gives the exit status.
+
+    Args:
+        arguments: the command line.
+        describe: gives what `--help` prints; None: the work sees to that itself.
+        work: is given the arguments and gives the exit status.
+        expected: errors whose message is meant for the user and says all, beside OptionError and OSError.
+        interrupted: what is said after Ctrl-C or SIGTERM.
+    """
+    if describe and {"-h", "--help"} & set(arguments):
+        print(describe())
+        return 0
+    with _signals_interrupt():
+        try:
+            status = work(arguments)
+            sys.stdout.flush()
+        except BrokenPipeError:  # the reader has seen enough, as in `... | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            return 128 + signal.SIGPIPE
+        except KeyboardInterrupt as interrupt:
+            print(interrupted, file=sys.stderr)
+            return interrupt_status(interrupt)
+        except Exception as error:
+            if not isinstance(error, (OptionError, OSError, *expected)):
+                raise
+            complain(error)
+            return BAD_INPUT
+        return status
+
+
+def complain(error: Exception) -> None:
+    """Print an error as one that the user can do something about."""
+    print(f"error: {error}", file=sys.stderr, flush=True)
+
+
+def interrupt_status(interrupt: KeyboardInterrupt) -> int:
+    """The exit status after Ctrl-C, SIGTERM or SIGHUP."""
+    return 128 + int(interrupt.args[0] if interrupt.args else signal.SIGINT)
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """Within the context SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt, but for those that are to be ignored."""
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt(signum)
+
+    signals = [s for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) != signal.SIG_IGN]
+    before = {s: signal.signal(s, interrupt) for s in signals}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def end_with_parent(parent: int) -> None:
+    """End this process soon after its parent has ended, however that happened.
+
+    A thread looks every half second. Linux could send a signal instead, but when the *thread* ends that started the
+    process, and other systems know nothing like it.
+
+    parent: the parent's number, asked for by the parent itself: it may have ended already.
+    """
+
+    if any(thread.name == WATCH for thread in threading.enumerate()):
+        return
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        os._exit(FAILED)
+
+    threading.Thread(target=watch, name=WATCH, daemon=True).start()
