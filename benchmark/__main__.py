@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from benchmark.app import run_config
@@ -26,7 +27,7 @@ INTERRUPTED = "interrupted; the same command goes on from the last round that wa
 @hydra.main(version_base="1.3", config_path=str(CONF.resolve()), config_name="config")
 def main(config: DictConfig) -> None:
     """Run one configuration; in a sweep an error leaves the other jobs alone."""
-    overrides = list(HydraConfig.get().overrides.task)
+    overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
     try:
         check_values(config)
         if config.dry_run:

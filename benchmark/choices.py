@@ -67,13 +67,15 @@ def check_choices(arguments: Sequence[str], conf: Path) -> None:
     """
     parser = OverridesParser.create()
     for argument in arguments:
-        group = conf / argument.split("=")[0].lstrip("+")
-        if argument.startswith("-") or not group.is_dir():
+        if argument.startswith("-"):
             continue
         try:
             override = parser.parse_override(argument)
         except OverrideParseException as error:
             raise BenchmarkError(f"cannot read {argument!r}: {one_line(error)}") from error
+        group = conf / argument.split("=")[0].lstrip("+")
+        if not group.is_dir():
+            continue
         valid = sorted(path.stem for path in group.glob("*.yaml"))
         choices = override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]
         for choice in map(str, choices):
