@@ -9,16 +9,14 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from benchmark.app import run_config
 from benchmark.choices import check_choices, check_keys, check_sweep, check_values
 from benchmark.errors import EXPECTED
 from benchmark.sweep import refuse_job, show_estimate
-from cli.options import CONF, OptionError, one_line
+from cli.options import CONF
 from cli.run import BAD_INPUT, FAILED, complain, run_command
 
 INTERRUPTED = "interrupted; the same command goes on from the last round that was finished"
@@ -49,10 +47,7 @@ def _work(arguments: Sequence[str]) -> int:
     check_choices(arguments, CONF)
     check_sweep(arguments)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors are raised; otherwise Hydra prints them and exits with status 1
-    try:
-        main()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise OptionError(one_line(error)) from error
+    main()
     return 0
 
 

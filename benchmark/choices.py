@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import OverrideParseException
+from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from benchmark.errors import BenchmarkError
@@ -30,7 +30,13 @@ def check_sweep(arguments: Sequence[str]) -> None:
 
 
 def check_values(config: DictConfig) -> None:
-    """Raise BenchmarkError for a setting of the wrong kind; what objects are built from is checked when they are."""
+    """Raise BenchmarkError for a setting of the wrong kind; what objects are built from is checked when they are.
+
+    Raises OmegaConfBaseException, which says where, for a value ${...} that cannot be resolved, and for a missing one.
+    """
+    for key in config.keys() - {"hydra"}:
+        if OmegaConf.is_config(config[key]):
+            OmegaConf.to_container(config[key], resolve=True, throw_on_missing=True)
     for keys, valid, fits in _VALUES:
         for key in keys:
             value = OmegaConf.select(config, key)
@@ -48,6 +54,7 @@ _VALUES: tuple[tuple[Sequence[str], str, Callable[[object], bool]], ...] = (
     (("paths.data", "paths.runs"), "one text (a number: in double quotes)", lambda value: isinstance(value, str)),
     (("method",), "null or the name of a method", lambda value: isinstance(value, str | None)),
     (("experiment",), "a group of keys", lambda value: isinstance(value, DictConfig)),
+    (("transform",), "null or a group of keys", lambda value: isinstance(value, DictConfig | None)),
     (
         ("imports",),
         "a list of modules",
@@ -71,7 +78,7 @@ def check_choices(arguments: Sequence[str], conf: Path) -> None:
             continue
         try:
             override = parser.parse_override(argument)
-        except OverrideParseException as error:
+        except (HydraException, ValueError) as error:
             raise BenchmarkError(f"cannot read {argument!r}: {one_line(error)}") from error
         group = conf / argument.split("=")[0].lstrip("+")
         if not group.is_dir():

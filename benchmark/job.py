@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from benchmark.choices import check_values
 from benchmark.device import find_device
-from benchmark.errors import EXPECTED, BenchmarkError
+from benchmark.errors import BenchmarkError
 from benchmark.failures import describe
 from benchmark.forest import Forest, check_method
 from benchmark.run import settings
@@ -104,22 +104,19 @@ class JobPart(StrEnum):
 
 def job_part(part: JobPart, config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
     """The fields of `Job` that one part of a configuration decides."""
-    try:
-        check_values(config)
-        _import_components(config.imports)
-        match part:
-            case JobPart.CONDITIONS:
-                return _conditions(config)
-            case JobPart.METHOD:
-                return {"method": _method(config, overrides)}
-            case JobPart.DATASET:
-                return {"dataset": _built(config, "dataset", DataSet)}
-            case JobPart.TASK:
-                return {"task": _built(config, "task", Task)}
-            case JobPart.TRAINING:
-                return {"training": _built(config, "training", Training | Forest)}
-    except OmegaConfBaseException as error:  # such as ${...} of a key that there is not
-        raise BenchmarkError(one_line(error)) from None
+    check_values(config)
+    _import_components(config.imports)
+    match part:
+        case JobPart.CONDITIONS:
+            return _conditions(config)
+        case JobPart.METHOD:
+            return {"method": _method(config, overrides)}
+        case JobPart.DATASET:
+            return {"dataset": _built(config, "dataset", DataSet)}
+        case JobPart.TASK:
+            return {"task": _built(config, "task", Task)}
+        case JobPart.TRAINING:
+            return {"training": _built(config, "training", Training | Forest)}
 
 
 def _conditions(config: DictConfig) -> dict[str, Any]:
@@ -181,13 +178,17 @@ def _import_components(modules: Sequence[str] | str) -> None:
 
 
 def _built(config: DictConfig, key: str, kind: type | UnionType) -> Any:
-    """The object that a part of the configuration describes; its own message where it refuses a value."""
+    """The object of a kind that a part of the configuration describes.
+
+    Raises BenchmarkError, naming the key, for a value that the object refuses or of which a field is of another type.
+    """
     try:
         built = instantiate(OmegaConf.select(config, key))
         check_fields(built, key)
-    except (HydraException, TypeError) as error:
+    except (HydraException, OmegaConfBaseException, TypeError) as error:
         cause = error.__cause__ or error
-        raise BenchmarkError(str(cause) if isinstance(cause, EXPECTED) else f"{key}: {one_line(cause)}") from None
+        text = one_line(cause)
+        raise BenchmarkError(text if key in text else f"{key}: {text}") from None
     if not isinstance(built, kind):
         raise BenchmarkError(
             f"{key} must describe a {getattr(kind, '__name__', kind)}, got {OmegaConf.select(config, key)!r}"

@@ -9,9 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.table import Table
 
@@ -20,7 +18,7 @@ from benchmark.errors import EXPECTED
 from benchmark.grid import GridJob, make_grid
 from benchmark.job import Job
 from benchmark.states import UNFINISHED, State, in_words, run_states
-from cli.options import CONF, OptionError, one_line
+from cli.options import CONF
 from cli.progress import duration
 from cli.run import run_command
 from results.record import failed_path, read_failure
@@ -53,10 +51,7 @@ def _work(arguments: Sequence[str]) -> int:
     overrides = [argument for argument in arguments if argument not in ("-m", "--multirun", "--failed")]
     check_keys(overrides, CONF)
     check_choices(overrides, CONF)
-    try:
-        items = _grid(overrides)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise OptionError(one_line(error)) from error
+    items = _grid(overrides)
     states = [run_states(item.job) for item in items]
     console = Console(soft_wrap=True, highlight=False)
     if "--failed" in arguments:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from dataclasses import dataclass
 from numbers import Real
 from typing import cast
@@ -50,7 +50,7 @@ class Method:
                 raise BmdalError(
                     f"transformations must hold Transformations, got {transformation!r}; a name is for Method.from_name"
                 )
-        if isinstance(self.sigma, bool) or not (isinstance(self.sigma, Real) and 0 < self.sigma < math.inf):
+        if isinstance(self.sigma, bool) or not (isinstance(self.sigma, Real) and 0 < self.sigma <= sys.float_info.max):
             raise BmdalError(f"sigma must be a number greater than 0, got {self.sigma!r}")
         self._check_mode()
         if not self.selection.needs_kernel:

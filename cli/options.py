@@ -45,7 +45,7 @@ def read_options(name: str, arguments: Sequence[str]) -> DictConfig:
         try:
             options.merge_with_dotlist([argument])
             value, default = OmegaConf.select(options, key), OmegaConf.select(defaults, key)
-        except (OmegaConfBaseException, YAMLError) as error:
+        except (OmegaConfBaseException, YAMLError, ValueError) as error:
             raise OptionError(f"cannot read {argument!r}: {one_line(error)}") from error
         OmegaConf.update(options, key, _checked(key, value, default), merge=False)
     return options

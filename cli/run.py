@@ -14,7 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from cli.options import OptionError
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from cli.options import OptionError, one_line
 
 FAILED, BAD_INPUT = 1, 2
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -60,7 +63,8 @@ def run_command(
 
 def complain(error: Exception) -> None:
     """Print an error as one that the user can do something about."""
-    print(f"error: {error}", file=sys.stderr, flush=True)
+    text = one_line(error) if isinstance(error, HydraException | OmegaConfBaseException) else error
+    print(f"error: {text}", file=sys.stderr, flush=True)
 
 
 def interrupt_status(interrupt: KeyboardInterrupt) -> int:

@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from cli.options import unknown
+from cli.types import check_fields
 from data_prep.dataset import DataSet
 from data_prep.errors import DataError
 
@@ -36,7 +37,8 @@ def load_dataset(name: str, conf: Path = CONF) -> DataSet:
     try:
         with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
             dataset = instantiate(compose(overrides=[f"+dataset={name}"]).dataset)
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        check_fields(dataset, name)
+    except (HydraException, OmegaConfBaseException, YAMLError, TypeError) as error:
         raise DataError(f"{path}: {error.__cause__ or error}") from error
     if not isinstance(dataset, DataSet):
         raise DataError(f"{path}: must make a data set; begin it with `_target_: data_prep.DataSet`")

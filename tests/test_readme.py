@@ -15,18 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 SHORT = {
     "benchmark": ["training.n_epochs=1", "task.n_rounds=1", "task.batch_size=64", "splits=[0]", "n_threads=1"],
-    "benchmark.speed": [
-        "--repeats",
-        "1",
-        "--n-epochs",
-        "1",
-        "--n-pool",
-        "2000",
-        "--n-train",
-        "300",
-        "--batch-size",
-        "16",
-    ],
+    "benchmark.speed": ["repeats=1", "n_epochs=1", "n_pool=2000", "n_train=300", "batch_size=16"],
 }
 
 
@@ -69,8 +58,6 @@ def test_readme_command(command: str, folder: Path, shared: Path) -> None:
     short = SHORT.get(words[2], [])
     if "training=forest" in arguments:
         short = ["training.n_trees=5" if option.startswith("training.") else option for option in short]
-    if words[2] == "benchmark.speed":
-        arguments += ["--data", str(folder / "data"), "--output", str(folder / "speed.csv")]
     if words[2] in ("plots", "results"):  # need a record, whichever test came before
         test_readme_command("python -m benchmark dataset=friedman", folder, shared)
     done = subprocess.run(

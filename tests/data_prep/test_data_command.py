@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from data_helpers import copy_tree
 
+from data_prep.__main__ import main
 from data_prep.catalog import names
-from data_prep.cli import main
 from results.published import PUBLISHED_DATASETS
 
 ROOT = Path(__file__).resolve().parents[2]

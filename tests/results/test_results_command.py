@@ -83,7 +83,10 @@ def test_tables_without_records(tmp_path: Path, capsys: Capture) -> None:
         (["output=5"], "output must be one text (a number: in double quotes), got 5"),
         (["paths.runs=null"], "paths.runs must be one text"),
         (["method=[a"], "cannot read 'method=[a': while parsing"),
-        (["paths.runs=${oc.env:NO_SUCH_FOLDER}"], "cannot read 'paths.runs=${oc.env:NO_SUCH_FOLDER}': paths.runs: KeyError"),
+        (
+            ["paths.runs=${oc.env:NO_SUCH_FOLDER}"],
+            "'paths.runs=${oc.env:NO_SUCH_FOLDER}': paths.runs: KeyError",
+        ),
         (["format=latex", "output=x.csv"], "format=latex needs output=<file>.tex, got output=x.csv"),
         (["format=csv", "output=x.docx"], "format=csv needs output=<file>.csv, got output=x.docx"),
     ],
