@@ -8,8 +8,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -20,8 +18,6 @@ from omegaconf.errors import OmegaConfBaseException
 from cli.options import OptionError, one_line
 
 FAILED, BAD_INPUT = 1, 2
-SECONDS_BETWEEN_LOOKS = 0.5
-WATCH = "end-with-parent"
 
 
 def run_command(
@@ -86,23 +82,3 @@ def _signals_interrupt() -> Iterator[None]:
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
-
-
-def end_with_parent(parent: int) -> None:
-    """End this process soon after its parent has ended, however that happened.
-
-    A thread looks every half second. Linux could send a signal instead, but when the *thread* ends that started the
-    process, and other systems know nothing like it.
-
-    parent: the parent's number, asked for by the parent itself: it may have ended already.
-    """
-
-    if any(thread.name == WATCH for thread in threading.enumerate()):
-        return
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-        os._exit(FAILED)
-
-    threading.Thread(target=watch, name=WATCH, daemon=True).start()

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from hydra.core.utils import JobReturn
-from hydra.types import TaskFunction
-from omegaconf import DictConfig
 
 from hydra_plugins.hydra_joblib_launcher.joblib_launcher import JoblibLauncher
 
@@ -24,8 +20,6 @@ class LocalLauncher(JoblibLauncher):  # type: ignore[misc]  # untyped
     n_jobs: number of processes, or "auto".
     """
 
-    task_function: TaskFunction | None
-
     def __init__(self, n_jobs: int | str) -> None:
         if n_jobs != "auto" and (type(n_jobs) is not int or n_jobs < 1):
             print(f"error: hydra.launcher.n_jobs must be auto or at least 1, got {n_jobs!r}", file=sys.stderr)
@@ -34,28 +28,13 @@ class LocalLauncher(JoblibLauncher):  # type: ignore[misc]  # untyped
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs in as many processes as there are jobs, at most, which end when this one ends."""
-        assert self.task_function is not None
-        self.task_function = _Task(self.task_function, os.getpid())
+        from cli.processes import work_for
+
         self.joblib["n_jobs"] = min(self.joblib["n_jobs"], len(job_overrides))
+        self.joblib |= {"initializer": work_for, "initargs": (os.getpid(),)}
         print(f"{self.joblib['n_jobs']} processes", flush=True)
         returned: Sequence[JobReturn] = super().launch(job_overrides, initial_job_idx)
         return returned
-
-
-class _Task:
-    """What a process does for each job."""
-
-    def __init__(self, function: TaskFunction, parent: int) -> None:
-        self.function = function
-        self.parent = parent
-
-    def __call__(self, config: DictConfig) -> Any:
-        from cli.run import end_with_parent
-
-        if os.getpid() != self.parent:  # a single process is the parent itself
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides
-            end_with_parent(self.parent)
-        return self.function(config)
 
 
 def _n_processes() -> int:
