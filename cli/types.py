@@ -17,7 +17,7 @@ def check_fields(thing: object, where: str) -> None:
 
     where: the key of the dataclass in the configuration, for the message.
     """
-    if not is_dataclass(thing):
+    if not is_dataclass(thing) or isinstance(thing, type):
         return
     hints = get_type_hints(type(thing))
     for field in fields(thing):
@@ -37,7 +37,7 @@ def _fits(value: object, hint: Any) -> bool:
         return isinstance(value, tuple) and all(_fits(item, inner[0]) for item in value)
     if hint in (int, float):
         return isinstance(value, int if hint is int else int | float) and not isinstance(value, bool)
-    return isinstance(value, hint) if isinstance(hint, type) else True
+    return isinstance(value, hint) if hint in (bool, str, NoneType) or is_dataclass(hint) else True
 
 
 def _in_words(hint: Any) -> str:

@@ -101,7 +101,10 @@ def to_csv(table: Table) -> str:
 
 
 def _no_formula(value: float | int | str | None) -> float | int | str | None:
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else value
+    if not isinstance(value, str):
+        return value
+    quote = "'" if value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else ""
+    return quote + value.replace("\r", " ")  # which the csv module would leave without quotation marks
 
 
 def to_markdown(table: Table) -> str:

@@ -41,11 +41,11 @@ def test_csv_keeps_full_precision_and_errors_apart() -> None:
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
 def test_csv_has_no_formulas(start: str) -> None:
     """A foreign record's method may be called anything; numbers stay numbers."""
-    name = f"{start}HYPERLINK(1)"
+    name, shown = f"{start}HYPERLINK(1)", f"'{start}HYPERLINK(1)".replace("\r", " ")
     table = Table("t", "T", (("method", "M"), (name, name)), ((Cell(name), Cell(-1.5, -0.5)), (Cell("a-b"), Cell(-2))))
     rows = list(csv.reader(io.StringIO(to_csv(table))))
-    assert rows[0] == ["method", f"'{name}", f"'{name}_stderr"]
-    assert rows[1:] == [[f"'{name}", "-1.5", "-0.5"], ["a-b", "-2", ""]]
+    assert rows[0] == ["method", shown, f"{shown}_stderr"]
+    assert rows[1:] == [[shown, "-1.5", "-0.5"], ["a-b", "-2", ""]]
 
 
 def test_markdown_has_equal_cells_in_every_line() -> None:
