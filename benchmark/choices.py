@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from benchmark.errors import BenchmarkError
-from cli.options import check_choice, one_line
+from cli.options import OptionError, check_choice, one_line
 from data_prep.catalog import check_name
 
 MOST_THREADS = 1024
@@ -66,7 +66,7 @@ _VALUES: tuple[tuple[Sequence[str], str, Callable[[object], bool]], ...] = (
 
 
 def check_choices(arguments: Sequence[str], conf: Path) -> None:
-    """Raise OptionError if an argument chooses what a configuration group does not have.
+    """Raise OptionError if an argument cannot be read or chooses what a configuration group does not have.
 
     Args:
         arguments: command-line arguments, e.g. ["dataset=fried,sgemm", "-m"].
@@ -79,7 +79,7 @@ def check_choices(arguments: Sequence[str], conf: Path) -> None:
         try:
             override = parser.parse_override(argument)
         except (HydraException, ValueError) as error:
-            raise BenchmarkError(f"cannot read {argument!r}: {one_line(error)}") from error
+            raise OptionError(f"cannot read {argument!r}: {one_line(error)}") from error
         group = conf / argument.split("=")[0].lstrip("+")
         if not group.is_dir():
             continue

@@ -27,7 +27,7 @@ from data_prep.prepare import is_current
 from results.record import failed_path, read_failure, read_record
 
 MOST_SHOWN = 10
-SECONDS_BETWEEN_LINES = 60.0
+FIRST_PAUSE, SECONDS_BETWEEN_LINES = 10.0, 60.0
 
 
 def run_sweep(
@@ -117,12 +117,14 @@ def _is_done(job: Job, data: Path) -> bool:
 
 @contextmanager
 def _progress_lines(jobs: Sequence[Job]) -> Iterator[None]:
-    """Say every minute how many runs are done, whichever launcher is at work."""
+    """Say how many runs are done, every minute and at first more often, whichever launcher is at work."""
     started, before = time.perf_counter(), count_states(jobs)[State.DONE]
     n_runs, stop = sum(len(job.splits) for job in jobs), threading.Event()
 
     def say() -> None:
-        while not stop.wait(SECONDS_BETWEEN_LINES):
+        pause = FIRST_PAUSE
+        while not stop.wait(pause):
+            pause = min(2 * pause, SECONDS_BETWEEN_LINES)
             done = count_states(jobs)[State.DONE]
             seconds = (time.perf_counter() - started) * (n_runs - done) / max(done - before, 1)
             left = duration(seconds) if done > before else "unknown time"
