@@ -2,52 +2,54 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from benchmark.app import run_config
-from benchmark.choices import check_choices, check_flags, check_keys, check_sweep
+from benchmark.choices import check_choices, check_keys, check_sweep, check_values
 from benchmark.errors import EXPECTED
 from benchmark.sweep import refuse_job, show_estimate
+from cli.options import CONF
+from cli.run import BAD_INPUT, FAILED, complain, run_command
 
-CONF = Path(__file__).resolve().parent.parent / "conf"
+INTERRUPTED = "interrupted; the same command goes on from the last round that was finished"
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
+@hydra.main(version_base="1.3", config_path=str(CONF.resolve()), config_name="config")
 def main(config: DictConfig) -> None:
     """Run one configuration; in a sweep an error leaves the other jobs alone."""
-    overrides = list(HydraConfig.get().overrides.task)
+    overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
     try:
-        check_flags(config)
+        check_values(config)
         if config.dry_run:
             show_estimate(config, overrides)
             return
         outcome = run_config(config, overrides)
     except (*EXPECTED, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(error)
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             refuse_job(config, overrides, error)
             return
-        sys.exit(2)
+        sys.exit(BAD_INPUT)
     if outcome.failed and HydraConfig.get().mode != RunMode.MULTIRUN:
-        sys.exit(1)
+        sys.exit(FAILED)
+
+
+def _work(arguments: Sequence[str]) -> int:
+    check_keys(arguments, CONF)
+    check_choices(arguments, CONF)
+    check_sweep(arguments)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors are raised; otherwise Hydra prints them and exits with status 1
+    main()
+    return 0
 
 
 if __name__ == "__main__":
-    try:
-        check_keys(sys.argv[1:], CONF)
-        check_choices(sys.argv[1:], CONF)
-        check_sweep(sys.argv[1:])
-    except EXPECTED as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    try:
-        main()
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last round that was finished", file=sys.stderr)
-        sys.exit(130)
+    sys.exit(run_command(sys.argv[1:], None, _work, EXPECTED, INTERRUPTED))

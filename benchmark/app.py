@@ -9,12 +9,11 @@ import torch
 from omegaconf import DictConfig
 
 from benchmark.attempt import Outcome, attempt_splits
-from benchmark.errors import BenchmarkError
 from benchmark.job import job_from_config
 from benchmark.loop import check_data
-from benchmark.progress import Progress
 from benchmark.run import Run
 from benchmark.states import discard_runs
+from cli.progress import Progress
 from data_prep import prepare
 
 
@@ -29,7 +28,8 @@ def run_config(config: DictConfig, overrides: Sequence[str]) -> Outcome:
     """
     job = job_from_config(config, overrides)
     device = job.device(config.device)
-    _set_threads(config.n_threads)
+    if config.n_threads is not None:
+        torch.set_num_threads(config.n_threads)
     run = Run(
         experiment=job.experiment,
         data=prepare(job.dataset, Path(config.paths.data)),
@@ -50,11 +50,3 @@ def run_config(config: DictConfig, overrides: Sequence[str]) -> Outcome:
     where = job.path(0).parent
     print(f"{len(outcome.complete)} run(s) complete, {n_before} of them before{elsewhere}{failed}: {where}", flush=True)
     return outcome
-
-
-def _set_threads(n_threads: int | None) -> None:
-    if n_threads is None:
-        return
-    if not isinstance(n_threads, int) or n_threads < 1:
-        raise BenchmarkError(f"n_threads must be null or at least 1, got {n_threads!r}")
-    torch.set_num_threads(n_threads)

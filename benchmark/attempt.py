@@ -17,9 +17,9 @@ from benchmark.device import on_device
 from benchmark.failures import describe, record_failure
 from benchmark.lock import locked
 from benchmark.loop import SMALL, SPLITS_AT_ONCE, USUAL, Chunks, check_splits, run_splits
-from benchmark.progress import Progress
 from benchmark.run import Run
 from bmdal.errors import is_out_of_memory
+from cli.progress import Progress
 from results.record import RunRecord, failed_path
 
 

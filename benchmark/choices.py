@@ -1,18 +1,20 @@
-"""A better answer to a misspelt word on the command line than Hydra's own: the nearest match."""
+"""Better answers to a mistake on the command line than Hydra's own: the key, the value, what is valid and nearest."""
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from hydra.errors import HydraException
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from benchmark.errors import BenchmarkError
+from cli.options import OptionError, check_choice, one_line
 from data_prep.catalog import check_name
+
+MOST_THREADS = 1024
 
 
 def check_sweep(arguments: Sequence[str]) -> None:
@@ -27,15 +29,44 @@ def check_sweep(arguments: Sequence[str]) -> None:
         raise BenchmarkError(f"one experiment at a time, got {' '.join(experiments)}")
 
 
-def check_flags(config: DictConfig) -> None:
-    """Raise BenchmarkError if what must be true or false is neither."""
-    for key in ("overwrite", "dry_run"):
-        if not isinstance(config[key], bool):
-            raise BenchmarkError(f"{key} must be true or false, got {config[key]!r}")
+def check_values(config: DictConfig) -> None:
+    """Raise BenchmarkError for a setting of the wrong kind; what objects are built from is checked when they are.
+
+    Raises OmegaConfBaseException, which says where, for a value ${...} that cannot be resolved, and for a missing one.
+    """
+    for key in config.keys() - {"hydra"}:
+        if OmegaConf.is_config(config[key]):
+            OmegaConf.to_container(config[key], resolve=True, throw_on_missing=True)
+    for keys, valid, fits in _VALUES:
+        for key in keys:
+            value = OmegaConf.select(config, key)
+            if not fits(value):
+                raise BenchmarkError(f"{key} must be {valid}, got {value!r}")
+
+
+_VALUES: tuple[tuple[Sequence[str], str, Callable[[object], bool]], ...] = (
+    (("overwrite", "dry_run"), "true or false", lambda value: isinstance(value, bool)),
+    (
+        ("n_threads",),
+        f"null or 1 to {MOST_THREADS}",
+        lambda value: value is None or (type(value) is int and 1 <= value <= MOST_THREADS),
+    ),
+    (("paths.data", "paths.runs"), "one text (a number: in double quotes)", lambda value: isinstance(value, str)),
+    (("method",), "null or the name of a method", lambda value: isinstance(value, str | None)),
+    (("experiment",), "a group of keys", lambda value: isinstance(value, DictConfig)),
+    (("transform",), "null or a group of keys", lambda value: isinstance(value, DictConfig | None)),
+    (
+        ("imports",),
+        "a list of modules",
+        lambda value: (
+            isinstance(value, str) or (isinstance(value, ListConfig) and all(isinstance(name, str) for name in value))
+        ),
+    ),
+)
 
 
 def check_choices(arguments: Sequence[str], conf: Path) -> None:
-    """Raise BenchmarkError if an argument chooses what a configuration group does not have.
+    """Raise OptionError if an argument cannot be read or chooses what a configuration group does not have.
 
     Args:
         arguments: command-line arguments, e.g. ["dataset=fried,sgemm", "-m"].
@@ -43,24 +74,25 @@ def check_choices(arguments: Sequence[str], conf: Path) -> None:
     """
     parser = OverridesParser.create()
     for argument in arguments:
-        group = conf / argument.split("=")[0].lstrip("+")
-        if argument.startswith("-") or not group.is_dir():
+        if argument.startswith("-"):
             continue
         try:
             override = parser.parse_override(argument)
-        except OverrideParseException:
-            continue  # Hydra says what is wrong with it
+        except (HydraException, ValueError) as error:
+            raise OptionError(f"cannot read {argument!r}: {one_line(error)}") from error
+        group = conf / argument.split("=")[0].lstrip("+")
+        if not group.is_dir():
+            continue
         valid = sorted(path.stem for path in group.glob("*.yaml"))
         choices = override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]
-        for choice in choices:
-            if isinstance(choice, str):
-                _check(group.name, choice, valid)
-                if group.name == "dataset":
-                    check_name(group / f"{choice}.yaml")
+        for choice in map(str, choices):
+            check_choice(group.name, choice, valid)
+            if group.name == "dataset":
+                check_name(group / f"{choice}.yaml")
 
 
 def check_keys(arguments: Sequence[str], conf: Path) -> None:
-    """Raise BenchmarkError if an argument changes a key that the configuration does not have.
+    """Raise OptionError if an argument changes a key that the configuration does not have.
 
     Looked at are keys of one or two parts, such as `splits` and `training.n_epochs`; of a group, those of all its
     options count. A key that is added (`+key=value`) or removed (`~key`) is Hydra's matter.
@@ -79,17 +111,10 @@ def check_keys(arguments: Sequence[str], conf: Path) -> None:
             raise BenchmarkError(f"{argument!r} is not of the form key=value; --help lists the keys")
         if not equals or root in ("hydra", "") or not root[0].isalpha():
             continue
-        _check("key", root, sorted({*config, *groups} - {"defaults", "hydra"}))
+        check_choice("key", root, sorted({*config, *groups} - {"defaults", "hydra"}))
         if inner and "." in key:
             part = config.get(root)
             options = [part] if isinstance(part, dict) else [OmegaConf.load(f) for f in (conf / root).glob("*.yaml")]
             names = {f"{root}.{name!s}" for option in options for name in option if name != "_target_"}
             if names:
-                _check("key", f"{root}.{inner[0]}", sorted(names))
-
-
-def _check(kind: str, value: str, valid: Sequence[str]) -> None:
-    if value not in valid:
-        nearest = difflib.get_close_matches(value, valid, n=1, cutoff=0.4)
-        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-        raise BenchmarkError(f"unknown {kind} {value!r}.{hint} Valid: {', '.join(valid)}")
+                check_choice("key", f"{root}.{inner[0]}", sorted(names))

@@ -27,8 +27,8 @@ def find_device(name: str, *, cpu_only: bool = False) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() and not cpu_only else "cpu"
     try:
-        device = torch.device(name)
-    except (RuntimeError, TypeError):
+        device = torch.device(str(name))
+    except RuntimeError:
         device = torch.device("meta")
     if device.type not in ("cpu", "cuda"):
         raise BenchmarkError(f"device={name} is unknown; valid: auto, cpu, cuda, cuda:0, cuda:1, ...")

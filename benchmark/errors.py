@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
 from bmdal import BmdalError
+from cli.options import OptionError
 from data_prep import DataError
 from results.record import RecordError
 
@@ -11,5 +15,13 @@ class BenchmarkError(ValueError):
     """A run that cannot be done as asked; the message says what is wrong and what would be right."""
 
 
-EXPECTED = (BenchmarkError, BmdalError, DataError, RecordError)
+EXPECTED = (
+    BenchmarkError,
+    BmdalError,
+    DataError,
+    RecordError,
+    OptionError,
+    HydraException,
+    OmegaConfBaseException,
+)
 """Errors whose message is meant for the user and says all."""

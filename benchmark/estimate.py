@@ -14,12 +14,12 @@ import torch
 from benchmark.forest import Forest
 from benchmark.job import Job
 from benchmark.loop import SPLITS_AT_ONCE
-from benchmark.progress import duration
 from benchmark.run import device_name
 from benchmark.states import State, count_states, in_words, run_states
 from bmdal import BmdalError, Method
 from bmdal.regressor.stack import WIDTHS
 from bmdal.selection import MaxDet
+from cli.progress import duration
 from data_prep import DataError, Expected, load_prepared
 from results import ResultsError, load_records
 

@@ -28,7 +28,7 @@ class Forest:
     n_trees: int = 100
 
     def __post_init__(self) -> None:
-        if not isinstance(self.n_trees, int) or self.n_trees < 2:
+        if type(self.n_trees) is not int or self.n_trees < 2:
             raise BenchmarkError(f"training.n_trees must be a whole number of at least 2, got {self.n_trees!r}")
         if find_spec("sklearn") is None:
             raise BenchmarkError("a forest needs scikit-learn: pip install 'bmdal[sklearn]'")

@@ -8,13 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 import torch
-from hydra.errors import InstantiationException
+from hydra.errors import HydraException
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from benchmark.choices import check_values
 from benchmark.device import find_device
 from benchmark.errors import BenchmarkError
 from benchmark.failures import describe
@@ -22,7 +25,12 @@ from benchmark.forest import Forest, check_method
 from benchmark.run import settings
 from benchmark.task import Task
 from bmdal import Method, UnknownComponentError
+from bmdal.kernels import BaseKernel
 from bmdal.regressor.training import Training
+from bmdal.selection import Selection
+from bmdal.transformations import Transformation
+from cli.options import one_line
+from cli.types import check_fields
 from data_prep import DataSet
 from results.record import record_path
 
@@ -96,22 +104,27 @@ class JobPart(StrEnum):
 
 def job_part(part: JobPart, config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
     """The fields of `Job` that one part of a configuration decides."""
+    check_values(config)
     _import_components(config.imports)
     match part:
         case JobPart.CONDITIONS:
             return _conditions(config)
         case JobPart.METHOD:
             return {"method": _method(config, overrides)}
-        case _:
-            return {part.value: _built(config[part.value])}
+        case JobPart.DATASET:
+            return {"dataset": _built(config, "dataset", DataSet)}
+        case JobPart.TASK:
+            return {"task": _built(config, "task", Task)}
+        case JobPart.TRAINING:
+            return {"training": _built(config, "training", Training | Forest)}
 
 
 def _conditions(config: DictConfig) -> dict[str, Any]:
     name, splits, n_timed = config.experiment.name, _splits(config.splits), config.experiment.n_timed_splits
-    if not re.fullmatch(r"\w[\w.-]*", str(name)):
+    if isinstance(name, bool | None) or not re.fullmatch(r"\w[\w.-]*", str(name)):
         raise BenchmarkError(f"experiment.name must be made of letters, digits, '-', '_' and '.', got {name!r}")
-    if not isinstance(n_timed, int) or not 0 <= n_timed <= len(splits):
-        raise BenchmarkError(f"experiment.n_timed_splits must be 0 to {len(splits)} (the splits), got {n_timed}")
+    if type(n_timed) is not int or not 0 <= n_timed <= len(splits):
+        raise BenchmarkError(f"experiment.n_timed_splits must be 0 to {len(splits)} (the splits), got {n_timed!r}")
     # The published runs timed split 9, so that one comes first.
     timed = sorted(splits, key=lambda split: (split < 9, split))[:n_timed]
     return {
@@ -139,14 +152,15 @@ def _method(config: DictConfig, overrides: Sequence[str]) -> Method:
             if config.imports:
                 raise
             raise BenchmarkError(f"{error}. A component of your own needs 'imports=[its_module]'") from None
-    selection = _built(config.selection)
+    selection = _built(config, "selection", Selection)
     mode = config.mode
     if mode == "auto":
         mode = selection.modes[0] if selection.modes else None
     if not selection.needs_kernel:
         return Method(selection, mode=mode, sigma=config.sigma)
-    transformations = tuple(_built(step) for step in config.transform.values())
-    return Method(selection, _built(config.kernel), transformations, mode, config.sigma)
+    steps = config.transform or {}
+    transformations = tuple(_built(config, f"transform.{step}", Transformation) for step in steps)
+    return Method(selection, _built(config, "kernel", BaseKernel), transformations, mode, config.sigma)
 
 
 def _import_components(modules: Sequence[str] | str) -> None:
@@ -163,20 +177,33 @@ def _import_components(modules: Sequence[str] | str) -> None:
             raise BenchmarkError(f"imports=[{module}]: {describe(error)}") from error
 
 
-def _built(node: DictConfig) -> Any:
-    """The object that a part of the configuration describes; its own message where it refuses a value."""
+def _built(config: DictConfig, key: str, kind: type | UnionType) -> Any:
+    """The object of a kind that a part of the configuration describes.
+
+    Raises BenchmarkError, naming the key, for a value that the object refuses or of which a field is of another type.
+    """
     try:
-        return instantiate(node)
-    except InstantiationException as error:
-        if isinstance(error.__cause__, ValueError):
-            raise BenchmarkError(str(error.__cause__)) from None
-        if isinstance(error.__cause__, TypeError):  # of Python, which does not say what it is about
-            raise BenchmarkError(f"{node.get('_target_')}: {error.__cause__}") from None
-        raise
+        built = instantiate(OmegaConf.select(config, key))
+        check_fields(built, key)
+    except (HydraException, OmegaConfBaseException, TypeError) as error:
+        cause = error.__cause__ or error
+        text = one_line(cause)
+        raise BenchmarkError(text if key in text else f"{key}: {text}") from None
+    if not isinstance(built, kind):
+        raise BenchmarkError(
+            f"{key} must describe a {getattr(kind, '__name__', kind)}, got {OmegaConf.select(config, key)!r}"
+        )
+    return built
 
 
 def _splits(splits: Any) -> list[int]:
     numbers = list(splits) if isinstance(splits, Sequence) and not isinstance(splits, str) else [splits]
-    if not numbers or any(type(s) is not int or s < 0 for s in numbers) or len(set(numbers)) < len(numbers):
-        raise BenchmarkError(f"splits must be distinct numbers 0, 1, 2, ..., e.g. 'splits=[0,1]', got {splits}")
+    if (
+        not numbers
+        or any(type(s) is not int or not 0 <= s < 2**32 for s in numbers)
+        or len(set(numbers)) < len(numbers)
+    ):
+        raise BenchmarkError(
+            f"splits must be distinct numbers 0, 1, 2, ... below 2**32, e.g. 'splits=[0,1]', got {splits}"
+        )
     return numbers

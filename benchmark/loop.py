@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from benchmark.errors import BenchmarkError
 from benchmark.forest import Forest
 from benchmark.metrics import Metrics, error_metrics
-from benchmark.progress import Progress
 from benchmark.randomness import generator
 from benchmark.run import Run
 from benchmark.split import Split, check_size, make_split, scale_inputs
 from bmdal import Batch, select_batch
 from bmdal.regressor.stack import NetworkStack
 from bmdal.regressor.training import Training, TrainingData, train
+from cli.progress import Progress
 from results.record import RoundRecord, RunRecord
 
 SPLITS_AT_ONCE = {"cpu": 1, "cuda": 20}

@@ -7,12 +7,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.table import Table
 
@@ -20,11 +17,12 @@ from benchmark.choices import check_choices, check_keys
 from benchmark.errors import EXPECTED
 from benchmark.grid import GridJob, make_grid
 from benchmark.job import Job
-from benchmark.progress import duration
 from benchmark.states import UNFINISHED, State, in_words, run_states
+from cli.options import CONF
+from cli.progress import duration
+from cli.run import run_command
 from results.record import failed_path, read_failure
 
-CONF = Path(__file__).resolve().parent.parent / "conf"
 HELP = """\
 How far an experiment has got: its runs that are done, running, failed, interrupted or missing, and the time left.
 
@@ -46,23 +44,20 @@ States = dict[int, State]
 
 def main(arguments: Sequence[str]) -> int:
     """Print the status of what the arguments describe; gives the exit status, 2 if they cannot be read."""
-    if {"-h", "--help"} & set(arguments):
-        print(HELP)
-        return 0
+    return run_command(arguments, lambda: HELP, _work, EXPECTED)
+
+
+def _work(arguments: Sequence[str]) -> int:
     overrides = [argument for argument in arguments if argument not in ("-m", "--multirun", "--failed")]
-    try:
-        check_keys(overrides, CONF)
-        check_choices(overrides, CONF)
-        items = _grid(overrides)
-        states = [run_states(item.job) for item in items]
-        console = Console(soft_wrap=True, highlight=False)
-        if "--failed" in arguments:
-            _show_failures(console, items, states, overrides)
-        else:
-            _show_status(console, items, states)
-    except (*EXPECTED, HydraException, OmegaConfBaseException) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    check_keys(overrides, CONF)
+    check_choices(overrides, CONF)
+    items = _grid(overrides)
+    states = [run_states(item.job) for item in items]
+    console = Console(soft_wrap=True, highlight=False)
+    if "--failed" in arguments:
+        _show_failures(console, items, states, overrides)
+    else:
+        _show_status(console, items, states)
     return 0
 
 
@@ -70,7 +65,7 @@ def _grid(overrides: Sequence[str]) -> Sequence[GridJob]:
     def config_of(chosen: Sequence[str]) -> DictConfig:
         return compose("config", list(chosen), return_hydra_config=True)
 
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
         chosen = [override for override in overrides if override.startswith("+experiment=")]
         lists = [f"{key}={choices}" for key, choices in config_of(chosen).hydra.sweeper.params.items()]
         return make_grid([*lists, *overrides], config_of).jobs

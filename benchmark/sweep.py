@@ -12,21 +12,22 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from benchmark.choices import check_flags
+from benchmark.choices import check_values
 from benchmark.errors import EXPECTED, BenchmarkError
 from benchmark.estimate import estimate
 from benchmark.failures import record_failure
 from benchmark.grid import Grid, GridJob, make_grid
 from benchmark.job import Job, job_from_config
-from benchmark.progress import duration
 from benchmark.run import check_same
 from benchmark.states import UNFINISHED, State, count_states, discard_runs, in_words, run_states
+from cli.progress import duration
+from cli.run import interrupt_status
 from data_prep import DataError, load_prepared
 from data_prep.prepare import is_current
 from results.record import failed_path, read_failure, read_record
 
 MOST_SHOWN = 10
-SECONDS_BETWEEN_LINES = 60.0
+FIRST_PAUSE, SECONDS_BETWEEN_LINES = 10.0, 60.0
 
 
 def run_sweep(
@@ -44,7 +45,7 @@ def run_sweep(
         launch: runs jobs, given as overrides, and returns when they have ended.
     """
     try:
-        check_flags(config)
+        check_values(config)
         grid = make_grid(arguments, compose)
         _report_impossible(grid)
         if config.dry_run:
@@ -116,12 +117,14 @@ def _is_done(job: Job, data: Path) -> bool:
 
 @contextmanager
 def _progress_lines(jobs: Sequence[Job]) -> Iterator[None]:
-    """Say every minute how many runs are done, whichever launcher is at work."""
+    """Say how many runs are done, every minute and at first more often, whichever launcher is at work."""
     started, before = time.perf_counter(), count_states(jobs)[State.DONE]
     n_runs, stop = sum(len(job.splits) for job in jobs), threading.Event()
 
     def say() -> None:
-        while not stop.wait(SECONDS_BETWEEN_LINES):
+        pause = FIRST_PAUSE
+        while not stop.wait(pause):
+            pause = min(2 * pause, SECONDS_BETWEEN_LINES)
             done = count_states(jobs)[State.DONE]
             seconds = (time.perf_counter() - started) * (n_runs - done) / max(done - before, 1)
             left = duration(seconds) if done > before else "unknown time"
@@ -160,6 +163,8 @@ def _sum_up(items: Sequence[GridJob], arguments: Sequence[str], crash: BaseExcep
             f"`python -m benchmark.status {typed or '...'} --failed` lists failures",
             file=sys.stderr,
         )
+    if isinstance(crash, KeyboardInterrupt):
+        return interrupt_status(crash)
     return 1 if left or crash else 0
 
 

@@ -22,7 +22,7 @@ class Task:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if not isinstance(value, int) or value < 1:
+            if type(value) is not int or value < 1:
                 raise BenchmarkError(f"task.{field.name} must be a whole number of at least 1, got {value!r}")
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from numbers import Real
 from typing import cast
@@ -50,7 +51,7 @@ class Method:
                 raise BmdalError(
                     f"transformations must hold Transformations, got {transformation!r}; use Method.from_name for names"
                 )
-        if not (isinstance(self.sigma, Real) and float(self.sigma) > 0):
+        if isinstance(self.sigma, bool) or not (isinstance(self.sigma, Real) and 0 < self.sigma <= sys.float_info.max):
             raise BmdalError(f"sigma must be a number greater than 0, got {self.sigma!r}")
         self._check_mode()
         if not self.selection.needs_kernel:

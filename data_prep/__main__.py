@@ -1,7 +1,90 @@
-"""`python -m data_prep`."""
+"""Prepare the data sets of the benchmark, show which are there, verify them.
+
+  python -m data_prep                          show all data sets and their state
+  python -m data_prep dataset=sgemm            prepare one, or show what became of its columns
+  python -m data_prep dataset=fried,diamonds   prepare several
+  python -m data_prep dataset=all              prepare all; what cannot be had is reported, the rest is done
+  python -m data_prep verify=true              read everything again and compare with the recorded hashes
+
+Raw files are looked for in <paths.data>/raw/<name>/ first and downloaded only if they are not there. OpenML files are
+also taken from openml-python's cache ($OPENML_CACHE_DIR). An own CSV or parquet file becomes a data set by one YAML in
+conf/dataset/; docs/data.md says how.
+
+Nothing has to be done first: a run prepares what it needs. Afterwards: `python -m benchmark` runs methods on the data
+sets, `python -m results` prints the tables, `python -m plots` draws the figures. `python -m bmdal` says what the
+library does.
+"""
+
+from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
-from data_prep.cli import main
+from cli.options import describe_options, read_options
+from cli.run import BAD_INPUT, FAILED, complain, run_command
+from data_prep.catalog import load_dataset, names
+from data_prep.dataset import DataSet
+from data_prep.errors import DataError
+from data_prep.prepare import prepare
+from data_prep.progress import ConsoleProgress
+from data_prep.status import Outcome, print_columns, print_status, status_of, verified
+from data_prep.store import PreparedData
 
-sys.exit(main(sys.argv[1:]))
+INTERRUPTED = "interrupted; nothing half-written is left, run the same command again"
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command line; returns the exit status: 0 well, 1 a set does not match or verify, 2 an error."""
+    return run_command(arguments, _help, _work, (DataError,), INTERRUPTED)
+
+
+def _help() -> str:
+    return describe_options("data_prep", f"{__doc__}\nData sets: {', '.join(names())}")
+
+
+def _work(arguments: Sequence[str]) -> int:
+    options = read_options("data_prep", arguments)
+    data = Path(options.paths.data)
+    chosen = names() if "all" in options.dataset else list(dict.fromkeys(options.dataset))
+    if options.overwrite and (options.verify or not chosen):
+        raise DataError("overwrite=true prepares again: it needs dataset=<names> or dataset=all, and no verify=true")
+    datasets: list[DataSet] = []
+    failures: dict[str, DataError] = {}
+    for name in chosen or names():
+        try:
+            datasets.append(load_dataset(name))
+        except DataError as error:
+            if len(chosen) == 1 or name not in names():
+                raise  # what was asked for, or a misspelt name: nothing is done before it is right
+            failures[name] = error
+    progress = ConsoleProgress()
+    before = status_of(datasets[0], data).prepared if len(chosen) == 1 else None
+    made_before = _made(before)
+    if chosen and not options.verify:
+        for dataset in datasets:
+            try:
+                prepare(dataset, data, overwrite=options.overwrite, progress=progress)
+            except DataError as error:
+                failures[dataset.name] = error
+    if options.verify:
+        states = [verified(dataset, data, progress) for dataset in datasets]
+    else:
+        states = [status_of(dataset, data) for dataset in datasets]
+    print_status(states, data)
+    if before is not None and _made(states[0].prepared) == made_before:
+        print_columns(before)  # of a set prepared just now they have been shown
+    for failure in failures.values():
+        complain(failure)
+    if failures:
+        return BAD_INPUT
+    return FAILED if any(state.outcome is Outcome.WRONG for state in states) else 0
+
+
+def _made(prepared: PreparedData | None) -> int | None:
+    """When the folder of a set was made, in nanoseconds."""
+    return (prepared.folder / "meta.json").stat().st_mtime_ns if prepared is not None else None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -12,6 +11,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from cli.options import unknown
+from cli.types import check_fields
 from data_prep.dataset import DataSet
 from data_prep.errors import DataError
 
@@ -30,15 +31,14 @@ def load_dataset(name: str, conf: Path = CONF) -> DataSet:
     DataSet of that name.
     """
     if name not in names(conf):
-        near = difflib.get_close_matches(name, names(conf), n=1)
-        hint = f"Did you mean {near[0]!r}? " if near else ""
-        raise DataError(f"unknown data set {name!r}. {hint}Valid: {', '.join(names(conf))}, all")
+        raise DataError(unknown("data set", name, [*names(conf), "all"]))
     path = conf / "dataset" / f"{name}.yaml"
     check_name(path)
     try:
         with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
             dataset = instantiate(compose(overrides=[f"+dataset={name}"]).dataset)
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        check_fields(dataset, name)
+    except (HydraException, OmegaConfBaseException, YAMLError, TypeError) as error:
         raise DataError(f"{path}: {error.__cause__ or error}") from error
     if not isinstance(dataset, DataSet):
         raise DataError(f"{path}: must make a data set; begin it with `_target_: data_prep.DataSet`")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 
+from cli.options import did_you_mean
 from data_prep.dataset import ColumnRef, DataSet
 from data_prep.errors import DataError
 from data_prep.tables import Table
@@ -71,7 +71,6 @@ def _position(dataset: str, key: str, reference: ColumnRef, names: tuple[str, ..
         )
     if places:
         return places[0]
-    near = difflib.get_close_matches(reference, names, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
     shown = ", ".join(names[:40]) + (", …" if len(names) > 40 else "")
+    hint = did_you_mean(reference, names)
     raise DataError(f"data set {dataset}: {key}={reference!r} is no column of the table.{hint} Columns: {shown}")

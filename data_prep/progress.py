@@ -1,21 +1,18 @@
-"""Progress of long work: bars with remaining time on a terminal, plain lines elsewhere."""
+"""Progress of long work: what the work reports to, and how that is shown."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Literal, Protocol
 
 from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
+
+from cli.progress import Progress as Shown
 
 Unit = Literal["bytes", "rows"]
 Advance = Callable[[float], None]  # called with the amount done so far
-
-_SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress(Protocol):
@@ -27,50 +24,18 @@ class Progress(Protocol):
 
 
 class ConsoleProgress:
-    """Reports on standard error: live bars if that is a terminal, else a line every ten seconds."""
-
-    def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
+    """Reports on standard error."""
 
     def note(self, text: str) -> None:
         """Print one line."""
-        self._console.print(text, markup=False, soft_wrap=True)
+        Console(stderr=True, highlight=False).print(text, markup=False, soft_wrap=True)
 
     @contextmanager
     def task(self, text: str, total: float | None, unit: Unit) -> Iterator[Advance]:
         """Show a bar, or lines, until the block ends."""
-        if self._console.is_terminal:
-            bars = Bars(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(),
-                TextColumn("{task.fields[amount]}"),
-                TimeRemainingColumn(),
-                console=self._console,
-                transient=True,
-            )
-            with bars:
-                bar = bars.add_task(text, total=total, amount="")
-                yield lambda done: bars.update(bar, completed=done, amount=_amount(done, total, unit))
-        else:
-            yield self._lines(text, total, unit)
-
-    def _lines(self, text: str, total: float | None, unit: Unit) -> Advance:
-        started = last = time.monotonic()
-
-        def advance(done: float) -> None:
-            nonlocal last
-            now = time.monotonic()
-            if now - last < _SECONDS_BETWEEN_LINES:
-                return
-            last = now
-            remaining = f", {(now - started) * (total / done - 1):.0f} s remaining" if total and done else ""
-            self.note(f"{text}: {_amount(done, total, unit)}{remaining}")
-
-        return advance
-
-
-def _amount(done: float, total: float | None, unit: Unit) -> str:
-    def show(x: float) -> str:
-        return decimal(int(x)) if unit == "bytes" else f"{int(x):,} rows"
-
-    return show(done) if not total else f"{show(done)} of {show(total)}"
+        amounts: dict[Unit, Callable[[float], str]] = {
+            "bytes": lambda done: decimal(int(done)),
+            "rows": lambda done: f"{int(done):,} rows",
+        }
+        with Shown(text, total, amounts[unit]) as shown:
+            yield lambda done: shown.advance(done - shown.done)

@@ -7,35 +7,38 @@ tables of the same records. `python -m bmdal` gives an overview of the library.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import matplotlib
 from omegaconf import DictConfig
 
+from cli.options import check_choice, describe_options, read_options
+from cli.progress import with_progress
+from cli.run import run_command
 from plots.errors import PlotError
 from plots.figures import FIGURES, STANDALONE, Drawn, draw_figures
 from plots.report import write_report
 from plots.style import STYLE, escape_for_tex, require_tex, save_figure
-from results.command_line import check_choice, load_chosen, run_command
-from results.progress import with_progress
+from results.choose import EXPECTED, load_chosen
 
 
 def main(arguments: list[str]) -> int:
     """Run the command line and return the exit status."""
     names = "\n".join(f"  {name:28}{purpose}" for name, purpose in FIGURES.items())
-    purpose = (__doc__ or "").strip()
-    return run_command("plots", f"{purpose}\n\nFigures (figure=<name> or figure=all):\n{names}", arguments, _work)
+    purpose = f"{__doc__}\nFigures (figure=<name> or figure=all):\n{names}"
+    return run_command(arguments, lambda: describe_options("plots", purpose), _work, EXPECTED)
 
 
-def _work(options: DictConfig) -> None:
+def _work(arguments: Sequence[str]) -> int:
+    options = read_options("plots", arguments)
     wanted = check_choice("figure", options.figure, [*FIGURES, "all"])
     if options.report:
         report = Path(options.paths.figures) / "report.html"
         with matplotlib.rc_context(STYLE):
-            write_report(load_chosen(options), report, all_methods=options.method is not None)
+            write_report(load_chosen(options), report, all_methods=bool(options.method))
         print(f"written: {report.resolve()}")
-        return
+        return 0
     if options.usetex:
         require_tex()
     with matplotlib.rc_context({**STYLE, "text.usetex": bool(options.usetex)}):
@@ -49,6 +52,7 @@ def _work(options: DictConfig) -> None:
                 print(f"written: {file.resolve()}", flush=True)
         for note in noted:
             print(f"note: {note}", file=sys.stderr)
+    return 0
 
 
 def _draw(options: DictConfig, wanted: str) -> Iterator[Drawn]:
@@ -60,7 +64,7 @@ def _draw(options: DictConfig, wanted: str) -> Iterator[Drawn]:
             continue
         assert frame is not None
         try:
-            yield from draw_figures(frame, name, all_methods=options.method is not None)
+            yield from draw_figures(frame, name, all_methods=bool(options.method))
         except PlotError as error:
             if wanted != "all":
                 raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from cli.files import written_aside
 from plots.errors import PlotError
 from results.methods import RANDOM, selection_of
 from results.published import PUBLISHED_DATASETS
@@ -128,16 +128,11 @@ def freeze_layout(figure: Figure) -> None:
 
 def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
     """Write `<name>.pdf` and `<name>.png` atomically and return their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
     freeze_layout(figure)
     files = []
     for kind, metadata in (("pdf", {"CreationDate": None}), ("png", {})):
         file = folder / f"{name}.{kind}"
-        aside = folder / f".{name}.{os.getpid()}.{kind}"
-        try:
+        with written_aside(file) as aside:
             figure.savefig(aside, format=kind, metadata=metadata)
-            aside.replace(file)
-        finally:
-            aside.unlink(missing_ok=True)
         files.append(file)
     return files

@@ -7,47 +7,53 @@ First: `python -m benchmark` writes the records; `python -m data_prep` shows its
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
 
-from results.command_line import check_choice, load_chosen, run_command
+from cli.files import write_text_atomically
+from cli.options import check_choice, describe_options, read_options
+from cli.run import run_command
+from results.choose import EXPECTED, load_chosen
 from results.compose import PREDICTION, STANDALONE, TABLES, compose_tables
 from results.errors import ResultsError
 from results.original import import_original
-from results.record import METRICS, write_text_atomically
+from results.record import METRICS
 from results.render import FORMATS, SUFFIXES, Table
 
 
 def main(arguments: list[str]) -> int:
     """Run the command line; gives the exit status."""
-    return run_command("results", (__doc__ or "").strip(), arguments, _work)
+    return run_command(arguments, lambda: describe_options("results", __doc__ or ""), _work, EXPECTED)
 
 
-def _work(options: DictConfig) -> None:
+def _work(arguments: Sequence[str]) -> int:
+    options = read_options("results", arguments)
     wanted = check_choice("table", options.table, [*TABLES, PREDICTION, *STANDALONE, "all"])
     check_choice("metric", options.metric, METRICS)
     form = _format(options)
     if options["import"] is not None:
         n_written = import_original(Path(options["import"]), Path(options.paths.runs))
         print(f"imported: {n_written} runs into {Path(options.paths.runs).resolve()}")
-        return
+        return 0
     if wanted in STANDALONE:
         _deliver(STANDALONE[wanted](), form, options.output)
-        return
+        return 0
     left_out: list[str] | None = [] if wanted == "all" else None
     tables = compose_tables(
         load_chosen(options),
         wanted,
         options.metric,
         options.reference,
-        all_methods=options.method is not None,
+        all_methods=bool(options.method),
         left_out=left_out,
     )
     standalone = [table for make in STANDALONE.values() for table in make()] if wanted == "all" else []
     _deliver(tables + standalone, form, options.output)
     for reason in dict.fromkeys(left_out or []):
         print(f"left out: {reason}", file=sys.stderr)
+    return 0
 
 
 def _format(options: DictConfig) -> str:

@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from cli.files import written_aside
+from cli.progress import with_progress
 from results.errors import ResultsError
-from results.progress import with_progress
 from results.record import METRICS, RecordError, RunRecord, read_record, record_path
 
 RUN_KEYS = ("experiment", "dataset", "task", "method", "split")
@@ -155,13 +156,8 @@ def _read_cache(cache: Path) -> pa.Table:
 
 
 def _write_cache(table: pa.Table, cache: Path) -> None:
-    aside = cache.with_name(f"{cache.name}.{os.getpid()}.tmp")
-    with contextlib.suppress(OSError):
-        try:
-            pq.write_table(table, aside)
-            aside.replace(cache)
-        finally:
-            aside.unlink(missing_ok=True)
+    with contextlib.suppress(OSError), written_aside(cache) as aside:
+        pq.write_table(table, aside)
 
 
 def _to_frame(table: pa.Table) -> pd.DataFrame:

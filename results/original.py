@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cli.progress import with_progress
 from results.datasets import original_names
 from results.errors import ResultsError
-from results.progress import with_progress
 from results.record import METRICS, Provenance, RoundRecord, RunRecord, record_path, write_record
 
 _TASK = re.compile(r"(?P<dataset>.+)_(?P<task>(?P<batch>\d+)x(?P<rounds>\d+))")

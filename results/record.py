@@ -11,11 +11,12 @@ reason in `split-<s>.failed.json`. Files are written aside and renamed, so that 
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from cli.files import write_text_atomically
 
 FORMAT_VERSION = 1
 METRICS = ("mae", "rmse", "q95", "q99", "maxe")
@@ -120,20 +121,6 @@ def partial_path(path: Path) -> Path:
 def failed_path(path: Path) -> Path:
     """Where the reason of a failure lies, given the path of the run's record."""
     return path.with_suffix(".failed.json")
-
-
-def write_text_atomically(path: Path, text: str) -> None:
-    """Write a file aside and rename it, so that it appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with aside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def write_record(record: RunRecord | FailureRecord, path: Path) -> None:

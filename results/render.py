@@ -75,7 +75,10 @@ def to_text(table: Table) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """Full precision; a column whose cells have standard errors is followed by `<name>_stderr`."""
+    """Full precision; a column whose cells have standard errors is followed by `<name>_stderr`.
+
+    A text that a spreadsheet would take for a formula has an apostrophe before it.
+    """
     with_error = [any(row[place].stderr is not None for row in table.rows) for place in range(len(table.columns))]
     header = [
         name
@@ -84,13 +87,24 @@ def to_csv(table: Table) -> str:
     ]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(header)
+    writer.writerow(map(_no_formula, header))
     for row in table.rows:
         pairs = zip(row, with_error, strict=True)
         writer.writerow(
-            [v for cell, has_error in pairs for v in ([cell.value, cell.stderr] if has_error else [cell.value])]
+            [
+                _no_formula(value)
+                for cell, has_error in pairs
+                for value in ([cell.value, cell.stderr] if has_error else [cell.value])
+            ]
         )
     return file.getvalue()
+
+
+def _no_formula(value: float | int | str | None) -> float | int | str | None:
+    if not isinstance(value, str):
+        return value
+    quote = "'" if value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else ""
+    return quote + value.replace("\r", " ")  # which the csv module would leave without quotation marks
 
 
 def to_markdown(table: Table) -> str:

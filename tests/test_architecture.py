@@ -11,10 +11,11 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 ALLOWED = {
     "bmdal": set(),
-    "data_prep": set(),
-    "results": set(),
-    "benchmark": {"bmdal", "data_prep", "results"},
-    "plots": {"results"},
+    "cli": set(),
+    "data_prep": {"cli"},
+    "results": {"cli"},
+    "benchmark": {"bmdal", "cli", "data_prep", "results"},
+    "plots": {"cli", "results"},
 }
 EXCEPTIONS = {("plots/lcmd_steps.py", "bmdal")}
 

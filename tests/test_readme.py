@@ -16,18 +16,7 @@ from warm_python import warm_python
 ROOT = Path(__file__).resolve().parent.parent
 SHORT = {
     "benchmark": ["training.n_epochs=1", "task.n_rounds=1", "task.batch_size=64", "splits=[0]", "n_threads=1"],
-    "benchmark.speed": [
-        "--repeats",
-        "1",
-        "--n-epochs",
-        "1",
-        "--n-pool",
-        "2000",
-        "--n-train",
-        "300",
-        "--batch-size",
-        "16",
-    ],
+    "benchmark.speed": ["repeats=1", "n_epochs=1", "n_pool=2000", "n_train=300", "batch_size=16"],
 }
 
 
@@ -88,8 +77,6 @@ def test_readme_command(command: str, data: Path, recorded: Path, shared: Path, 
     short = SHORT.get(module, [])
     if "training=forest" in arguments:
         short = ["training.n_trees=5" if option.startswith("training.") else option for option in short]
-    if module == "benchmark.speed":
-        short = [*short, "--data", str(data), "--output", str(tmp_path / "speed.csv")]
     if module in ("plots", "results"):
         runs = recorded
         short = [f"paths.figures={tmp_path}"] if module == "plots" else []

@@ -1,98 +1,54 @@
-"""python -m benchmark.speed: measure ours and the original in turn, print and save a table. See --help."""
+"""Measure the speed of this project and of the original software, and print and save a table.
+
+The original takes part if it is installed (pip install -e '.[reference]'): both are measured in turn in one process on
+a network trained on real data; medians are shown. black-box has a forest and scikit-activeml instead.
+"""
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
 import pandas as pd
 import torch
+from omegaconf import DictConfig
 
-from benchmark.errors import BenchmarkError
+from benchmark.device import find_device
+from benchmark.errors import EXPECTED, BenchmarkError
 from benchmark.peer import peer_module
 from benchmark.speed import parts
 from benchmark.speed.black_box import black_box, optional_module
 from benchmark.speed.measure import bandwidth, matmul_peak
 from benchmark.speed.parts import Conditions, Row, Sizes
 from benchmark.speed.picture import draw_scaling
-from benchmark.speed.problem import load, make_points, make_problem
-from bmdal import BmdalError, Method
-from data_prep import DataError, PreparedData
+from benchmark.speed.problem import make_points, make_problem
+from bmdal import Method
+from cli.files import written_aside
+from cli.options import check_choice, describe_options, read_options
+from cli.run import run_command
+from data_prep import PreparedData, prepare
+from data_prep.catalog import load_dataset
 
 PARTS = ("selection", "features", "training", "run", "scaling", "black-box")
-POOLS = (25_000, 100_000, 400_000, 1_600_000)
-BATCHES = (64, 256, 1024, 4096)
-TRAINING_SETS = (256, 1024, 4096, 16_384)
 
 
-def main() -> None:
-    """Parse the command line and measure."""
-    options = _options()
-    try:
-        _measure(options)
-    except (BenchmarkError, BmdalError, DataError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line; gives the exit status."""
+    return run_command(arguments, lambda: describe_options("benchmark.speed", __doc__ or ""), _measure, EXPECTED)
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmark.speed",
-        description="Speed of this project and, if it is installed (pip install -e '.[reference]'), of the original "
-        "software: both are measured in turn in one process on a network trained on real data; medians are shown. "
-        "black-box has a forest and scikit-activeml instead.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("parts", nargs="*", help=f"what to measure, out of {', '.join(PARTS)}; none: the first four")
-    parser.add_argument("--dataset", default="sgemm", help="a file name of conf/dataset; friedman needs no download")
-    data, runs = (Path(os.environ.get(f"BMDAL_{name.upper()}", name)) for name in ("data", "runs"))
-    parser.add_argument("--data", type=Path, default=data, help="folder of raw/ and prepared/ data")
-    methods = "methods for selection and features, by their whole names such as lcmd-tp_grad_rp-512; default: six"
-    parser.add_argument("--methods", nargs="+", type=_method, help=methods)
-    parser.add_argument("--n-train", type=_positive, default=2304, help="training points")
-    pool = "pool points; of more than the data set has, the rest repeats its rows, slightly moved"
-    parser.add_argument("--n-pool", type=_positive, default=100_000, help=pool)
-    parser.add_argument("--batch-size", type=_positive, default=256, help="points to select; a training step has 256")
-    epochs = "epochs of training before anything is measured"
-    parser.add_argument("--n-epochs", type=_positive, default=256, help=epochs)
-    parser.add_argument("--networks", type=_positive, nargs="+", default=[1], help="networks trained side by side")
-    for name, sizes in (("pools", POOLS), ("batches", BATCHES), ("training-sets", TRAINING_SETS)):
-        parser.add_argument(f"--{name}", type=_positive, nargs="+", default=sizes, help="sizes, for scaling")
-    parser.add_argument("--repeats", type=_positive, default=5, help="repetitions; the median counts")
-    parser.add_argument("--threads", type=_positive, help="CPU threads; default: what torch takes")
-    parser.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
-    parser.add_argument("--alone", action="store_true", help="leave the original and scikit-activeml out")
-    parser.add_argument("--output", type=Path, default=runs / "speed.csv", help="where the table goes")
-    options = parser.parse_args()
-    options.parts = options.parts or list(PARTS[:4])
-    if unknown := set(options.parts) - set(PARTS):
-        parser.error(f"unknown part {', '.join(sorted(unknown))}; valid: {', '.join(PARTS)}")
-    return options
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number greater than 0")
-    return int(text)
-
-
-def _method(name: str) -> str:
-    try:
-        return Method.from_name(name).name
-    except BmdalError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _measure(options: argparse.Namespace) -> None:
-    data = load(options.dataset, options.data)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+def _measure(arguments: Sequence[str]) -> int:
+    options = read_options("benchmark.speed", arguments)
+    options.parts = [check_choice("part", part, PARTS) for part in options.parts] or list(PARTS[:4])
+    for name in options.methods:
+        Method.from_name(name)
+    device = find_device(options.device)
+    data = prepare(load_dataset(options.dataset), Path(options.paths.data))
+    if options.n_threads:
+        torch.set_num_threads(options.n_threads)
     conditions = Conditions(
         options.batch_size, options.repeats, device, not options.alone and _has(peer_module, "bmdal.algorithms")
     )
@@ -106,18 +62,18 @@ def _measure(options: argparse.Namespace) -> None:
         rows.append(row)
         print(line_of(row), flush=True)
     table = pd.DataFrame([{**dataclasses.asdict(row), "ratio": row.ratio, "device": name} for row in rows])
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(options.output, index=False)
-    print(f"table: {options.output}")
+    output = Path(options.output or Path(options.paths.runs, "speed.csv"))
+    with written_aside(output) as aside:
+        table.to_csv(aside, index=False)
+    print(f"table: {output}")
     if "scaling" in options.parts:
-        picture = options.output.with_suffix(".png")
+        picture = output.with_suffix(".png")
         draw_scaling(rows, name, picture)
         print(f"picture: {picture}")
+    return 0
 
 
-def _rows(
-    options: argparse.Namespace, data: PreparedData, conditions: Conditions, speed: float, peak: float
-) -> Iterator[Row]:
+def _rows(options: DictConfig, data: PreparedData, conditions: Conditions, speed: float, peak: float) -> Iterator[Row]:
     small = {"selection", "features", "training"} & set(options.parts)
     if small:
         problem = make_problem(data, options.n_train, options.n_pool, options.n_epochs, conditions.device)
@@ -171,4 +127,4 @@ def line_of(row: Row) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from benchmark.loop import run_splits
 from benchmark.peer import peer_run, peer_select, peer_selection, peer_stack, peer_train
-from benchmark.progress import Progress
 from benchmark.randomness import generator
 from benchmark.run import Run
 from benchmark.speed.measure import Measured, measure_in_turn
@@ -30,6 +29,7 @@ from bmdal.pipeline import transformed_features
 from bmdal.regressor.stack import NetworkStack
 from bmdal.regressor.training import Training, TrainingData, train
 from bmdal.selection import MaxDiag, SelectionProblem
+from cli.progress import Progress
 from data_prep import PreparedData
 
 SELECTIONS = (

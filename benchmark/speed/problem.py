@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 from torch import Tensor, nn
 
-from benchmark.choices import check_choices
 from benchmark.randomness import generator
 from benchmark.split import make_split, scale_inputs
 from benchmark.task import Task
 from bmdal.regressor.stack import NetworkStack
 from bmdal.regressor.training import Training, TrainingData, train
-from data_prep import PreparedData, prepare
-
-CONF = Path(__file__).resolve().parents[2] / "conf"
+from data_prep import PreparedData
 
 
 @dataclass(frozen=True)
@@ -35,14 +29,6 @@ class SpeedProblem:
     network: nn.Sequential
     points: TrainingData
     x_pool: Tensor
-
-
-def load(dataset: str, data: Path) -> PreparedData:
-    """A prepared data set by the name of its file in conf/dataset. Raises BenchmarkError if there is none."""
-    check_choices([f"dataset={dataset}"], CONF)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("config", [f"dataset={dataset}"])
-    return prepare(instantiate(config.dataset), data)
 
 
 def make_points(data: PreparedData, n_train: int, n_pool: int, device: torch.device) -> tuple[TrainingData, Tensor]:

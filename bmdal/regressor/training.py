@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
@@ -37,7 +37,8 @@ class Training:
             raise BmdalError(f"training.activation {self.activation!r} is unknown; valid: {valid}")
         for field in fields(self)[1:]:
             value, whole = getattr(self, field.name), field.name in ("n_epochs", "batch_size")
-            if not (isinstance(value, Integral if whole else Real) and 0 < float(value) < math.inf):
+            is_number = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
+            if not (is_number and 0 < value <= sys.float_info.max):
                 kind = "a whole number" if whole else "a number"
                 raise BmdalError(f"training.{field.name} must be {kind} greater than 0, got {value!r}")
 

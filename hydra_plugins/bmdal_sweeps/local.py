@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -20,14 +21,17 @@ class LocalLauncher(JoblibLauncher):  # type: ignore[misc]  # untyped
     """
 
     def __init__(self, n_jobs: int | str) -> None:
-        if n_jobs != "auto" and (not isinstance(n_jobs, int) or n_jobs < 1):
-            print(f"error: hydra.launcher.n_jobs must be auto or at least 1, got {n_jobs}", file=sys.stderr)
+        if n_jobs != "auto" and (type(n_jobs) is not int or n_jobs < 1):
+            print(f"error: hydra.launcher.n_jobs must be auto or at least 1, got {n_jobs!r}", file=sys.stderr)
             sys.exit(2)
         super().__init__(n_jobs=_n_processes() if n_jobs == "auto" else n_jobs, batch_size=1)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run the jobs in as many processes as there are jobs, at most."""
+        """Run the jobs in as many processes as there are jobs, at most, which end when this one ends."""
+        from cli.processes import work_for
+
         self.joblib["n_jobs"] = min(self.joblib["n_jobs"], len(job_overrides))
+        self.joblib |= {"initializer": work_for, "initargs": (os.getpid(),)}
         print(f"{self.joblib['n_jobs']} processes", flush=True)
         returned: Sequence[JobReturn] = super().launch(job_overrides, initial_job_idx)
         return returned

@@ -10,6 +10,8 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 
+from cli.files import write_text_atomically
+from cli.progress import with_progress
 from plots.figures import ACROSS_TASKS, PER_TASK, STANDALONE, draw_figures
 from plots.report.inline import InlineFigure, inline_figure
 from results.aggregate import GROUP
@@ -18,8 +20,6 @@ from results.compose import STANDALONE as STANDALONE_TABLES
 from results.errors import ResultsError
 from results.methods import RANDOM
 from results.overview import overview_table
-from results.progress import with_progress
-from results.record import write_text_atomically
 from results.render import Cell, Table
 
 _HERE = Path(__file__).parent

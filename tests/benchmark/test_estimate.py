@@ -12,11 +12,11 @@ import torch
 from benchmark.estimate import estimate, job_bytes
 from benchmark.forest import Forest
 from benchmark.job import Job
-from benchmark.progress import duration
 from benchmark.run import Run
 from benchmark.task import Task
 from bmdal import Method
 from bmdal.regressor.training import Training
+from cli.progress import duration
 from data_prep import DataSet, Expected, Friedman
 from results.record import RoundRecord, write_record
 

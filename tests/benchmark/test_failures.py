@@ -14,9 +14,9 @@ from components import Hungry
 
 from benchmark.attempt import Outcome, attempt_splits
 from benchmark.failures import describe
-from benchmark.progress import Progress
 from benchmark.run import Run
 from bmdal.errors import is_out_of_memory
+from cli.progress import Progress
 from results.record import failed_path, partial_path, read_failure
 
 MakeRun = Callable[..., Run]

@@ -19,13 +19,13 @@ from benchmark.errors import BenchmarkError
 from benchmark.forest import Forest, check_method
 from benchmark.job import Job
 from benchmark.loop import SMALL, run_splits
-from benchmark.progress import Progress
 from benchmark.randomness import generator
 from benchmark.run import Run
 from benchmark.split import make_split
 from benchmark.task import Task
 from bmdal import IncompatibleError, Method
 from bmdal.regressor.training import Training
+from cli.progress import Progress
 from data_prep import DataSet, Friedman
 from results.record import read_record, write_record
 

@@ -13,9 +13,9 @@ import torch
 from benchmark import loop
 from benchmark.errors import BenchmarkError
 from benchmark.loop import run_splits
-from benchmark.progress import Progress
 from benchmark.run import Run, device_name
 from benchmark.split import make_split
+from cli.progress import Progress
 from results.record import RecordError, RunRecord, partial_path, read_record
 
 MakeRun = Callable[..., Run]

@@ -22,13 +22,13 @@ from benchmark.speed.parts import Row
 from bmdal.regressor.training import TrainingData
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = "--dataset friedman --n-train 300 --n-pool 1000 --batch-size 16 --n-epochs 1 --repeats 1 --threads 1 --alone"
+SMALL = "dataset=friedman n_train=300 n_pool=1000 batch_size=16 n_epochs=1 repeats=1 n_threads=1 alone=true"
 OURS = ["predictions of 100 trees", *METHODS, "maxdist-tp of the inputs"]
 PEERS = [f"skactiveml {name}" for name in ("QueryByCommittee", "GreedySamplingX", "GreedySamplingTarget")]
 
 
 def measure(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    folders = ["--data", str(folder / "data"), "--output", str(folder / "speed.csv")]
+    folders = [f"paths.data={folder / 'data'}", f"paths.runs={folder}"]
     return subprocess.run(
         [warm_python(), "-m", "benchmark.speed", *SMALL.split(), *folders, *arguments],
         cwd=ROOT,
@@ -40,8 +40,8 @@ def measure(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_scaling(tmp_path: Path) -> None:
-    sizes = "--pools 500 1000 2000 --batches 8 16 32 --training-sets 100 300 600"
-    done = measure(tmp_path, "scaling", *sizes.split())
+    sizes = "pools=500,1000,2000 batches=[8,16,32] training_sets=100,300,600"
+    done = measure(tmp_path, "parts=scaling", *sizes.split())
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(tmp_path / "speed.csv")
     selections = table[table["what"] == "selection"]
@@ -59,8 +59,8 @@ def test_scaling(tmp_path: Path) -> None:
 
 def test_other_parts_and_several_networks(tmp_path: Path) -> None:
     methods = ["lcmd-tp_grad_rp-512", "fw-p_grad_rp-512_acs-rf-hyper-512"]
-    parts = ["selection", "features", "training", "black-box"]
-    done = measure(tmp_path, *parts, "--networks", "1", "2", "--methods", *methods)
+    parts = "parts=selection,features,training,black-box"
+    done = measure(tmp_path, parts, "networks=1,2", f"methods={','.join(methods)}")
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(tmp_path / "speed.csv")
     trainings = [f"{what} of {m} network(s)" for m in (1, 2) for what in ("step", "epoch")]
@@ -121,10 +121,12 @@ def test_bounds() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("selektion", "unknown part selektion; valid: selection, features, training, run, scaling, black-box"),
-        ("features --methods grad_rp-512", "unknown selection method 'grad'"),
-        ("features --n-train -5", "--n-train: '-5' is not a whole number greater than 0"),
-        ("features --dataset nosuch", "unknown dataset 'nosuch'"),
+        ("parts=selektion", "unknown part 'selektion'. Did you mean 'selection'? Valid: selection, features, training"),
+        ("parts=features methods=grad_rp-512", "unknown selection method 'grad'"),
+        ("n_train=-5", "n_train must be a whole number of at least 1, got -5"),
+        ("networks=1,x", "networks must be whole numbers of at least 1, written a,b or [a, b], got '1,x'"),
+        ("dataset=nosuch", "unknown data set 'nosuch'"),
+        ("device=banana", "device=banana is unknown; valid: auto, cpu, cuda"),
     ],
 )
 def test_messages(tmp_path: Path, arguments: str, message: str) -> None:

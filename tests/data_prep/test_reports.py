@@ -12,8 +12,8 @@ import pytest
 from data_helpers import Silent
 from workers import context, hold_lock
 
+from cli import progress as reports
 from data_prep import DataError, DataSet, Friedman, prepare
-from data_prep import progress as reports
 from data_prep.progress import ConsoleProgress
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,7 +24,7 @@ def test_plain_lines_where_there_is_no_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Amount, total and remaining time; a line at most every so often."""
-    monkeypatch.setattr(reports, "_SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(reports, "SECONDS_BETWEEN_LINES", 0.0)
     with ConsoleProgress().task("small: downloading", 2_000_000, "bytes") as advance:
         advance(500_000)
         advance(2_000_000)
@@ -32,9 +32,9 @@ def test_plain_lines_where_there_is_no_terminal(
         advance(1234)
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("small: downloading: 500.0 kB of 2.0 MB, ")
-    assert lines[0].endswith(" s remaining")
-    assert lines[1:] == ["small: downloading: 2.0 MB of 2.0 MB, 0 s remaining", "small: reading: 1,234 rows"]
-    monkeypatch.setattr(reports, "_SECONDS_BETWEEN_LINES", 1e9)
+    assert lines[0].endswith(" s left")
+    assert lines[1:] == ["small: downloading: 2.0 MB of 2.0 MB, 0 s left", "small: reading: 1,234 rows"]
+    monkeypatch.setattr(reports, "SECONDS_BETWEEN_LINES", 1e9)
     with ConsoleProgress().task("small: reading", 10, "rows") as advance:
         advance(5)
     assert capsys.readouterr().err == ""

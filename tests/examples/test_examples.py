@@ -19,7 +19,7 @@ from bmdal.selection import SelectionProblem
 from examples.own_method.components import Power, PrincipalAxes, Quadratic
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("benchmark", "bmdal", "conf", "data_prep", "docs", "examples", "hydra_plugins", "plots", "results")
+PARTS = ("benchmark", "bmdal", "cli", "conf", "data_prep", "docs", "examples", "hydra_plugins", "plots", "results")
 SHORT = ("splits=[0]", "task.n_rounds=1", "training.n_epochs=1", "n_threads=1")
 
 

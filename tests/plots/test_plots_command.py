@@ -55,8 +55,8 @@ def test_what_cannot_be_drawn_is_named_and_the_rest_drawn(runs: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("figure=learning_curve", "unknown figure 'learning_curve' (did you mean 'learning_curves'?); valid: "),
-        ("experiment=minni", "unknown experiment 'minni' (did you mean 'mini'?); valid: mini"),
+        ("figure=learning_curve", "unknown figure 'learning_curve'. Did you mean 'learning_curves'? Valid: "),
+        ("experiment=minni", "unknown experiment 'minni'. Did you mean 'mini'? Valid: mini"),
         ("dpi=300", "unknown option 'dpi'"),
         ("report=nein", "report must be true or false, got 'nein'"),
         ("usetex=maybe", "usetex must be true or false, got 'maybe'"),

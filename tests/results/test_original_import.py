@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
+from cli.options import CONF
 from results import ResultsError, load_records
-from results.command_line import CONF
 from results.original import import_original
 from results.overview import overview_table
 from results.record import METRICS, read_record, record_path

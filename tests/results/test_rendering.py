@@ -3,6 +3,8 @@
 import csv
 import io
 
+import pytest
+
 from results.render import Cell, Table, to_csv, to_latex, to_markdown, to_text
 
 TABLE = Table(
@@ -34,6 +36,16 @@ def test_csv_keeps_full_precision_and_errors_apart() -> None:
     assert rows[0] == ["method", "log_mae", "log_mae_stderr", "seconds"]
     assert rows[1] == ["a_b", "-1.23456", "0.00149", "0.5"]
     assert rows[2] == ["c > d", "2.0", "0.1", ""]
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_csv_has_no_formulas(start: str) -> None:
+    """A foreign record's method may be called anything; numbers stay numbers."""
+    name, shown = f"{start}HYPERLINK(1)", f"'{start}HYPERLINK(1)".replace("\r", " ")
+    table = Table("t", "T", (("method", "M"), (name, name)), ((Cell(name), Cell(-1.5, -0.5)), (Cell("a-b"), Cell(-2))))
+    rows = list(csv.reader(io.StringIO(to_csv(table))))
+    assert rows[0] == ["method", shown, f"{shown}_stderr"]
+    assert rows[1:] == [[shown, "-1.5", "-0.5"], ["a-b", "-2", ""]]
 
 
 def test_markdown_has_equal_cells_in_every_line() -> None:

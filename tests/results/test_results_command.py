@@ -63,15 +63,15 @@ def test_tables_without_records(tmp_path: Path, capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["tabel=methods"], "unknown option 'tabel' (did you mean 'table'?); valid: experiment, dataset"),
-        (["table=method"], "unknown table 'method' (did you mean 'methods'?); valid: methods, literature"),
-        (["metric=mse"], "unknown metric 'mse' (did you mean 'rmse'?); valid: mae, rmse"),
-        (["format=html"], "unknown format 'html'; valid: text, csv"),
+        (["tabel=methods"], "unknown option 'tabel'. Did you mean 'table'? Valid: experiment, dataset"),
+        (["table=method"], "unknown table 'method'. Did you mean 'methods'? Valid: methods, literature"),
+        (["metric=mse"], "unknown metric 'mse'. Did you mean 'rmse'? Valid: mae, rmse"),
+        (["format=html"], "unknown format 'html'. Valid: text, csv"),
         (["output=table.docx"], "unknown suffix of output '.docx'"),
-        (["method=lcmd-tp_grad"], "unknown method 'lcmd-tp_grad' (did you mean 'lcmd-tp_grad_rp-512'?)"),
-        (["dataset=friedman"], "unknown dataset 'friedman' (did you mean 'fried'?); valid: diamonds, fried"),
+        (["method=lcmd-tp_grad"], "unknown method 'lcmd-tp_grad'. Did you mean 'lcmd-tp_grad_rp-512'?"),
+        (["dataset=friedman"], "unknown dataset 'friedman'. Did you mean 'fried'? Valid: diamonds, fried"),
         (["methods"], "'methods' is not of the form key=value"),
-        (["paths.run=x"], "unknown option 'paths.run' (did you mean 'paths.runs'?)"),
+        (["paths.run=x"], "unknown option 'paths.run'. Did you mean 'paths.runs'?"),
         (["table=paired", "reference=fw"], "reference=fw has no records here; there are: lcmd-tp_grad_rp-512"),
         (["table=all", "output=all.csv"], "output=all.csv is one file, but there are"),
         (["dataset=fried", "table=ranks"], "ranks need three methods and two data sets"),
@@ -83,7 +83,10 @@ def test_tables_without_records(tmp_path: Path, capsys: Capture) -> None:
         (["output=5"], "output must be one text (a number: in double quotes), got 5"),
         (["paths.runs=null"], "paths.runs must be one text"),
         (["method=[a"], "cannot read 'method=[a': while parsing"),
-        (["paths.runs=${oc.env:NO_SUCH_FOLDER}"], "cannot read 'paths.runs=${oc.env:NO_SUCH_FOLDER}': KeyError"),
+        (
+            ["paths.runs=${oc.env:NO_SUCH_FOLDER}"],
+            "'paths.runs=${oc.env:NO_SUCH_FOLDER}': paths.runs: KeyError",
+        ),
         (["format=latex", "output=x.csv"], "format=latex needs output=<file>.tex, got output=x.csv"),
         (["format=csv", "output=x.docx"], "format=csv needs output=<file>.csv, got output=x.docx"),
     ],
@@ -107,7 +110,7 @@ def test_folder_that_cannot_be_written(runs: Path, tmp_path: Path, capsys: Captu
 
 def test_experiment_may_be_called_by_a_number(runs: Path, capsys: Capture) -> None:
     assert main([f"paths.runs={runs}", "experiment=5"]) == 2
-    assert "unknown experiment '5'; valid: mini" in capsys.readouterr().err
+    assert "unknown experiment '5'. Valid: mini" in capsys.readouterr().err
 
 
 def test_interrupted(monkeypatch: pytest.MonkeyPatch, runs: Path, capsys: Capture) -> None:

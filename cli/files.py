@@ -1,0 +1,72 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+OLD_SECONDS = 86_400.0
+_ASIDE = re.compile(r"\..+\.(?P<machine>[0-9a-f]{8})-(?P<pid>\d+)\.tmp")
+
+
+@contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """A path to write a file to, which takes the place of `path` if the block ends without an error.
+
+    Its folder is made, and cleared of what processes that were killed have left in it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{_machine()}-{os.getpid()}.tmp")
+    try:
+        yield aside
+        with aside.open("rb+") as file:
+            os.fsync(file.fileno())
+        _remove_leftovers(aside)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write a file aside and rename it, so that it appears whole or not at all."""
+    with written_aside(path) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
+def _remove_leftovers(mine: Path) -> None:
+    """Remove from a folder what was written aside by a process that has ended, or is a day older than a file of now."""
+    for file in mine.parent.glob(".*.tmp"):
+        match = _ASIDE.fullmatch(file.name)
+        with suppress(OSError):  # another process was faster, or may not be meddled with
+            if match and file.is_file() and (_has_ended(**match.groupdict()) or _age(file, mine) > OLD_SECONDS):
+                file.unlink()
+
+
+def _age(file: Path, now: Path) -> float:
+    """By the clock of the file server, which need not be ours."""
+    return now.stat().st_mtime - file.stat().st_mtime
+
+
+def _has_ended(machine: str, pid: str) -> bool:
+    if machine != _machine():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):
+        pass
+    return False
+
+
+def _machine() -> str:
+    """A mark of what shares process numbers: the host since its start, or one container on it."""
+    parts = [platform.node()]
+    with suppress(OSError):
+        parts += [Path("/proc/sys/kernel/random/boot_id").read_text(), os.readlink("/proc/self/ns/pid")]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:8]
