@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from command_line import SMALL
 from warm_python import warm_python
 
 from benchmark.choices import check_choices, check_keys, check_sweep
@@ -21,12 +22,16 @@ from data_prep import DataError
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = ["training.n_epochs=2", "task.n_valid=64", "transform.rp.n_features=16", "n_threads=1"]
+LONG = [*SMALL, "task.n_rounds=6", "transform.rp.n_features=16"]
+"""Some short rounds, so that a signal finds the run in the middle."""
+LONG_RECORD = "default/small/32x6/lcmd-tp_grad_rp-16/split-0.json"
 
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("command-line")
-    return {**os.environ, "BMDAL_DATA": str(folder / "data"), "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join([str(ROOT / "tests" / "benchmark"), os.environ.get("PYTHONPATH", "")])  # of SMALL's imports
+    return {**os.environ, "BMDAL_DATA": str(folder / "data"), "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
 
 
 def command(*arguments: str) -> list[str]:
@@ -58,15 +63,15 @@ def measured(runs: Path) -> dict[str, str]:
 
 def test_override_people_type_and_again(environment: dict[str, str], tmp_path: Path) -> None:
     """Two folders, equal metrics and indices; the same command again does nothing."""
-    arguments = ["dataset=friedman", "task.n_rounds=2", "splits=[0,1]", *SHORT]
+    arguments = [*SMALL, "task.n_rounds=2", "splits=[0,1]"]
     done = run(environment, tmp_path / "a", *arguments)
     assert done.returncode == 0, done.stderr
     assert "2 run(s) complete, 0 of them before" in done.stdout
-    assert "split 1, round 2/2, 768 training points, RMSE" in done.stderr
+    assert "split 1, round 2/2, 128 training points, RMSE" in done.stderr
     run(environment, tmp_path / "b", *arguments)
     assert measured(tmp_path / "a") == measured(tmp_path / "b")
     assert sorted(measured(tmp_path / "a")) == [
-        f"default/friedman/256x2/lcmd-tp_grad_rp-16/split-{s}.json" for s in (0, 1)
+        f"default/small/32x2/lcmd-tp_grad_rp-512/split-{s}.json" for s in (0, 1)
     ]
     again = run(environment, tmp_path / "a", *arguments)
     assert "2 run(s) complete, 2 of them before" in again.stdout
@@ -88,9 +93,9 @@ def test_sweep_over_parts(environment: dict[str, str], tmp_path: Path) -> None:
 
 def test_killed_in_the_middle_and_started_again(environment: dict[str, str], tmp_path: Path) -> None:
     """SIGKILL in round 3; the record is then that of an unbroken run."""
-    arguments = ["task.n_rounds=4", *SHORT, "training.n_epochs=12"]
+    arguments = [*LONG, "training.n_epochs=12"]
     assert run(environment, tmp_path / "unbroken", *arguments).returncode == 0
-    partial = tmp_path / "broken/default/friedman/256x4/lcmd-tp_grad_rp-16/split-0.partial.json"
+    partial = (tmp_path / "broken" / LONG_RECORD).with_name("split-0.partial.json")
     with subprocess.Popen(
         command(*arguments, f"paths.runs={tmp_path / 'broken'}"), env=environment, cwd=ROOT, stderr=subprocess.DEVNULL
     ) as process:
@@ -100,7 +105,7 @@ def test_killed_in_the_middle_and_started_again(environment: dict[str, str], tmp
     assert not partial.with_name("split-0.json").exists()
     resumed = run(environment, tmp_path / "broken", *arguments)
     assert resumed.returncode == 0
-    assert "round 2/4" not in resumed.stderr
+    assert "round 2/6" not in resumed.stderr
     assert measured(tmp_path / "broken") == measured(tmp_path / "unbroken")
 
 
@@ -116,13 +121,13 @@ def partial_with(rounds: int, path: Path, process: subprocess.Popen[str]) -> Non
 @pytest.mark.parametrize("sweep", [[], ["-m"]], ids=["single", "sweep"])
 def test_overwriting_that_is_interrupted(environment: dict[str, str], tmp_path: Path, sweep: list[str]) -> None:
     """The old record is gone at once; the same command without overwrite goes on with the new run."""
-    arguments = [*sweep, "task.n_rounds=4", *SHORT]
+    arguments = [*sweep, *LONG]
     assert run(environment, tmp_path, *arguments).returncode == 0
-    record = tmp_path / "default/friedman/256x4/lcmd-tp_grad_rp-16/split-0.json"
+    record = tmp_path / LONG_RECORD
     new = [*arguments, "training.n_epochs=12"]
     refused = run(environment, tmp_path, *new)
     assert refused.returncode == 2
-    assert "training.n_epochs was 2 and is now 12" in refused.stderr
+    assert "training.n_epochs was 1 and is now 12" in refused.stderr
     with subprocess.Popen(
         command(*new, "overwrite=true", f"paths.runs={tmp_path}"),
         env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True,
@@ -137,7 +142,7 @@ def test_overwriting_that_is_interrupted(environment: dict[str, str], tmp_path: 
     assert "Traceback" not in errors
     resumed = run(environment, tmp_path, *new)
     assert resumed.returncode == 0
-    assert "round 1/4" not in resumed.stderr
+    assert "round 1/6" not in resumed.stderr
     assert json.loads(record.read_text())["config"]["training"]["n_epochs"] == 12
 
 

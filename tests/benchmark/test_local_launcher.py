@@ -56,6 +56,7 @@ def rounds_done(folder: Path) -> int:
     return n_rounds
 
 
+@pytest.mark.attacks
 def test_killed_at_random_moments(unbroken: dict[str, str], tmp_path: Path) -> None:
     """SIGKILL of the launcher and its processes, again and again: no record is lost, doubled or half written."""
     moments = random.Random(0)
