@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import time
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 
 import pandas as pd
@@ -15,11 +17,13 @@ import pyarrow.parquet as pq
 
 from results.errors import ResultsError
 from results.progress import with_progress
-from results.record import METRICS, RecordError, RunRecord, read_record, record_path
+from results.record import RecordError, RunRecord, read_record
 
 RUN_KEYS = ("experiment", "dataset", "task", "method", "split")
 CACHE_NAME = ".records.parquet"
 _RECORD_NAME = re.compile(r"split-\d+\.json")
+_ASIDE = re.compile(r"\.(split-\d+\.|records\.parquet\.).*\.tmp")
+_LEFT_AFTER = 3600.0  # seconds after which a file that is being written aside must be one of a killed process
 _MANY = 500  # records; reading fewer takes less than a second, which needs no progress bar
 _TEXT, _NUMBER, _WHOLE = pa.string(), pa.float64(), pa.int64()
 _SCHEMA = pa.schema(
@@ -66,7 +70,7 @@ def load_records(
     known = set(pc.unique(cached["fingerprint"]).to_pylist())
     kept = cached.filter(pc.is_in(cached["fingerprint"], pa.array(files, _TEXT))) if known else cached
     damaged: list[RecordError] = []
-    fresh = _read_records(folder, {m: p for m, p in files.items() if m not in known}, damaged, progress)
+    fresh = _read_records({m: p for m, p in files.items() if m not in known}, damaged, progress)
     table = pa.concat_tables([kept, fresh])
     if fresh.num_rows or kept.num_rows < cached.num_rows:
         _write_cache(table, cache)
@@ -79,8 +83,16 @@ def load_records(
     return _to_frame(table)
 
 
+def damaged_records(runs: Path) -> list[RecordError]:
+    """What is wrong with the complete records of a folder that cannot be read."""
+    damaged: list[RecordError] = []
+    with contextlib.suppress(ResultsError):
+        load_records(runs, skipped=damaged)
+    return damaged
+
+
 def _find_records(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Fingerprint (path, time of change, size) and path of each complete record."""
+    """Fingerprint (path, time of change, size) and path of each complete record; files left aside long ago go."""
     if not folder.is_dir():
         raise ResultsError(
             f"no folder {folder.resolve()}; `python -m benchmark` writes run records, `paths.runs=...` "
@@ -94,36 +106,22 @@ def _find_records(folder: Path) -> Iterator[tuple[str, Path]]:
                 with contextlib.suppress(FileNotFoundError):  # a run that works moves its files
                     status = path.stat()
                     yield f"{path.relative_to(folder)}|{status.st_mtime_ns}|{status.st_size}", path
+            elif _ASIDE.fullmatch(name):
+                with contextlib.suppress(OSError):
+                    aside = Path(parent, name)
+                    if time.time() - aside.stat().st_mtime > _LEFT_AFTER:
+                        aside.unlink()
 
 
-def _read_records(folder: Path, files: dict[str, Path], damaged: list[RecordError], progress: bool) -> pa.Table:
+def _read_records(files: dict[str, Path], damaged: list[RecordError], progress: bool) -> pa.Table:
     rows: dict[str, list[object]] = {name: [] for name in _SCHEMA.names}
     shown = progress and len(files) >= _MANY
     for mark, path in with_progress(files.items(), "reading new run records") if shown else files.items():
         try:
-            record = read_record(path, with_indices=False)
-            _check_place(record, path, folder)
-            _check_values(record, path)
-            _append_rows(rows, record, mark)
+            _append_rows(rows, read_record(path, with_indices=False), mark)
         except RecordError as error:
             damaged.append(error)
     return pa.table(rows, schema=_SCHEMA)
-
-
-def _check_place(record: RunRecord, path: Path, folder: Path) -> None:
-    place = record_path(folder, *(getattr(record, key) for key in RUN_KEYS))
-    if path != place:
-        raise RecordError(f"{path}: holds the record that belongs to {place}; move the file there or away")
-
-
-def _check_values(record: RunRecord, path: Path) -> None:
-    for measured in record.rounds:
-        for name, value in vars(measured).items():
-            if not isinstance(value, int | float | None) or (name in METRICS and not (value and value > 0)):
-                raise RecordError(
-                    f"{path}: round {measured.round} has {name}={value!r}, which nothing can be computed from; "
-                    "move the file away to have the run repeated"
-                )
 
 
 def _append_rows(rows: dict[str, list[object]], record: RunRecord, mark: str) -> None:
@@ -131,10 +129,8 @@ def _append_rows(rows: dict[str, list[object]], record: RunRecord, mark: str) ->
     run |= {key: getattr(record, key) for key in RUN_KEYS}
     training = record.config.get("training", {})
     run["training"] = ", ".join(f"{key}={value}" for key, value in training.items() if key != "_target_")
-    for measured in record.rounds:
-        row = {**run, **vars(measured)}
-        for name, column in rows.items():
-            column.append(row[name])
+    for name, column in rows.items():
+        column.extend([run[name]] * len(record.rounds) if name in run else map(attrgetter(name), record.rounds))
 
 
 def _joint_error(damaged: list[RecordError]) -> RecordError:
