@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -46,7 +46,7 @@ FAILURE: Raw = asdict(FailureRecord(*RUN, config=CONFIG, error="e", traceback="t
 TEXT = json.dumps(COMPLETE, indent=1).encode()
 
 EXTREMES = [
-    None, True, False, 0, -1, 1, 2**31, 2**53, 2**63, 2**64, -(2**63), 10**30, 10**400, 0.0, -0.0, 1.0, 0.5, -1.5,
+    None, True, False, 0, -1, 1, 2**31, 2**53, 2**63, 2**64, -(2**63), 2**100, 10**400, 0.0, -0.0, 1.0, 0.5, -1.5,
     5e-324, 1e308, float("inf"), float("-inf"), float("nan"), "", "0", "many", "x" * 10**5, "x" * 10**6, "\0", "\ud800",
     "\udfff", "=1+1", "../x", [], {}, [[]], [None], [0], {"": None}, {"\ud800": 1}, {"a": float("inf")},
 ]  # fmt: skip
@@ -177,6 +177,38 @@ def test_mutated_failures(tmp_path: Path, content: bytes) -> None:
     failure = read_or_refuse(read_failure, path)
     if failure is not None:
         assert asdict(failure) == {"format_version": 1, **json.loads(content)}
+
+
+def places(node: Any) -> Iterator[tuple[Any, ...]]:
+    """The keys that lead to each value of a tree."""
+    for key in node if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else ():
+        yield (key,)
+        yield from ((key, *below) for below in places(node[key]))
+
+
+@pytest.mark.parametrize("raw", [COMPLETE, PARTIAL], ids=["complete", "partial"])
+def test_every_value_replaced_by_every_extreme(tmp_path: Path, raw: Raw) -> None:
+    read, name = (read_record, str) if raw is COMPLETE else (read_partial, partial_path)
+    for keys in places(raw):
+        for value in EXTREMES:
+            content = changed(put(*keys, value), raw)
+            record = read_or_refuse(read, place(tmp_path, content, lambda path: Path(name(path))))
+            assert record is None or says_the_same(record, json.loads(content))
+            assert record is None or not record.complete or is_complete(json.loads(content))
+
+
+def test_every_key_deleted_or_renamed(tmp_path: Path) -> None:
+    for *above, key in places(COMPLETE):
+        for new in (None, f"{key}x", ""):
+
+            def change(raw: Any, above: list[Any] = above, key: Any = key, new: str | None = new) -> None:
+                for step in above:
+                    raw = raw[step]
+                value = raw.pop(key)
+                if new is not None and isinstance(raw, dict):
+                    raw[new] = value
+
+            check_complete(tmp_path, changed(change))
 
 
 def test_truncated_at_every_byte(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from benchmark.run import Run
 from bmdal.errors import is_out_of_memory
 from results.record import failed_path, partial_path, read_failure
 
+METHODS = ("random", "maxdiag_ll_train")
 MakeRun = Callable[..., Run]
 _SOURCE = Path(components.__file__).read_text().splitlines()
 BREAKS = f"components.py:{next(n for n, line in enumerate(_SOURCE, 1) if 'broken at' in line)}"
@@ -123,15 +124,15 @@ def test_a_damaged_record_stops_no_other(make_run: MakeRun) -> None:
 
 
 def test_a_sweep_with_a_damaged_record(tmp_path: Path) -> None:
-    arguments = ["-m", *SMALL, "method=random,maxdiag_ll_train", "task.n_rounds=1", "splits=[0,1]", "n_threads=1"]
+    arguments = ["-m", *SMALL, f"method={','.join(METHODS)}", "task.n_rounds=1", "splits=[0,1]", "n_threads=1"]
     assert run(tmp_path, *arguments).returncode == 0
     whole = measured(tmp_path / "runs")
-    damaged, missing = (tmp_path / f"runs/default/small/32x1/random/split-{split}.json" for split in (0, 1))
+    damaged, missing = (tmp_path / f"runs/default/small/32x1/{name}" / "split-0.json" for name in METHODS)
     damaged.write_bytes(damaged.read_bytes()[:-20])
     missing.unlink()
     again = run(tmp_path, *arguments)
     assert again.returncode == 1
-    assert "1 jobs are done, 1 start now" in again.stdout
+    assert "0 jobs are done, 2 start now" in again.stdout
     assert "3 done, 1 failed" in again.stdout
     assert f"failed: random on small, 32x1, split 0: {damaged}: Invalid JSON: " in again.stderr
     assert "Traceback" not in again.stderr
