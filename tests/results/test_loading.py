@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -117,6 +118,18 @@ def test_partial_and_foreign_files_are_no_records(runs: Path) -> None:
     path.with_name(".split-6.json.1.tmp").write_text("{")
     path.with_name("notes.txt").write_text("")
     assert set(load_records(runs)["split"]) == {0, 1, 2}
+
+
+def test_what_killed_processes_left_long_ago_goes(runs: Path) -> None:
+    names = (".split-0.json.7.tmp", ".split-0.partial.json.7.tmp", ".records.parquet.7.tmp")
+    old, new = [runs / name for name in names], [runs / "mini" / name for name in names]
+    others = [runs / name for name in (".split-0.json.swp", "split-0.tmp", ".own.tmp")]
+    for file in (*old, *new, *others):
+        file.touch()
+    for file in (*old, *others):
+        os.utime(file, (0, 0))
+    load_records(runs)
+    assert [file.exists() for file in (*old, *new, *others)] == [False] * 3 + [True] * 6
 
 
 def test_missing_folder_and_empty_folder(tmp_path: Path) -> None:
