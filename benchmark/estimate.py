@@ -48,7 +48,7 @@ def estimate(jobs: Sequence[Job], data: Path, device: torch.device) -> str:
     }
     n_runs = sum(len(job.splits) for job in jobs)
     counts, damaged = _Counts(data, jobs), damaged_records(jobs[0].runs)
-    shown = [f"damaged: {len(damaged)} records, such as {damaged[0]}"] if damaged else []
+    shown = [f"damaged: {len(damaged)} of the records, which are no results: {damaged[0]}"] if damaged else []
     return "\n".join(
         [
             f"{len(jobs)} jobs, {n_runs} runs: " + " x ".join(f"{len(names)} {axis}" for axis, names in axes.items()),

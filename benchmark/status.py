@@ -89,7 +89,7 @@ def _show_status(console: Console, items: Sequence[GridJob], states: Sequence[St
     console.print(f"{sum(total.values())} runs in {len(jobs)} jobs: {in_words(total)}", markup=False)
     console.print(_throughput(jobs, states, total), markup=False)
     if damaged := damaged_records(jobs[0].runs):
-        console.print(f"{len(damaged)} records count as done and cannot be read, such as {damaged[0]}", markup=False)
+        console.print(f"{len(damaged)} of the records are damaged, and no results: {damaged[0]}", markup=False)
     console.print(f"Records: {jobs[0].runs.resolve() / jobs[0].experiment}", markup=False)
 
 

@@ -53,7 +53,7 @@ def test_states(tmp_path: Path, show: Callable[..., str]) -> None:
     assert "split-1.failed.json: experiment is missing; move the file away" in show(*ARGUMENTS, "--failed")
     assert "Everything is done." in show(*ARGUMENTS, "method=random", "splits=[0]")
     done.write_text(done.read_text()[:-9])
-    assert f"1 records count as done and cannot be read, such as {done}: Invalid JSON" in show(*ARGUMENTS)
+    assert f"1 of the records are damaged, and no results: {done}: Invalid JSON" in show(*ARGUMENTS)
 
 
 def test_arguments(show: Callable[..., str]) -> None:
