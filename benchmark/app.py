@@ -48,10 +48,8 @@ def run_config(config: DictConfig, overrides: Sequence[str]) -> Outcome:
     elsewhere = f", {len(outcome.elsewhere)} run(s) in another process" if outcome.elsewhere else ""
     failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
     where = job.path(0).parent
-    print(
-        f"{len(outcome.complete)} run(s) complete, {len(before & outcome.complete.keys())} of them before{elsewhere}{failed}: {where}",
-        flush=True,
-    )
+    done = f"{len(outcome.complete)} run(s) complete, {len(before & outcome.complete.keys())} of them before"
+    print(f"{done}{elsewhere}{failed}: {where}", flush=True)
     return outcome
 
 
