@@ -42,11 +42,12 @@ def run_config(config: DictConfig, overrides: Sequence[str]) -> Outcome:
     check_data(run)
     if config.overwrite:
         discard_runs(job)
-    n_before = sum(job.path(split).exists() for split in job.splits)
+    before = {split for split in job.splits if job.path(split).exists()}
     with Progress(job.title) as progress:
         outcome = attempt_splits(run, job.splits, progress, n_timed=job.n_timed)
     elsewhere = f", {len(outcome.elsewhere)} run(s) in another process" if outcome.elsewhere else ""
     failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
     where = job.path(0).parent
-    print(f"{len(outcome.complete)} run(s) complete, {n_before} of them before{elsewhere}{failed}: {where}", flush=True)
+    done = f"{len(outcome.complete)} run(s) complete, {len(before & outcome.complete.keys())} of them before"
+    print(f"{done}{elsewhere}{failed}: {where}", flush=True)
     return outcome

@@ -16,11 +16,12 @@ import torch
 from benchmark.device import on_device
 from benchmark.failures import describe, record_failure
 from benchmark.lock import locked
-from benchmark.loop import SMALL, SPLITS_AT_ONCE, USUAL, Chunks, check_splits, run_splits
+from benchmark.loop import SMALL, SPLITS_AT_ONCE, USUAL, Chunks, check_data, run_splits, work_left
 from benchmark.run import Run
+from benchmark.states import tidy
 from bmdal.errors import is_out_of_memory
 from cli.progress import Progress
-from results.record import RunRecord, failed_path
+from results.record import RecordError, RunRecord, failed_path
 
 
 @dataclass
@@ -41,16 +42,31 @@ def attempt_splits(run: Run, splits: Sequence[int], progress: Progress, *, n_tim
         progress: is told what happens.
         n_timed: the first so many splits run alone on their device, so that their times can be compared.
 
-    Raises BenchmarkError or RecordError before anything is trained, as `run_splits` does.
+    Raises BenchmarkError before anything is trained, as `run_splits` does. A damaged record is a failure of its split.
     """
-    work = check_splits(run, splits)
+    check_data(run)
+    attempt, work, damaged = _Attempt(run, progress), {}, []
+    for number in splits:
+        try:
+            record = run.open(number)
+        except RecordError:
+            damaged.append(number)
+            continue
+        if record.complete:
+            attempt.outcome.complete[number] = record
+            tidy(run.path(number))
+        else:
+            work[number] = work_left(run, record)
     progress.expect(sum(work.values()))
-    attempt = _Attempt(run, progress)
+    for number in damaged:
+        attempt([number], alone=False)  # in which it is read again, as its owner may have renamed it meanwhile
     for number in splits[:n_timed]:
-        attempt([number], alone=work[number] > 0)  # a complete one need not wait for the device
+        if number in work:
+            attempt([number], alone=True)
+    beside = [number for number in splits[n_timed:] if number in work]
     at_once = SPLITS_AT_ONCE[run.device.type]
-    for start in range(n_timed, len(splits), at_once):
-        attempt(splits[start : start + at_once], alone=False)
+    for start in range(0, len(beside), at_once):
+        attempt(beside[start : start + at_once], alone=False)
     return attempt.outcome
 
 

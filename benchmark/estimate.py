@@ -22,6 +22,7 @@ from bmdal.selection import MaxDet
 from cli.progress import duration
 from data_prep import DataError, Expected, load_prepared
 from results import ResultsError, load_records
+from results.load import damaged_records
 
 PROCESS_BYTES = 0.75 * 2**30
 """Python with torch, a network in training, and what is computed on the way to the features."""
@@ -46,11 +47,13 @@ def estimate(jobs: Sequence[Job], data: Path, device: torch.device) -> str:
         "splits": {split for job in jobs for split in job.splits},
     }
     n_runs = sum(len(job.splits) for job in jobs)
-    counts = _Counts(data, jobs)
+    counts, damaged = _Counts(data, jobs), damaged_records(jobs[0].runs)
+    shown = [f"damaged: {len(damaged)} of the records, which are no results: {damaged[0]}"] if damaged else []
     return "\n".join(
         [
             f"{len(jobs)} jobs, {n_runs} runs: " + " x ".join(f"{len(names)} {axis}" for axis, names in axes.items()),
             f"so far:  {in_words(count_states(jobs))}",
+            *shown,
             f"memory:  {_memory(jobs, counts, device)}",
             f"time:    {_time(jobs, counts, device)}",
             f"records: {jobs[0].runs.resolve() / jobs[0].experiment}",

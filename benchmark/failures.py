@@ -14,11 +14,11 @@ import torch
 
 from benchmark.errors import EXPECTED
 from bmdal.errors import is_out_of_memory
-from results.record import FailureRecord, failed_path, write_record
+from results.record import MOST_TEXT, FailureRecord, RecordError, failed_path, read_failure, write_record
 
 
 def record_failure(path: Path, config: dict[str, Any], error: BaseException) -> FailureRecord:
-    """Write why a run failed beside the place of its record.
+    """Write why a run failed beside the place of its record; says so on stderr if that is not possible.
 
     Args:
         path: where the record would lie.
@@ -33,13 +33,29 @@ def record_failure(path: Path, config: dict[str, Any], error: BaseException) -> 
         method=method,
         split=int(name.removeprefix("split-").removesuffix(".json")),
         config=config,
-        error=describe(error),
-        traceback="".join(traceback.format_exception(error)),
+        error=_storable(describe(error))[:MOST_TEXT],
+        traceback=_storable("".join(traceback.format_exception(error)))[-MOST_TEXT:],
         host=node(),
         failed=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    write_record(failure, failed_path(path))
+    try:
+        write_record(failure, failed_path(path))
+    except (OSError, RecordError) as unwritten:  # such as a full disk, which may be why the run failed
+        print(f"the reason of the failure could not be kept: {unwritten}", file=sys.stderr)
     return failure
+
+
+def _storable(text: str) -> str:
+    """A text in which what is no Unicode, such as bytes of a file's name, stands as an escape."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def failure_reason(path: Path) -> str:
+    """Why a run failed, in one line, given the path of its record; if that cannot be read, why not."""
+    try:
+        return read_failure(failed_path(path)).error
+    except RecordError as error:
+        return str(error)
 
 
 def describe(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from bmdal import Batch, select_batch
 from bmdal.regressor.stack import NetworkStack
 from bmdal.regressor.training import Training, TrainingData, train
 from cli.progress import Progress
-from results.record import RoundRecord, RunRecord
+from results.record import NO_SELECTION, RoundRecord, RunRecord
 
 SPLITS_AT_ONCE = {"cpu": 1, "cuda": 20}
 """How many splits go side by side on a kind of device."""
@@ -78,10 +78,14 @@ def run_splits(run: Run, splits: Sequence[int], progress: Progress, chunks: Chun
         progress: is told what happens.
     Returns: the complete records, in the order of `splits`.
 
-    Raises BenchmarkError if the data set is too small, an existing record has another configuration, or a number
-    is NaN; nothing is trained before all splits have been checked.
+    Raises BenchmarkError if the data set is too small, an existing record has another configuration, or a training
+    diverges; RecordError if a record is damaged. Nothing is trained before all splits have been checked.
     """
-    records = _open(run, splits)
+    check_data(run)
+    records = {number: run.open(number) for number in splits}
+    for number, record in records.items():
+        if len(record.rounds) > run.task.n_rounds and not record.complete:
+            records[number] = run.save(record)
     todo = [number for number in splits if not records[number].complete]
     at_once = SPLITS_AT_ONCE[run.device.type]
     for start in range(0, len(todo), at_once):
@@ -91,7 +95,7 @@ def run_splits(run: Run, splits: Sequence[int], progress: Progress, chunks: Chun
             if not states:
                 continue
             for state, finished in zip(states, _round(run, round_, states, progress, chunks), strict=True):
-                state.record = run.save(state.record, finished)
+                state.record = run.save(replace(state.record, rounds=(*state.record.rounds, finished)))
                 records[state.split.number] = state.record
                 progress.line(
                     f"{run.data.name} {run.task.name} {run.method.name}: split {state.split.number}, "
@@ -99,14 +103,6 @@ def run_splits(run: Run, splits: Sequence[int], progress: Progress, chunks: Chun
                     f"RMSE {finished.rmse:.4f}; {progress.left} left"
                 )
     return [records[number] for number in splits]
-
-
-def check_splits(run: Run, splits: Sequence[int]) -> dict[int, float]:
-    """How much work is left for each split, in the units that `run_splits` tells its progress; 0: complete.
-
-    Raises what `run_splits` raises before anything is trained.
-    """
-    return {number: _work_left(run, record) for number, record in _open(run, splits).items()}
 
 
 def check_data(run: Run) -> None:
@@ -120,12 +116,8 @@ def check_data(run: Run) -> None:
         )
 
 
-def _open(run: Run, splits: Sequence[int]) -> dict[int, RunRecord]:
-    check_data(run)
-    return {number: run.open(number) for number in splits}
-
-
-def _work_left(run: Run, record: RunRecord) -> float:
+def work_left(run: Run, record: RunRecord) -> float:
+    """How much work is left for a split, in the units that `run_splits` tells its progress."""
     return sum(_work(run, round_) for round_ in range(len(record.rounds), run.task.n_rounds + 1))
 
 
@@ -158,7 +150,7 @@ def _round(
         metrics = _test(fitted, state, chunks)
         base = {"round": round_, "n_train": len(state.train), "train_seconds": train_seconds, **vars(metrics)}
         if round_ == run.task.n_rounds:
-            finished.append(RoundRecord(**base))
+            finished.append(RoundRecord(**base, **NO_SELECTION))
             continue
         batch = _select(run, round_, fitted, state, chunks)
         rows = state.pool[batch.indices.numpy()]

@@ -17,15 +17,18 @@ import torch
 from benchmark.code_version import code_version, own_code
 from benchmark.errors import BenchmarkError
 from benchmark.forest import Forest
+from benchmark.split import make_split
 from benchmark.task import Task
 from bmdal import Method
 from bmdal.regressor.training import Training
 from data_prep import PreparedData
 from results.record import (
+    REMEDY,
     Provenance,
-    RoundRecord,
+    RecordError,
     RunRecord,
     partial_path,
+    read_partial,
     read_record,
     record_path,
     write_record,
@@ -95,6 +98,7 @@ class Run:
             n_threads=torch.get_num_threads(),
             host=node(),
             started=_now(),
+            finished=None,
             timed_alone=self.timed_alone,
             sklearn=version("scikit-learn") if isinstance(self.training, Forest) else None,
         )
@@ -106,6 +110,7 @@ class Run:
             split=split,
             config=self.config,
             provenance=provenance,
+            rounds=(),
         )
 
     def open(self, split: int) -> RunRecord:
@@ -114,22 +119,34 @@ class Run:
         A partial one goes on under the present conditions, which its provenance then says.
 
         Raises BenchmarkError, saying what differs, if a record with another configuration lies in its place, and
-        RecordError if it cannot be read.
+        RecordError if it cannot be read or selects points that are not in the pool.
         """
         path, new = self.path(split), self.new_record(split)
-        for candidate in (path, partial_path(path)):
+        for candidate, read in ((path, read_record), (partial_path(path), read_partial)):
             if candidate.exists():
-                record = read_record(candidate)
+                record = read(candidate)
                 check_same(candidate, _identity(record), _identity(new))
-                return record if record.complete else replace(record, provenance=_resumed(record, new.provenance))
+                self._check_selected(record, candidate)
+                if candidate == path:
+                    return record
+                return replace(record, complete=False, provenance=_resumed(record, new.provenance))
         return new
 
-    def save(self, record: RunRecord, finished_round: RoundRecord) -> RunRecord:
-        """Add a round to a record and write it: as a partial record, or after the last round as a complete one."""
-        rounds = (*record.rounds, finished_round)
-        complete = len(rounds) == self.task.n_rounds + 1
+    def _check_selected(self, record: RunRecord, path: Path) -> None:
+        pool = np.zeros(len(self.data.y), dtype=bool)
+        pool[make_split(len(self.data.y), self.data.n_test, self.task, record.split).pool] = True
+        for number, measured in enumerate(record.rounds[: self.task.n_rounds]):
+            if measured.indices is None:
+                raise RecordError(f"{path}: rounds[{number}].indices should be numbers, got None; {REMEDY}")
+            if outside := [row for row in measured.indices if row >= len(pool) or not pool[row]]:
+                where = f"rounds[{number}].indices should be rows of the pool of split {record.split}"
+                raise RecordError(f"{path}: {where}, got {outside[0]}; {REMEDY}")
+
+    def save(self, record: RunRecord) -> RunRecord:
+        """Write a record: as a partial one, or with all rounds as a complete one. Gives what was written."""
+        complete = len(record.rounds) == self.task.n_rounds + 1
         provenance = replace(record.provenance, finished=_now()) if complete else record.provenance
-        record = replace(record, rounds=rounds, complete=complete, provenance=provenance)
+        record = replace(record, complete=complete, provenance=provenance)
         path = self.path(record.split)
         write_record(record, path if complete else partial_path(path))
         if complete:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from enum import StrEnum
+from pathlib import Path
 
 from benchmark.job import Job
-from benchmark.lock import is_locked, locked, locked_run
+from benchmark.lock import is_locked, lock_path, locked
 from results.record import failed_path, partial_path
 
 
@@ -30,11 +32,10 @@ def run_states(job: Job) -> dict[int, State]:
     """The state of each split of a job."""
     folder = job.path(0).parent
     files = {folder / name for name in os.listdir(folder)} if folder.is_dir() else set()
-    with_claims = {locked_run(file) for file in files}
     states = {}
     for split in job.splits:
         path = job.path(split)
-        if path in with_claims and is_locked(path):
+        if lock_path(path) in files and is_locked(path):
             states[split] = State.RUNNING
         elif failed_path(path) in files:
             states[split] = State.FAILED
@@ -43,6 +44,16 @@ def run_states(job: Job) -> dict[int, State]:
         else:
             states[split] = State.INTERRUPTED if partial_path(path) in files else State.MISSING
     return states
+
+
+def tidy(path: Path) -> None:
+    """Remove what a process that was killed after the last round has left beside a complete record."""
+    if list(path.parent.glob(f"*{path.stem}.*")) == [path]:
+        return
+    with suppress(OSError), locked(path) as mine:  # a folder that may only be read stays as it is
+        if mine:
+            for file in (partial_path(path), failed_path(path)):
+                file.unlink(missing_ok=True)
 
 
 def discard_runs(job: Job) -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
@@ -21,7 +22,8 @@ from benchmark.states import UNFINISHED, State, in_words, run_states
 from cli.options import CONF
 from cli.progress import duration
 from cli.run import run_command
-from results.record import failed_path, read_failure
+from results.load import damaged_records
+from results.record import RecordError, failed_path, read_failure
 
 HELP = """\
 How far an experiment has got: its runs that are done, running, failed, interrupted or missing, and the time left.
@@ -82,6 +84,8 @@ def _show_status(console: Console, items: Sequence[GridJob], states: Sequence[St
     total = Counter(state for of_job in states for state in of_job.values())
     console.print(f"{sum(total.values())} runs in {len(jobs)} jobs: {in_words(total)}", markup=False)
     console.print(_throughput(jobs, states, total), markup=False)
+    if damaged := damaged_records(jobs[0].runs):
+        console.print(f"{len(damaged)} of the records are damaged, and no results: {damaged[0]}", markup=False)
     console.print(f"Records: {jobs[0].runs.resolve() / jobs[0].experiment}", markup=False)
 
 
@@ -121,9 +125,7 @@ def _show_failures(
     for item, of_job in zip(items, states, strict=True):
         failed = [split for split, state in of_job.items() if state is State.FAILED]
         for split in failed:
-            failure = read_failure(failed_path(item.job.path(split)))
-            where = f"{item.job.title}, split {split} ({failure.failed} on {failure.host})"
-            console.print(f"{where}: {failure.error}", markup=False)
+            console.print(f"{item.job.title}, split {split}{_failure(item.job.path(split))}", markup=False)
         if failed:
             own = [override for override in item.overrides if override.partition("=")[0] != "splits"]
             again = [*dict.fromkeys([*shared, *own]), f"splits={failed}".replace(" ", "")]
@@ -134,6 +136,14 @@ def _show_failures(
     hint = " The tracebacks stand in split-*.failed.json beside the records." if n_failed else ""
     left = sum(state in UNFINISHED for of_job in states for state in of_job.values()) - n_failed
     console.print(f"{n_failed} runs failed, {left} more are interrupted or missing.{hint}", markup=False)
+
+
+def _failure(path: Path) -> str:
+    try:
+        failure = read_failure(failed_path(path))
+    except RecordError as error:
+        return f": {error}"
+    return f" ({failure.failed} on {failure.host}): {failure.error}"
 
 
 if __name__ == "__main__":

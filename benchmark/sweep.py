@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -15,16 +15,17 @@ from omegaconf import DictConfig
 from benchmark.choices import check_values
 from benchmark.errors import EXPECTED, BenchmarkError
 from benchmark.estimate import estimate
-from benchmark.failures import record_failure
+from benchmark.failures import failure_reason, record_failure
 from benchmark.grid import Grid, GridJob, make_grid
 from benchmark.job import Job, job_from_config
+from benchmark.lock import locked
 from benchmark.run import check_same
 from benchmark.states import UNFINISHED, State, count_states, discard_runs, in_words, run_states
 from cli.progress import duration
 from cli.run import interrupt_status
 from data_prep import DataError, load_prepared
 from data_prep.prepare import is_current
-from results.record import failed_path, read_failure, read_record
+from results.record import RecordError, failed_path, read_record
 
 MOST_SHOWN = 10
 FIRST_PAUSE, SECONDS_BETWEEN_LINES = 10.0, 60.0
@@ -102,15 +103,19 @@ def _data_hash(job: Job, data: Path) -> str | None:
 def _is_done(job: Job, data: Path) -> bool:
     """Whether all runs of a job are done, with the settings and data of now.
 
-    Raises BenchmarkError, saying what differs, if a record was made with others.
+    A damaged record is not done: the job names it. Raises BenchmarkError, saying what differs, if a record was made
+    with others.
     """
     if any(state is not State.DONE for state in run_states(job).values()):
         return False
-    data_hash = _data_hash(job, data)
+    data_hash, config = _data_hash(job, data), job.config
     for split in job.splits:
-        record = read_record(job.path(split), with_indices=False)
+        try:
+            record = read_record(job.path(split), with_indices=False)
+        except RecordError:
+            return False
         made_with = record.provenance.data_hash
-        now = {**job.config, "data_hash": data_hash or made_with}
+        now = {**config, "data_hash": data_hash or made_with}
         check_same(job.path(split), {**record.config, "data_hash": made_with}, now)
     return True
 
@@ -153,7 +158,7 @@ def _sum_up(items: Sequence[GridJob], arguments: Sequence[str], crash: BaseExcep
             if state is State.FAILED and shown < MOST_SHOWN:
                 shown += 1
                 where = failed_path(item.job.path(split))
-                reason = read_failure(where).error
+                reason = failure_reason(item.job.path(split))
                 print(f"failed: {item.job.title}, split {split}: {reason}; traceback in {where}", file=sys.stderr)
     left = sum(counts[state] for state in UNFINISHED)
     if left:
@@ -172,8 +177,9 @@ def refuse_job(config: DictConfig, overrides: Sequence[str], error: Exception) -
     """Record that a job of a sweep could not begin, for each of its runs that waits to be done."""
     job = job_from_config(config, overrides)
     for split, state in run_states(job).items():
-        if state in UNFINISHED:
-            record_failure(job.path(split), job.config, error)
+        with suppress(OSError), locked(job.path(split)) as mine:  # a folder that cannot be written keeps no reason
+            if mine and state in UNFINISHED:
+                record_failure(job.path(split), job.config, error)
 
 
 def show_estimate(config: DictConfig, overrides: Sequence[str]) -> None:

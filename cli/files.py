@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,12 +22,12 @@ def written_aside(path: Path) -> Iterator[Path]:
     Its folder is made, and cleared of what processes that were killed have left in it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{_machine()}-{os.getpid()}.tmp")
+    aside = path.with_name(aside_name(path.name, os.getpid()))
     try:
         yield aside
         with aside.open("rb+") as file:
             os.fsync(file.fileno())
-        _remove_leftovers(aside)
+        remove_leftovers(path.parent)
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
@@ -38,18 +39,19 @@ def write_text_atomically(path: Path, text: str) -> None:
         aside.write_text(text, encoding="utf-8")
 
 
-def _remove_leftovers(mine: Path) -> None:
-    """Remove from a folder what was written aside by a process that has ended, or is a day older than a file of now."""
-    for file in mine.parent.glob(".*.tmp"):
+def aside_name(name: str, pid: int) -> str:
+    """What a file is called while a process of this machine writes it."""
+    return f".{name}.{_machine()}-{pid}.tmp"
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove from a folder what was written aside by a process that has ended, or more than a day ago."""
+    for file in folder.glob(".*.tmp"):
         match = _ASIDE.fullmatch(file.name)
         with suppress(OSError):  # another process was faster, or may not be meddled with
-            if match and file.is_file() and (_has_ended(**match.groupdict()) or _age(file, mine) > OLD_SECONDS):
+            old = time.time() - file.stat().st_mtime > OLD_SECONDS
+            if match and file.is_file() and (old or _has_ended(**match.groupdict())):
                 file.unlink()
-
-
-def _age(file: Path, now: Path) -> float:
-    """By the clock of the file server, which need not be ours."""
-    return now.stat().st_mtime - file.stat().st_mtime
 
 
 def _has_ended(machine: str, pid: str) -> bool:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 from cli.files import written_aside
 from cli.progress import with_progress
 from results.errors import ResultsError
-from results.record import METRICS, RecordError, RunRecord, read_record, record_path
+from results.record import RecordError, RunRecord, read_record
 
 RUN_KEYS = ("experiment", "dataset", "task", "method", "split")
 CACHE_NAME = ".records.parquet"
@@ -67,7 +68,7 @@ def load_records(
     known = set(pc.unique(cached["fingerprint"]).to_pylist())
     kept = cached.filter(pc.is_in(cached["fingerprint"], pa.array(files, _TEXT))) if known else cached
     damaged: list[RecordError] = []
-    fresh = _read_records(folder, {m: p for m, p in files.items() if m not in known}, damaged, progress)
+    fresh = _read_records({m: p for m, p in files.items() if m not in known}, damaged, progress)
     table = pa.concat_tables([kept, fresh])
     if fresh.num_rows or kept.num_rows < cached.num_rows:
         _write_cache(table, cache)
@@ -78,6 +79,14 @@ def load_records(
     if not table.num_rows:
         raise ResultsError(f"no complete run records under {folder.resolve()}; `python -m benchmark` writes them")
     return _to_frame(table)
+
+
+def damaged_records(runs: Path) -> list[RecordError]:
+    """What is wrong with the complete records of a folder that cannot be read."""
+    damaged: list[RecordError] = []
+    with contextlib.suppress(ResultsError):
+        load_records(runs, skipped=damaged)
+    return damaged
 
 
 def _find_records(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -97,34 +106,15 @@ def _find_records(folder: Path) -> Iterator[tuple[str, Path]]:
                     yield f"{path.relative_to(folder)}|{status.st_mtime_ns}|{status.st_size}", path
 
 
-def _read_records(folder: Path, files: dict[str, Path], damaged: list[RecordError], progress: bool) -> pa.Table:
+def _read_records(files: dict[str, Path], damaged: list[RecordError], progress: bool) -> pa.Table:
     rows: dict[str, list[object]] = {name: [] for name in _SCHEMA.names}
     shown = progress and len(files) >= _MANY
     for mark, path in with_progress(files.items(), "reading new run records") if shown else files.items():
         try:
-            record = read_record(path, with_indices=False)
-            _check_place(record, path, folder)
-            _check_values(record, path)
-            _append_rows(rows, record, mark)
+            _append_rows(rows, read_record(path, with_indices=False), mark)
         except RecordError as error:
             damaged.append(error)
     return pa.table(rows, schema=_SCHEMA)
-
-
-def _check_place(record: RunRecord, path: Path, folder: Path) -> None:
-    place = record_path(folder, *(getattr(record, key) for key in RUN_KEYS))
-    if path != place:
-        raise RecordError(f"{path}: holds the record that belongs to {place}; move the file there or away")
-
-
-def _check_values(record: RunRecord, path: Path) -> None:
-    for measured in record.rounds:
-        for name, value in vars(measured).items():
-            if not isinstance(value, int | float | None) or (name in METRICS and not (value and value > 0)):
-                raise RecordError(
-                    f"{path}: round {measured.round} has {name}={value!r}, which nothing can be computed from; "
-                    "move the file away to have the run repeated"
-                )
 
 
 def _append_rows(rows: dict[str, list[object]], record: RunRecord, mark: str) -> None:
@@ -132,10 +122,8 @@ def _append_rows(rows: dict[str, list[object]], record: RunRecord, mark: str) ->
     run |= {key: getattr(record, key) for key in RUN_KEYS}
     training = record.config.get("training", {})
     run["training"] = ", ".join(f"{key}={value}" for key, value in training.items() if key != "_target_")
-    for measured in record.rounds:
-        row = {**run, **vars(measured)}
-        for name, column in rows.items():
-            column.append(row[name])
+    for name, column in rows.items():
+        column.extend([run[name]] * len(record.rounds) if name in run else map(attrgetter(name), record.rounds))
 
 
 def _joint_error(damaged: list[RecordError]) -> RecordError:

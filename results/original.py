@@ -18,7 +18,7 @@ from typing import Any
 from cli.progress import with_progress
 from results.datasets import original_names
 from results.errors import ResultsError
-from results.record import METRICS, Provenance, RoundRecord, RunRecord, record_path, write_record
+from results.record import METRICS, NO_SELECTION, Provenance, RoundRecord, RunRecord, record_path, write_record
 
 _TASK = re.compile(r"(?P<dataset>.+)_(?P<task>(?P<batch>\d+)x(?P<rounds>\d+))")
 _N_INITIAL = 256  # the training points of every task of the original before the first round
@@ -94,6 +94,7 @@ def read_original(source: Path, names: dict[str, str]) -> RunRecord:
             seed=int(split),
             code_version="bmdal_reg (original software)",
             n_threads=0,
+            finished=None,
             timed_alone=int(split) == _TIMED_SPLIT,
         ),
         rounds=rounds,
@@ -124,7 +125,7 @@ def _rounds(raw: dict[str, Any], batch: int, n_rounds: int) -> Iterator[RoundRec
             n_train=_N_INITIAL + batch * number,
             **values,
             train_seconds=seconds,
-            **(_selection(al_stats[number]) if number < n_rounds else {}),
+            **(_selection(al_stats[number]) if number < n_rounds else NO_SELECTION),
         )
 
 
@@ -135,4 +136,5 @@ def _selection(al_stat: dict[str, Any]) -> dict[str, Any]:
         "selection_seconds": al_stat["selection_time"]["total"],
         "n_filled": 0 if al_stat["selection_status"] is None else None,
         "effective_dimension": dimension if dimension is None or math.isfinite(dimension) else None,
+        "indices": None,
     }

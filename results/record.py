@@ -6,21 +6,53 @@ A run is one (experiment, data set, task, method, split). Its record is one JSON
 
 While the run works, the rounds it has finished stand in `split-<s>.partial.json` beside it, and if it fails, the
 reason in `split-<s>.failed.json`. Files are written aside and renamed, so that a reader never sees half a file.
+
+The annotations of the classes are the schema of these files, together with `_check_rounds`, for what no field says
+alone. Whatever reads or writes a record goes through both.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, field
+import reprlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from cli.files import write_text_atomically
 
 FORMAT_VERSION = 1
 METRICS = ("mae", "rmse", "q95", "q99", "maxe")
-_INDICES = re.compile(r'"indices": \[[^\]]*\]')
+MOST_TEXT = 100_000
+"""Characters of the longest text that a record may hold: a traceback, or a configuration."""
+NO_SELECTION: dict[str, Any] = dict.fromkeys(
+    ("kernel_seconds", "selection_seconds", "n_filled", "effective_dimension", "indices")
+)
+"""The fields of the last round, after which nothing is selected."""
+_TASK = re.compile(r"([1-9]\d{0,8})x(0|[1-9]\d{0,8})", re.ASCII)
+_INDICES = re.compile(rb'"indices": \[([^\]]*)\]')
+REMEDY = "move the file away to have the run repeated"
+_STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, str_max_length=MOST_TEXT)
+
+
+def _finite_and_short(value: Any) -> Any:
+    if len(json.dumps(value, allow_nan=False)) > MOST_TEXT:
+        raise ValueError(f"should have at most {MOST_TEXT} characters as JSON")
+    return value
+
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Seconds = Annotated[float, Field(ge=0)]
+Metric = Annotated[float, Field(gt=0)]  # tables and figures are made of logarithms
+Text = Annotated[str, Field(max_length=1000)]
+Settings = Annotated[dict[str, JsonValue], AfterValidator(_finite_and_short)]
+Format = Annotated[int, Field(ge=FORMAT_VERSION, le=FORMAT_VERSION)]
 
 
 class RecordError(ValueError):
@@ -35,19 +67,21 @@ class RoundRecord:
     order of selection. `effective_dimension` is that of the pool features (None when they have over 1,000 columns).
     """
 
-    round: int
-    n_train: int
-    mae: float
-    rmse: float
-    q95: float
-    q99: float
-    maxe: float
-    train_seconds: float
-    kernel_seconds: float | None = None
-    selection_seconds: float | None = None
-    n_filled: int | None = None
-    effective_dimension: float | None = None
-    indices: tuple[int, ...] | None = None
+    __pydantic_config__ = _STRICT
+
+    round: Count
+    n_train: Count
+    mae: Metric
+    rmse: Metric
+    q95: Metric
+    q99: Metric
+    maxe: Metric
+    train_seconds: Seconds
+    kernel_seconds: Seconds | None
+    selection_seconds: Seconds | None
+    n_filled: Count | None
+    effective_dimension: Annotated[float, Field(ge=0)] | None
+    indices: tuple[int, ...] | None  # checked in `_check_batches`, which is faster
 
 
 @dataclass(frozen=True)
@@ -59,53 +93,63 @@ class Provenance:
     version, which records have only of models that it trains.
     """
 
-    data_hash: str
-    seed: int
-    code_version: str
-    python: str
-    torch: str
-    numpy: str
-    device: str
-    n_threads: int
-    host: str
-    started: str
-    finished: str | None = None
-    timed_alone: bool = False
-    earlier: tuple[dict[str, Any], ...] = ()
-    sklearn: str | None = None
+    __pydantic_config__ = _STRICT
+
+    data_hash: Text
+    seed: Count
+    code_version: Text
+    python: Text
+    torch: Text
+    numpy: Text
+    device: Text
+    n_threads: Count
+    host: Text
+    started: Text
+    finished: Text | None
+    timed_alone: bool
+    earlier: tuple[Settings, ...] = ()
+    sklearn: Text | None = None
 
 
 @dataclass(frozen=True)
 class RunRecord:
     """What one run measured, with the resolved configuration that it ran under."""
 
-    experiment: str
-    dataset: str
-    task: str
-    method: str
-    split: int
-    config: dict[str, Any]
+    __pydantic_config__ = _STRICT
+
+    experiment: Text
+    dataset: Text
+    task: Text
+    method: Text
+    split: Count
+    config: dict[str, Settings]
     provenance: Provenance
-    rounds: tuple[RoundRecord, ...] = ()
+    rounds: tuple[RoundRecord, ...]
     complete: bool = False
-    format_version: int = field(default=FORMAT_VERSION)
+    format_version: Format = FORMAT_VERSION
 
 
 @dataclass(frozen=True)
 class FailureRecord:
     """Why a run failed: `error` in one line, the traceback, and the configuration that it ran under."""
 
-    experiment: str
-    dataset: str
-    task: str
-    method: str
-    split: int
-    config: dict[str, Any]
+    __pydantic_config__ = _STRICT
+
+    experiment: Text
+    dataset: Text
+    task: Text
+    method: Text
+    split: Count
+    config: dict[str, Settings]
     error: str
     traceback: str
-    host: str
-    failed: str
-    format_version: int = field(default=FORMAT_VERSION)
+    host: Text
+    failed: Text
+    format_version: Format = FORMAT_VERSION
+
+
+Record = TypeVar("Record", RunRecord, FailureRecord)
+_RUN, _FAILURE = TypeAdapter(RunRecord), TypeAdapter(FailureRecord)
 
 
 def record_path(runs: Path, experiment: str, dataset: str, task: str, method: str, split: int) -> Path:
@@ -124,51 +168,140 @@ def failed_path(path: Path) -> Path:
 
 
 def write_record(record: RunRecord | FailureRecord, path: Path) -> None:
-    """Write a record atomically. Raises ValueError if a number is NaN or infinite."""
+    """Write a record atomically. Raises RecordError if it could not be read again, as with a number that is NaN."""
     raw = asdict(record)
     if isinstance(record, RunRecord) and record.provenance.sklearn is None:
         del raw["provenance"]["sklearn"]
-    write_text_atomically(path, json.dumps(raw, indent=1, allow_nan=False) + "\n")
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no measurement")
+    text = json.dumps(raw, indent=1) + "\n"
+    try:
+        schema: TypeAdapter[Any] = _RUN if isinstance(record, RunRecord) else _FAILURE
+        _parse(schema, text.encode())
+    except ValueError as error:
+        raise RecordError(f"{path} was not written: {error}") from error
+    write_text_atomically(path, text)
 
 
 def read_record(path: Path, *, with_indices: bool = True) -> RunRecord:
-    """Read one record. Raises RecordError, which names the file, if it is damaged or of another format.
+    """Read a complete record.
 
-    The selected indices are nine tenths of a file. Without them (`indices` is None) reading is several times faster.
+    The selected indices are nine tenths of a file. Without them (`indices` is empty) reading is three times faster,
+    and nothing is checked of them but that there are some, and all are whole numbers of at least 0.
+
+    Raises RecordError, which names the file and what is wrong in it, if it is damaged, of another format, not complete
+    or the record of another run than that whose place it has.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        text = text if with_indices else _INDICES.sub('"indices": null', text)
-        raw = json.loads(text, parse_constant=_refuse_constant)
-        if raw["format_version"] != FORMAT_VERSION:
-            raise RecordError(
-                f"{path}: record format {raw['format_version']}, this version reads {FORMAT_VERSION}; "
-                "move the file away to have the run repeated"
-            )
-        rounds = tuple(
-            RoundRecord(**{**r, "indices": None if r["indices"] is None else tuple(r["indices"])})
-            for r in raw.pop("rounds")
-        )
-        provenance = Provenance(**{**raw["provenance"], "earlier": tuple(raw["provenance"].get("earlier", ()))})
-        return RunRecord(**{**raw, "provenance": provenance, "rounds": rounds})
-    except RecordError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RecordError(
-            f"{path}: not a readable run record ({type(error).__name__}: {error}); "
-            "move the file away to have the run repeated"
-        ) from error
+    record = _read(path, _RUN, lambda place: place, with_indices=with_indices)
+    if not record.complete:
+        raise RecordError(f"{path}: complete should be true, got false; {REMEDY}")
+    return record
+
+
+def read_partial(path: Path) -> RunRecord:
+    """Read the rounds that a run has finished so far, perhaps all. Raises RecordError as `read_record` does."""
+    return _read(path, _RUN, partial_path)
 
 
 def read_failure(path: Path) -> FailureRecord:
-    """Read why a run failed. Raises RecordError, which names the file, if it is damaged."""
+    """Read why a run failed. Raises RecordError as `read_record` does."""
+    return _read(path, _FAILURE, failed_path)
+
+
+def _read(
+    path: Path, schema: TypeAdapter[Record], name: Callable[[Path], Path], *, with_indices: bool = True
+) -> Record:
     try:
-        return FailureRecord(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise RecordError(
-            f"{path}: not a readable record of a failure ({type(error).__name__}: {error}); delete it"
-        ) from error
+        text = path.read_bytes()
+        record = _parse(schema, text if with_indices else _INDICES.sub(_left_out, text), with_indices)
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path}: {error}; {REMEDY}") from error
+    keys = (record.experiment, record.dataset, record.task, record.method, record.split)
+    place = name(record_path(Path(*path.parts[:-5]), *keys))
+    if path != place:
+        raise RecordError(f"{path}: holds the record that belongs to {place}; move the file there or away")
+    return record
+
+
+def _left_out(indices: re.Match[bytes]) -> bytes:
+    return indices[0] if indices[1].translate(None, b"0123456789, \n") else b'"indices": []'
+
+
+def _parse(schema: TypeAdapter[Record], text: bytes, with_indices: bool = True) -> Record:
+    """The record that a text holds. Raises ValueError, which says what is wrong with which field."""
+    try:
+        record = schema.validate_json(text)
+    except ValidationError as error:
+        raise ValueError(_in_words(error)) from None
+    if isinstance(record, RunRecord):
+        _check_rounds(record, with_indices)
+    return record
+
+
+def _in_words(error: ValidationError) -> str:
+    """The first fault that a schema finds, e.g. "rounds[2].rmse should be greater than 0, got -1.0"."""
+    faults = error.errors(include_url=False, include_context=False)
+    fault = next((fault for fault in faults if fault["loc"] == ("format_version",)), faults[0])
+    got = reprlib.repr(fault["input"])
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part[:40]}" for part in fault["loc"])[1:]
+    match fault["type"]:
+        case _ if place == "format_version":
+            return f"record format {got}, this version reads {FORMAT_VERSION}"
+        case "json_invalid":
+            return str(fault["msg"])
+        case "missing":
+            return f"{place} is missing"
+        case "unexpected_keyword_argument":
+            return f"{place!r} is not known"
+        case _:
+            return f"{place} {re.sub('^(Input|String|Value error,) ', '', fault['msg'])}, got {got}".lstrip()
+
+
+def _check_rounds(record: RunRecord, with_indices: bool) -> None:
+    """Raise ValueError if the rounds are not the first ones, or all, of a run of the task, in their order."""
+    named = _TASK.fullmatch(record.task)
+    if named is None:
+        raise ValueError(f"task should be <batch size>x<rounds>, e.g. 256x16, got {reprlib.repr(record.task)}")
+    batch_size, n_rounds = map(int, named.groups())
+    _check_task(record, batch_size, n_rounds)
+    rounds, batches = record.rounds, [measured.indices for measured in record.rounds[:n_rounds]]
+    if len(rounds) > n_rounds + 1 or (record.complete and len(rounds) <= n_rounds):
+        raise ValueError(f"rounds should be {n_rounds + 1} in a complete record of {record.task}, got {len(rounds)}")
+    for number, measured in enumerate(rounds):
+        n_train = rounds[0].n_train + number * batch_size
+        if measured.round != number or measured.n_train != n_train or (measured.n_filled or 0) > batch_size:
+            raise ValueError(
+                f"rounds[{number}] should have round={number}, n_train={n_train} and n_filled of at most {batch_size}, "
+                f"got {measured.round}, {measured.n_train} and {measured.n_filled}"
+            )
+    for name in NO_SELECTION:
+        if len(rounds) > n_rounds and getattr(rounds[n_rounds], name) is not None:
+            raise ValueError(f"rounds[{n_rounds}].{name} should be null, as the last round selects nothing")
+    given = [batch for batch in batches if batch is not None]  # of imported runs no selected points are known
+    if given and len(given) < len(batches):
+        raise ValueError(f"rounds[{batches.index(None)}].indices should be a valid array, got None")
+    if given and with_indices:
+        _check_batches(given, batch_size)
+
+
+def _check_task(record: RunRecord, batch_size: int, n_rounds: int) -> None:
+    """Raise ValueError if the configuration, where it has a task, has another one than the name says."""
+    expected = {"batch_size": batch_size, "n_rounds": n_rounds}
+    if record.rounds:
+        expected["n_initial"] = record.rounds[0].n_train
+    for name, given in record.config.get("task", {}).items():
+        if given != expected.get(name, given):
+            should = f"{expected[name]}, as rounds and task {record.task} say"
+            raise ValueError(f"config.task.{name} should be {should}, got {reprlib.repr(given)}")
+
+
+def _check_batches(batches: Sequence[Sequence[int]], batch_size: int) -> None:
+    """Raise ValueError unless each batch has its size, and no point is selected twice."""
+    selected: set[int] = set()
+    for number, batch in enumerate(batches):
+        if len(batch) != batch_size:
+            raise ValueError(f"rounds[{number}].indices should be {batch_size} numbers, got {len(batch)}")
+        if min(batch) < 0:
+            raise ValueError(f"rounds[{number}].indices should be at least 0, got {min(batch)}")
+        selected.update(batch)
+    if len(selected) < len(batches) * batch_size:
+        twice = Counter(chain(*batches)).most_common(1)[0][0]
+        raise ValueError(f"indices should be different in all rounds, got {twice} twice")

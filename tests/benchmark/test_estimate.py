@@ -18,7 +18,7 @@ from bmdal import Method
 from bmdal.regressor.training import Training
 from cli.progress import duration
 from data_prep import DataSet, Expected, Friedman
-from results.record import RoundRecord, write_record
+from results.record import NO_SELECTION, RoundRecord, write_record
 
 CPU = torch.device("cpu")
 SECONDS_PER_POINT_AND_EPOCH, SECONDS_PER_POOL_POINT = 2e-4, 1e-3
@@ -50,7 +50,7 @@ def record_known_times(run: Run) -> None:
     for round_ in range(4):
         n_train = 256 * (round_ + 1)
         seconds = SECONDS_PER_POINT_AND_EPOCH * 10 * (n_train + 1024 / 3) * run.method.n_models
-        rounds.append(RoundRecord(round_, n_train, 1.0, 1.0, 1.0, 1.0, 1.0, train_seconds=seconds))
+        rounds.append(RoundRecord(round_, n_train, 1.0, 1.0, 1.0, 1.0, 1.0, train_seconds=seconds, **NO_SELECTION))
         if round_ < 3:
             selection = SECONDS_PER_POOL_POINT * run.data.meta.counts.pool
             rounds[-1] = replace(rounds[-1], kernel_seconds=0.4 * selection, selection_seconds=0.6 * selection)

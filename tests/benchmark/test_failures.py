@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,12 +14,15 @@ from command_line import SMALL, measured, run
 from components import Hungry
 
 from benchmark.attempt import Outcome, attempt_splits
-from benchmark.failures import describe
+from benchmark.failures import describe, record_failure
+from benchmark.lock import lock_path
 from benchmark.run import Run
 from bmdal.errors import is_out_of_memory
+from cli.files import aside_name
 from cli.progress import Progress
 from results.record import failed_path, partial_path, read_failure
 
+METHODS = ("random", "maxdiag_ll_train")
 MakeRun = Callable[..., Run]
 _SOURCE = Path(components.__file__).read_text().splitlines()
 BREAKS = f"components.py:{next(n for n, line in enumerate(_SOURCE, 1) if 'broken at' in line)}"
@@ -102,6 +106,76 @@ def test_a_sweep_goes_on_and_tells(tmp_path: Path) -> None:
     other = run(tmp_path, *arguments, "training.learning_rate=0.1", "method=random")
     assert other.returncode == 2
     assert "another configuration: training.learning_rate was 0.375 and is now 0.1" in other.stderr
+
+
+def test_a_damaged_record_stops_no_other(make_run: MakeRun) -> None:
+    """Neither another split nor, below, another job; it is named, and left for the user to look at."""
+    run = make_run()
+    attempt(run, [0])
+    run.path(0).write_text("{")
+    partial_path(run.path(1)).write_text("[]")
+    outcome = attempt(run, [0, 1, 2])
+    assert list(outcome.complete) == [2]
+    assert outcome.failed[0].startswith(f"{run.path(0)}: Invalid JSON")
+    assert outcome.failed[1].startswith(f"{partial_path(run.path(1))}: should be an object, got []")
+    assert run.path(0).read_text() == "{"
+    for file in (run.path(0), partial_path(run.path(1))):
+        file.unlink()
+    assert attempt(run, [0, 1, 2]).failed == {}
+    assert not failed_path(run.path(0)).exists()
+
+
+def test_a_sweep_with_a_damaged_record(tmp_path: Path) -> None:
+    arguments = ["-m", *SMALL, f"method={','.join(METHODS)}", "task.n_rounds=1", "splits=[0,1]", "n_threads=1"]
+    assert run(tmp_path, *arguments).returncode == 0
+    whole = measured(tmp_path / "runs")
+    damaged, missing = (tmp_path / f"runs/default/small/32x1/{name}" / "split-0.json" for name in METHODS)
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    missing.unlink()
+    again = run(tmp_path, *arguments)
+    assert again.returncode == 1
+    assert "0 jobs are done, 2 start now" in again.stdout
+    assert "3 done, 1 failed" in again.stdout
+    assert f"failed: random on small, 32x1, split 0: {damaged}: Invalid JSON: " in again.stderr
+    assert "Traceback" not in again.stderr
+    damaged.unlink()
+    assert run(tmp_path, *arguments).returncode == 0
+    assert measured(tmp_path / "runs") == whole
+
+
+def test_complete_records_in_a_folder_that_can_only_be_read(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run()
+    attempt(run, [0])
+    monkeypatch.setattr("benchmark.attempt.locked", None)
+    monkeypatch.setattr("benchmark.states.locked", None)
+    assert list(attempt(run, [0]).complete) == [0]
+
+
+def test_what_is_left_beside_a_complete_record_goes(make_run: MakeRun) -> None:
+    run = make_run("random")
+    attempt(run, [0])
+    left = [partial_path(run.path(0)), failed_path(run.path(0)), lock_path(run.path(0))]
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    for file in (*left, run.path(0).with_name(aside_name("split-0.json", ended.pid))):
+        file.touch()
+    assert list(attempt(run, [0]).complete) == [0]
+    assert list(run.path(0).parent.iterdir()) == [run.path(0)]
+
+
+def test_a_reason_that_cannot_be_kept(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    path = make_run().path(0)
+    path.parent.parent.mkdir(parents=True)
+    path.parent.touch()
+    assert record_failure(path, {}, ValueError("any")).error == "ValueError: any"
+    assert "the reason of the failure could not be kept: [Errno" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["\udc80 of a file's name", "\0\n\t", "x" * 10**6])
+def test_any_message_can_be_kept(make_run: MakeRun, text: str) -> None:
+    path = make_run().path(0)
+    failure = record_failure(path, {}, ValueError(text))
+    assert read_failure(failed_path(path)) == failure
 
 
 def test_a_job_that_cannot_begin(tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ from bmdal import IncompatibleError, Method
 from bmdal.regressor.training import Training
 from cli.progress import Progress
 from data_prep import DataSet, Friedman
-from results.record import read_record, write_record
+from results.load import RUN_KEYS
+from results.record import partial_path, read_partial, read_record, record_path, write_record
 
 METHODS = ["random", "maxdiag_pred", "lcmd-tp_pred", "bait-f-p_pred"]
 MakeForestRun = Callable[..., Run]
@@ -107,9 +108,10 @@ def test_records_name_scikit_learn_only_where_it_trains(make_forest_run: MakeFor
     of_forest, of_network = make_forest_run().new_record(0), make_run().new_record(0)
     assert of_forest.provenance.sklearn is not None
     for record in (of_forest, of_network):
-        write_record(record, tmp_path / "record.json")
-        assert read_record(tmp_path / "record.json") == record
-    assert "sklearn" not in json.loads((tmp_path / "record.json").read_text())["provenance"]
+        path = partial_path(record_path(tmp_path, *(getattr(record, key) for key in RUN_KEYS)))
+        write_record(record, path)
+        assert read_partial(path) == record
+    assert "sklearn" not in json.loads(path.read_text())["provenance"]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from benchmark.loop import run_splits
 from benchmark.run import Run, device_name
 from benchmark.split import make_split
 from cli.progress import Progress
-from results.record import RecordError, RunRecord, partial_path, read_record
+from results.record import RecordError, RunRecord, partial_path, read_partial, read_record, write_record
 
 MakeRun = Callable[..., Run]
 
@@ -93,6 +93,45 @@ def test_resumed_run_equals_unbroken_one(make_run: MakeRun, tmp_path, monkeypatc
         assert [measured(r) for r in run_all(run, [3, 4])] == [measured(r) for r in unbroken]
 
 
+@pytest.mark.parametrize("complete", [False, True])
+def test_partial_record_with_all_rounds_is_finished(make_run: MakeRun, complete: bool) -> None:
+    run = make_run()
+    (record,) = run_all(run)
+    run.path(0).unlink()
+    write_record(dataclasses.replace(record, complete=complete), partial_path(run.path(0)))
+    (finished,) = run_all(run)
+    assert finished.rounds == record.rounds
+    assert read_record(run.path(0)) == finished
+    assert not partial_path(run.path(0)).exists()
+
+
+@pytest.mark.parametrize("row", [2999, 10**30])
+def test_selected_points_must_be_in_the_pool(make_run: MakeRun, row: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run()
+    interrupted(run, 2, monkeypatch)
+    split = make_split(3000, 600, run.task, 0)
+    path, outside = partial_path(run.path(0)), row if row > 3000 else int(split.test[0])
+    raw = json.loads(path.read_text())
+    raw["rounds"][1]["indices"][5] = outside
+    path.write_text(json.dumps(raw))
+    with pytest.raises(
+        RecordError, match=rf"rounds\[1\]\.indices should be rows of the pool of split 0, got {outside};"
+    ):
+        run_all(run)
+
+
+def test_a_run_goes_on_from_known_points_alone(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run()
+    interrupted(run, 2, monkeypatch)
+    path = partial_path(run.path(0))
+    record = read_partial(path)
+    write_record(
+        dataclasses.replace(record, rounds=tuple(dataclasses.replace(r, indices=None) for r in record.rounds)), path
+    )
+    with pytest.raises(RecordError, match=r"rounds\[0\]\.indices should be numbers, got None"):
+        run_all(run)
+
+
 def test_complete_run_is_not_repeated(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run()
     before = run_all(run)
@@ -112,7 +151,7 @@ def test_damaged_record_is_named_and_left_alone(make_run: MakeRun) -> None:
     run = make_run()
     run.path(0).parent.mkdir(parents=True)
     run.path(0).write_text('{"format_version": 1')
-    with pytest.raises(RecordError, match=r"split-0\.json: not a readable run record"):
+    with pytest.raises(RecordError, match=r"split-0\.json: Invalid JSON: EOF"):
         run_all(run)
     assert run.path(0).read_text() == '{"format_version": 1'
 
@@ -145,7 +184,7 @@ def test_a_run_that_goes_on_elsewhere_says_so(make_run: MakeRun, monkeypatch: py
     with monkeypatch.context() as patch:
         patch.setattr("benchmark.run.device_name", lambda device: "another device")
         interrupted(first, 2, monkeypatch)
-    assert read_record(partial_path(run.path(0))).provenance.device == "another device"
+    assert read_partial(partial_path(run.path(0))).provenance.device == "another device"
     interrupted(run, 3, monkeypatch)
     (record,) = run_all(run)
     assert record.provenance.device == device_name(torch.device("cpu"))

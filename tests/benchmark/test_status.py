@@ -49,8 +49,11 @@ def test_states(tmp_path: Path, show: Callable[..., str]) -> None:
         assert "runs an hour of late" in shown
         assert str(folder.parents[2]) in shown
     assert "Nothing is running." in show(*ARGUMENTS)
-    assert show(*ARGUMENTS, "--failed").startswith("2: error: ")  # the reason above is no record
+    assert "random on small, 32x1, split 1: " in show(*ARGUMENTS, "--failed")
+    assert "split-1.failed.json: experiment is missing; move the file away" in show(*ARGUMENTS, "--failed")
     assert "Everything is done." in show(*ARGUMENTS, "method=random", "splits=[0]")
+    done.write_text(done.read_text()[:-9])
+    assert f"1 of the records are damaged, and no results: {done}: Invalid JSON" in show(*ARGUMENTS)
 
 
 def test_arguments(show: Callable[..., str]) -> None:

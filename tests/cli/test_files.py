@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from cli.files import OLD_SECONDS, _machine, write_text_atomically, written_aside
+from cli.files import OLD_SECONDS, aside_name, write_text_atomically, written_aside
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLED = """
@@ -47,7 +48,7 @@ def test_leftovers_of_killed_processes_go(tmp_path: Path) -> None:
 def test_what_others_write_stays(tmp_path: Path) -> None:
     """Files of a process that lives, of another machine unless they are old, and of other programs."""
     kept = {
-        f".a.{_machine()}-{os.getppid()}.tmp",
+        aside_name("a", os.getppid()),
         ".a.00000000-1.tmp",
         ".a.tmp",
         "a.00000000-1.tmp",
@@ -55,7 +56,7 @@ def test_what_others_write_stays(tmp_path: Path) -> None:
     }
     for name in {*kept, ".old.00000000-1.tmp"}:
         (tmp_path / name).touch()
-    old = (tmp_path / "a.00000000-1.tmp").stat().st_mtime - OLD_SECONDS - 60
+    old = time.time() - OLD_SECONDS - 60
     for name in (".old.00000000-1.tmp", ".a.tmp", ".a.00000000-x.tmp"):
         os.utime(tmp_path / name, (old, old))
     write_text_atomically(tmp_path / "file", "")

@@ -34,6 +34,7 @@ PROVENANCE = Provenance(
     host="synthetic",
     started="2026-01-01T00:00:00+00:00",
     finished="2026-01-01T00:10:00+00:00",
+    timed_alone=False,
 )
 
 
@@ -62,11 +63,12 @@ def make_record(
     generator = np.random.default_rng(zlib.crc32(f"{experiment}/{dataset}/{task}/{method}/{split}".encode()))
     deviation = SPLIT_SD * generator.standard_normal()
     provenance = replace(PROVENANCE, timed_alone=split == 9)
+    selected = generator.choice(200_000, (n_rounds, batch), replace=False)
     rounds = []
     for number in range(n_rounds + 1):
         n_train, last = 256 + number * batch, number == n_rounds
         values = {m: float(np.exp(known_log(dataset, method, m, n_train) + deviation)) for m in METRIC_OFFSETS}
-        indices = tuple(generator.integers(0, 200_000, batch).tolist()) if with_indices and not last else None
+        indices = tuple(selected[number].tolist()) if with_indices and not last else None
         rounds.append(
             RoundRecord(
                 round=number,

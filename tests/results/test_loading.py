@@ -32,10 +32,11 @@ def test_one_row_per_round_with_all_values(runs: Path) -> None:
 
 def test_indices_may_be_left_out_of_reading(tmp_path: Path) -> None:
     record = make_record(*RUN, with_indices=True)
-    write_record(record, tmp_path / "split-0.json")
-    assert read_record(tmp_path / "split-0.json") == record
-    without = read_record(tmp_path / "split-0.json", with_indices=False)
-    assert all(r.indices is None for r in without.rounds)
+    path = record_path(tmp_path, *RUN)
+    write_record(record, path)
+    assert read_record(path) == record
+    without = read_record(path, with_indices=False)
+    assert not any(r.indices for r in without.rounds)
     assert [r.rmse for r in without.rounds] == [r.rmse for r in record.rounds]
 
 
@@ -136,11 +137,12 @@ def test_record_of_another_format_version(runs: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        ("NaN", "NaN is no measurement"),
-        ('"0.5"', "rmse='0.5'"),
-        ("0.0", "rmse=0.0"),
-        ("-1.0", "rmse=-1.0"),
-        ("null", "rmse=None"),
+        ("NaN", r"rounds\[1\]\.rmse should be a finite number, got nan"),
+        ("1e999", r"rounds\[1\]\.rmse should be a finite number, got inf"),
+        ('"0.5"', r"rounds\[1\]\.rmse should be a valid number, got '0\.5'"),
+        ("0.0", r"rounds\[1\]\.rmse should be greater than 0, got 0\.0"),
+        ("-1.0", r"rounds\[1\]\.rmse should be greater than 0, got -1\.0; move the file away"),
+        ("null", r"rounds\[1\]\.rmse should be a valid number, got None"),
     ],
 )
 def test_values_that_nothing_can_be_computed_from(runs: Path, value: str, reason: str) -> None:
