@@ -241,7 +241,7 @@ def _in_words(error: ValidationError) -> str:
     faults = error.errors(include_url=False, include_context=False)
     fault = next((fault for fault in faults if fault["loc"] == ("format_version",)), faults[0])
     got = reprlib.repr(fault["input"])
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part[:40]}" for part in fault["loc"])[1:]
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{_printable(part[:40])}" for part in fault["loc"])[1:]
     match fault["type"]:
         case _ if place == "format_version":
             return f"record format {got}, this version reads {FORMAT_VERSION}"
@@ -253,6 +253,10 @@ def _in_words(error: ValidationError) -> str:
             return f"{place!r} is not known"
         case _:
             return f"{place} {re.sub('^(Input|String|Value error,) ', '', fault['msg'])}, got {got}".lstrip()
+
+
+def _printable(text: str) -> str:
+    return repr(text)[1:-1]
 
 
 def _check_rounds(record: RunRecord, with_indices: bool) -> None:
