@@ -130,8 +130,11 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("chunks", ["whole", "small"])
 def test_data_sets(name: str, chunks: str, request: pytest.FixtureRequest) -> None:
     plain = batch(name, x_train, y_train, x_pool)
-    if chunks == "small":
+    if chunks == "small":  # some 45 chunks
         request.getfixturevalue("small_chunks")
+        assert batch(name, x_train, y_train, Items(x_pool, "pair")) == plain
+        assert batch(name, x_train, y_train, ItemsAtOnce(x_pool)) == plain
+        return
     for form in ("tensor", "pair", "list", "array"):
         assert batch(name, x_train, y_train, Items(x_pool, form)) == plain
     assert batch(name, x_train, y_train, ItemsAtOnce(x_pool)) == plain

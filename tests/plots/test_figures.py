@@ -38,9 +38,8 @@ def test_every_figure_is_drawn_by_name_and_saved_whole(frame: pd.DataFrame, tmp_
     for name in (*PER_TASK, *ACROSS_TASKS):
         figures = drawn(frame, name)
         assert figures, name
-        # The first, and the one with most data sets.
-        for place in {min(figures), max(figures)}:
-            check_files(*save_figure(figures[place], tmp_path / name, place.rsplit("/", 1)[-1]), name)
+        place = max(figures)  # has the most data sets
+        check_files(*save_figure(figures[place], tmp_path / name, place.rsplit("/", 1)[-1]), name)
     assert not list(tmp_path.rglob(".*"))
 
 
