@@ -14,6 +14,7 @@ from data_helpers import copy_tree
 
 from data_prep.catalog import names
 from data_prep.cli import main
+from data_prep.hashing import sha256_of_files
 from results.published import PUBLISHED_DATASETS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,10 +79,13 @@ def test_verify(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_verify_looks_at_raw_files_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "raw/road"
     folder.mkdir(parents=True)
-    np.savetxt(folder / "3D_spatial_network.txt", np.random.default_rng(0).random((50, 4)), delimiter=",")
+    path = folder / "3D_spatial_network.txt"
+    np.savetxt(path, np.random.default_rng(0).random((50, 4)), delimiter=",")
     assert main(["dataset=road", f"paths.data={tmp_path}"]) == 1  # 50 rows are not the published count
     assert "pool 0 (expected 198720)" in capsys.readouterr().out
-    with (folder / "3D_spatial_network.txt").open("a") as file:
+    assert [p.name for p in folder.iterdir()] == [path.name]  # so it is not the content that has to stay
+    path.with_name(f"{path.name}.sha256").write_text(f"{sha256_of_files(path)}  {path.name}\n")
+    with path.open("a") as file:
         file.write("1,2,3,4\n")
     assert main(["dataset=road", "verify=true", f"paths.data={tmp_path}"]) == 1
     assert "3D_spatial_network.txt: its sha256 is" in capsys.readouterr().out
