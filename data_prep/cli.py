@@ -17,6 +17,7 @@ from data_prep.dataset import DataSet
 from data_prep.errors import DataError
 from data_prep.prepare import prepare
 from data_prep.progress import ConsoleProgress
+from data_prep.provenance import page
 from data_prep.status import Outcome, print_columns, print_status, status_of, verified
 from data_prep.store import PreparedData
 
@@ -28,10 +29,12 @@ Prepare the data sets of the benchmark, show which are there, verify them.
   python -m data_prep dataset=fried,diamonds   prepare several
   python -m data_prep dataset=all              prepare all; what cannot be had is reported, the rest is done
   python -m data_prep verify=true              read everything again and compare with the recorded hashes
+  python -m data_prep report=true              one page of sources, hashes and counts, to be sent to the project
 
 Settings, written key=value:
   dataset      names, separated by commas, or all
   verify       true: verify the given sets (default: all) instead of preparing them
+  report       true: print sources, hashes and counts of the given sets (default: all)
   overwrite    true: prepare again what is prepared already, the way out when a file is damaged
   paths.data   folder with raw/ and prepared/ (default: $BMDAL_DATA, or data)
 
@@ -61,6 +64,7 @@ class Options:
     dataset: Any = None
     verify: bool = False
     overwrite: bool = False
+    report: bool = False
     paths: Paths = field(default_factory=Paths)
 
 
@@ -103,6 +107,9 @@ def _run(arguments: list[str]) -> int:
                 prepare(dataset, data, overwrite=options.overwrite, progress=progress)
             except DataError as error:
                 failures[dataset.name] = str(error)
+    if options.report:
+        print(page(datasets, data))
+        return 2 if failures else 0
     if options.verify:
         states = [verified(dataset, data, progress) for dataset in datasets]
     else:

@@ -229,8 +229,8 @@ def read_meta(folder: Path, command: str) -> Meta:
         meta = Meta(**raw)
         for part in (meta, *meta.columns, *([meta.raw] if meta.raw else [])):
             check_fields(part)
-        if min(meta.n, meta.n_test, meta.d) < 0:
-            raise DataError(f"n={meta.n}, n_test={meta.n_test}, d={meta.d}: must not be negative")
+        if min(meta.n, meta.d) < 1 or meta.n_test != n_test_of(meta.n):
+            raise DataError(f"n={meta.n}, n_test={meta.n_test}, d={meta.d}: do not belong together")
         return meta
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(

@@ -12,8 +12,8 @@ from local_server import Answer, LocalServer, ok, redirect, stalled, status, tru
 from published import N, uci
 
 from data_prep import DataError, DataSet, Download, prepare
-from data_prep.transfer import Patience
 from data_prep.hashing import sha256_of_files
+from data_prep.transfer import Patience
 
 GOOD = uci("road").zip()
 OTHER = uci("query").zip()
