@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-import multiprocessing
+import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,6 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
-from multiprocessing.context import ForkServerContext
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from threading import Event
@@ -41,13 +41,6 @@ QUICK = Patience(connect_seconds=1.0, read_seconds=0.4, bytes_per_second=1000.0,
 
 FILE_OPERATIONS = {"open", "write", "writelines", "flush", "fsync", "close", "truncate", "replace", "rename", "link"}
 FILE_OPERATIONS |= {"unlink", "remove", "mkdir", "rmdir", "flock", "lockf", "sendfile", "copy_file_range", "fchmod"}
-
-
-def context() -> ForkServerContext:
-    """Processes forked from a server that has imported all that they need."""
-    made = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload(["data_attacks"])
-    return made
 
 
 def csv(n: int = N, n_columns: int = 4) -> bytes:
@@ -93,8 +86,34 @@ def same(one: PreparedData, other: PreparedData) -> bool:
     )
 
 
-def prepare_until(dataset: DataSet, data: Path, overwrite: bool, n: int, counts: SimpleQueue) -> None:
-    """Prepare, and end this process by SIGKILL just before its n-th file operation; without one, put their number."""
+def kill_everywhere(dataset: DataSet, folder: Path, overwrite: bool, results: SimpleQueue) -> None:
+    """Kill a preparation at each of its file operations, prepare again, and put their number and what went wrong.
+
+    Runs in a process of its own, which has one thread and so can fork.
+    """
+    unbroken = prepare(dataset, folder / "unbroken", progress=Silent(), patience=QUICK)
+    wrong: list[str] = []
+    for n in itertools.count(1):
+        data = folder / str(n)
+        if overwrite:
+            shutil.copytree(folder / "unbroken", data)
+        pid = os.fork()
+        if pid == 0:
+            _prepare_until(dataset, data, overwrite, n)
+        status = os.waitpid(pid, 0)[1]
+        if os.WIFEXITED(status):
+            results.put((n - 1, wrong if os.WEXITSTATUS(status) == 0 else [*wrong, "it failed without being killed"]))
+            return
+        again = prepare(dataset, data, progress=Silent(), patience=QUICK)
+        if not same(again, unbroken):
+            wrong.append(f"other arrays after kill {n}")
+        if left := leftovers(data):
+            wrong.append(f"after kill {n} there is {left}")
+        shutil.rmtree(data)
+
+
+def _prepare_until(dataset: DataSet, data: Path, overwrite: bool, n: int) -> None:
+    """Prepare, and end this process by SIGKILL just before its n-th file operation."""
     done = 0
 
     def watch(frame: FrameType, event: str, called: Any) -> None:
@@ -106,9 +125,11 @@ def prepare_until(dataset: DataSet, data: Path, overwrite: bool, n: int, counts:
 
     threading.setprofile(watch)
     sys.setprofile(watch)
-    prepare(dataset, data, overwrite=overwrite, progress=Silent(), patience=QUICK)
-    sys.setprofile(None)
-    counts.put(done)
+    try:
+        prepare(dataset, data, overwrite=overwrite, progress=Silent(), patience=QUICK)
+        os._exit(0)
+    finally:
+        os._exit(1)
 
 
 @contextmanager
