@@ -42,6 +42,8 @@ from data_prep.transfer import Patience
 
 PATIENCE = Patience()
 
+_MOST_COLUMNS = 10_000  # of a fetched table; the widest published one has 386
+
 
 def prepare(
     dataset: DataSet,
@@ -128,6 +130,8 @@ def _make(dataset: DataSet, data: Path, progress: Progress, patience: Patience) 
     aside = aside_of(folder)
 
     def use(table: Table, strict: bool) -> Meta:
+        if strict and len(table.columns) > _MOST_COLUMNS:
+            raise DataError(f"another table than the expected one: {len(table.columns):,} columns")
         meta = _written(dataset, table, aside, progress)
         if strict and (text := mismatch(dataset, meta)):
             raise DataError(f"another table than the expected one: {text}")

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.attacks
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = 4096
+RAW = ("table.zip", "dataset.arff", "description.xml")  # they may stay once they have proved right
 
 
 def check(dataset: DataSet, data: Path, filler: Path | None) -> None:
@@ -30,7 +31,7 @@ def check(dataset: DataSet, data: Path, filler: Path | None) -> None:
     assert str(data) in str(caught.value)
     assert leftovers(data) == []
     new = {path.name for path in data.rglob("*") if path.is_file()} - set(before)
-    assert new <= {f".{dataset.name}.lock", "table.zip", "table.zip.sha256", "description.xml"}
+    assert new <= {f".{dataset.name}.lock", *RAW, *(f"{name}.sha256" for name in RAW)}
     assert not (data / "prepared" / dataset.name).exists()
     if filler is not None:
         filler.unlink()
@@ -38,7 +39,7 @@ def check(dataset: DataSet, data: Path, filler: Path | None) -> None:
         assert leftovers(data) == []
 
 
-@pytest.mark.parametrize("n_pages", range(5))
+@pytest.mark.parametrize("n_pages", range(4))
 def test_generated(n_pages: int, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", f"size={16 * PAGE}") as disk:
         filler = disk / "filler"
@@ -46,7 +47,7 @@ def test_generated(n_pages: int, tmp_path: Path) -> None:
         check(SMALL, disk, filler)
 
 
-@pytest.mark.parametrize("n_pages", range(0, 26, 2))
+@pytest.mark.parametrize("n_pages", range(17))
 def test_downloaded(n_pages: int, tmp_path: Path) -> None:
     """While the file comes, while it is put in place, and while the arrays are written."""
     with LocalServer() as server, small_disk(tmp_path / "disk", f"size={64 * PAGE}") as disk:
@@ -57,7 +58,7 @@ def test_downloaded(n_pages: int, tmp_path: Path) -> None:
         assert server.log in (["/table.zip"] * 2, ["/table.zip"])  # a full disk is no reason to ask another address
 
 
-@pytest.mark.parametrize("n_pages", range(0, 16, 3))
+@pytest.mark.parametrize("n_pages", range(12))
 def test_from_openml(n_pages: int, tmp_path: Path) -> None:
     with LocalServer() as server, small_disk(tmp_path / "disk", f"size={64 * PAGE}") as disk:
         dataset = openml_set(server, parquet=False)
@@ -66,11 +67,11 @@ def test_from_openml(n_pages: int, tmp_path: Path) -> None:
         check(dataset, disk, filler)
 
 
-@pytest.mark.parametrize("n_inodes", range(2, 9))
+@pytest.mark.parametrize("n_inodes", range(2, 8))
 def test_no_inodes_for_one_more_file(n_inodes: int, tmp_path: Path) -> None:
     """Folder, lock, aside, X.npy, y.npy and meta.json fail one after the other."""
     with small_disk(tmp_path / "disk", f"size=1m,nr_inodes={n_inodes}") as disk:
-        if n_inodes == 8:
+        if n_inodes == 7:
             assert prepare(SMALL, disk, progress=Silent()).meta.n == 200
         else:
             check(SMALL, disk, None)
