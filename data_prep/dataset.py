@@ -40,6 +40,8 @@ class Download:
     def __post_init__(self) -> None:
         object.__setattr__(self, "addresses", _as_tuple(self.addresses))
         check_fields(self)
+        if not self.addresses:
+            raise DataError("addresses=(): must name at least one")
         algorithm = (self.content_hash or "sha256:").partition(":")[0]
         if algorithm not in ("sha256", "git-blob"):
             raise DataError(f"content_hash={self.content_hash!r}: must begin with 'sha256:' or 'git-blob:'")

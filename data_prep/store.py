@@ -252,7 +252,8 @@ def _open_array(path: Path, shape: tuple[int, ...], command: str) -> NDArray[np.
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # damaged headers lead numpy into errors of many kinds
-        raise DataError(f"{path}: damaged ({error}); {remedy}") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DataError(f"{path}: damaged ({reason}); {remedy}") from error
     if not isinstance(array, np.memmap):
         raise DataError(f"{path}: damaged: an archive and no array; {remedy}")
     if array.shape != shape or array.dtype != np.float32 or path.stat().st_size != array.offset + array.nbytes:

@@ -38,6 +38,8 @@ def _is(value: Any, kind: Any) -> bool:
         return isinstance(value, dict)
     if kind is float:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if kind is str:
+        return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
     return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 
