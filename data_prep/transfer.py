@@ -115,17 +115,14 @@ class _Receiver(Thread):
             self.error = error
 
     def _answer(self, session: requests.Session) -> requests.Response:
-        """The answer to be read, after redirects; requests would read the bodies of these to the end."""
+        """The answer to be read, after redirects; a session by itself would read the bodies of these to the end."""
         address, parameters = self._address, self._parameters
         for _ in range(_MAX_REDIRECTS):
-            response = session.get(
-                address,
-                params=parameters,
-                headers={"Accept-Encoding": "identity"},
-                timeout=self._timeout,
-                allow_redirects=False,
-                stream=True,
-            )
+            headers = {"Accept-Encoding": "identity"}
+            request = session.prepare_request(requests.Request("GET", address, headers, params=parameters))
+            url = request.url or address
+            settings = session.merge_environment_settings(url, {}, True, None, None)
+            response = session.get_adapter(url).send(request, timeout=self._timeout, **settings)
             if not response.is_redirect:
                 return response
             response.close()

@@ -23,7 +23,8 @@ from openml_files import as_arff, as_parquet, table
 from published import sarcos
 
 from data_prep import DataError, DataSet, Download, OpenML, PreparedData, load_prepared, prepare
-from data_prep.store import _hash_of
+from data_prep.lock import locked
+from data_prep.store import _hash_of, set_aside
 
 pytestmark = pytest.mark.attacks
 
@@ -313,6 +314,16 @@ def test_odd_values_in_descriptions(kind: str, key: str, tmp_path: Path) -> None
             continue
         prepared = outcome(partial(prepare, dataset, tmp_path, progress=Silent(), patience=QUICK))
         assert not isinstance(prepared, str) or dataset.name in prepared
+
+
+def test_a_process_that_dies_in_the_midst_of_a_swap_while_another_waits(good: PreparedData, tmp_path: Path) -> None:
+    """Who gets the lock then puts the old set back and removes the new one."""
+    folder = copied(good, tmp_path)
+    folder.rename(set_aside(folder))
+    folder.with_name(f".small.{platform.node()}-4711.tmp").mkdir()
+    with locked("small", tmp_path, Silent()):
+        assert leftovers(tmp_path) == []
+        assert same(load_prepared(tmp_path, "small"), good)
 
 
 @pytest.mark.parametrize("where", ["prepared", "raw"])
