@@ -48,7 +48,8 @@ def _entry(dataset: DataSet, data: Path) -> Iterator[str]:
     try:
         prepared = load_prepared(data, dataset.name)
     except DataError as error:
-        yield f"{dataset.name}: does not match: {str(error).replace(str(data), '<data>')}"
+        what = str(error).partition("; run")[0].replace(f"{data}/", "<data>/")
+        yield f"{dataset.name}: does not match: {what}"
         return
     meta = prepared.meta
     current = "" if is_current(dataset, prepared) else "; prepared from another description"

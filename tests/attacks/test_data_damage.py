@@ -140,7 +140,11 @@ def test_odd_values_in_meta(key: str, good: PreparedData, tmp_path: Path) -> Non
         (folder / "meta.json").write_text(json.dumps({**meta, key: value}))
         for attempt in (lambda: load_prepared(tmp_path, "small"), lambda: prepare(SMALL, tmp_path, progress=Silent())):
             loaded = outcome(attempt)
-            assert str(tmp_path) in loaded if isinstance(loaded, str) else same(loaded, good)
+            if isinstance(loaded, str):
+                assert str(tmp_path) in loaded
+            else:
+                assert same(loaded, good)
+                assert loaded.n_test == good.n_test
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ JUNK = {
     "latin-1": GOOD.replace(b"0.1", b"\xe9.1"),
     "zero bytes": bytes(len(GOOD)),
     "noise": np.random.default_rng(1).bytes(30_000),
-    "one long line": b"1," * 20_000,
+    "one long line": b"1," * 2000,
     "many quotes": b'"' * 50_001,
     "a zip archive": zipped(GOOD),
     "gzip": gzip.compress(GOOD),
@@ -172,6 +172,13 @@ def test_junk_with_status_200(body: bytes, archived: bool, tmp_path: Path) -> No
         assert prepared.meta.raw is not None
         assert prepared.meta.raw.address == good
         assert not any("expected" in text for text in notes.texts if "warning" in text)
+
+
+def test_a_row_of_far_too_many_columns_is_not_looked_into(tmp_path: Path) -> None:
+    with LocalServer() as server:
+        bad = server.add("/table.csv", ok(b"1," * 20_000))
+        with pytest.raises(DataError, match="another table than the expected one: 20,001 columns"):
+            prepare(table_set(bad), tmp_path, progress=Silent(), patience=QUICK)
 
 
 @pytest.mark.parametrize("size", [0, 10, 100, 1000, 10_000])
