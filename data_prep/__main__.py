@@ -5,20 +5,20 @@
   python -m data_prep dataset=fried,diamonds   prepare several
   python -m data_prep dataset=all              prepare all; what cannot be had is reported, the rest is done
   python -m data_prep verify=true              read everything again and compare with the recorded hashes
+  python -m data_prep report=true              one page of sources, hashes and counts, to send to the project
 
 Raw files are looked for in <paths.data>/raw/<name>/ first and downloaded only if they are not there. OpenML files are
-also taken from openml-python's cache ($OPENML_CACHE_DIR). An own CSV or parquet file becomes a data set by one YAML in
-conf/dataset/; docs/data.md says how.
+also taken from openml-python's cache ($OPENML_CACHE_DIR). Your own CSV or parquet file becomes a data set with one YAML
+file in conf/dataset/; docs/data.md says how.
 
-Nothing has to be done first: a run prepares what it needs. Afterwards: `python -m benchmark` runs methods on the data
-sets, `python -m results` prints the tables, `python -m plots` draws the figures. `python -m bmdal` says what the
-library does.
+You need not run this first: a run prepares what it needs. Next: `python -m benchmark` runs methods on the data sets,
+`python -m results` prints the tables, `python -m plots` draws the figures. `python -m bmdal` says what the library does.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cli.options import describe_options, read_options
@@ -28,6 +28,7 @@ from data_prep.dataset import DataSet
 from data_prep.errors import DataError
 from data_prep.prepare import prepare
 from data_prep.progress import ConsoleProgress
+from data_prep.provenance import page
 from data_prep.status import Outcome, print_columns, print_status, status_of, verified
 from data_prep.store import PreparedData
 
@@ -67,6 +68,9 @@ def _work(arguments: Sequence[str]) -> int:
                 prepare(dataset, data, overwrite=options.overwrite, progress=progress)
             except DataError as error:
                 failures[dataset.name] = error
+    if options.report:
+        print(page(datasets, data))
+        return _complain_of(failures)
     if options.verify:
         states = [verified(dataset, data, progress) for dataset in datasets]
     else:
@@ -74,11 +78,13 @@ def _work(arguments: Sequence[str]) -> int:
     print_status(states, data)
     if before is not None and _made(states[0].prepared) == made_before:
         print_columns(before)  # of a set prepared just now they have been shown
+    return _complain_of(failures) or (FAILED if any(state.outcome is Outcome.WRONG for state in states) else 0)
+
+
+def _complain_of(failures: Mapping[str, DataError]) -> int:
     for failure in failures.values():
         complain(failure)
-    if failures:
-        return BAD_INPUT
-    return FAILED if any(state.outcome is Outcome.WRONG for state in states) else 0
+    return BAD_INPUT if failures else 0
 
 
 def _made(prepared: PreparedData | None) -> int | None:

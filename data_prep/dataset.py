@@ -13,8 +13,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from data_prep.errors import DataError
+from data_prep.typed import check_fields
 
 ColumnRef = int | str  # a position counted from 0, or a name of the file's header
+
+MAX_BYTES = 1 << 30
+MAX_GENERATED_ROWS = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -25,14 +29,19 @@ class Download:
     member: the table's path inside the archive, or, for a `.mat` file, the name of its variable.
     content_hash: of the table itself ("sha256:<hex>" or "git-blob:<hex>"); None if nobody has published one, then the
         first download's hash is recorded beside the file and held from then on.
+    max_bytes: a longer file is refused.
     """
 
     addresses: tuple[str, ...]
     member: str
     content_hash: str | None = None
+    max_bytes: int = MAX_BYTES
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "addresses", _as_tuple(self.addresses))
+        check_fields(self)
+        if not self.addresses:
+            raise DataError("addresses=(): must name at least one")
         algorithm = (self.content_hash or "sha256:").partition(":")[0]
         if algorithm not in ("sha256", "git-blob"):
             raise DataError(f"content_hash={self.content_hash!r}: must begin with 'sha256:' or 'git-blob:'")
@@ -45,24 +54,37 @@ class OpenML:
     servers: base addresses of the XML interface, which knows where the files are.
     mirrors: addresses of a parquet copy, for the day on which the interface does not answer.
     bundled: name of a parquet copy in `data_prep/bundled`, which is used before anything is fetched.
+    max_bytes: a longer file is refused.
     """
 
     id: int
     servers: tuple[str, ...] = ("https://www.openml.org/api/v1/xml", "https://api.openml.org/api/v1/xml")
     mirrors: tuple[str, ...] = ()
     bundled: str | None = None
+    max_bytes: int = MAX_BYTES
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mirrors", _as_tuple(self.mirrors))
         object.__setattr__(self, "servers", _as_tuple(self.servers))
+        check_fields(self)
 
 
 @dataclass(frozen=True)
 class Friedman:
-    """The generated set: n_rows draws from the formula of Friedman (1991). See `friedman.py`."""
+    """The generated set: n_rows draws from the formula of Friedman (1991). See `friedman.py`.
+
+    Raises DataError unless 1 <= n_rows <= 10,000,000 and seed >= 0.
+    """
 
     n_rows: int
     seed: int
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not 1 <= self.n_rows <= MAX_GENERATED_ROWS:
+            raise DataError(f"n_rows={self.n_rows}: must be between 1 and {MAX_GENERATED_ROWS:,}")
+        if self.seed < 0:
+            raise DataError(f"seed={self.seed}: must be at least 0")
 
 
 @dataclass(frozen=True)
@@ -70,6 +92,9 @@ class OwnFile:
     """A CSV or parquet file of the user's own; a relative path counts from the working directory."""
 
     path: str
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 Source = Download | OpenML | Friedman | OwnFile
@@ -82,6 +107,9 @@ class Expected:
     pool: int
     test: int
     features: int
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -99,12 +127,14 @@ class DataSet:
     numeric: columns in which anything that is no number counts as missing.
     header, separator: layout of a text table.
     expected: counts to compare the prepared set with.
+    data_hash: of the prepared arrays, likewise (see `Meta`); None where no one has seen the published file.
     published_name: its name in the original's result folders, where that differs.
     licence, citation: for the user to read.
 
     Columns are named by position, counted from 0, or by the file's header.
 
-    Raises DataError if the name is no plain folder name, or not exactly one of `source` and `path` is given.
+    Raises DataError if a value is not of its type, the name is no plain folder name, or not exactly one of `source` and
+    `path` is given.
     """
 
     name: str
@@ -118,12 +148,13 @@ class DataSet:
     header: bool = True
     separator: str = ","
     expected: Expected | None = None
+    data_hash: str | None = None
     published_name: str | None = None
     licence: str = ""
     citation: str = ""
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", self.name):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", str(self.name)):
             raise DataError(f"data set name {self.name!r}: use letters, digits, '_' and '-' only")
         if (self.source is None) == (self.path is None):
             raise DataError(f"data set {self.name}: give either `path` (an own file) or `source`, not both or none")
@@ -134,15 +165,27 @@ class DataSet:
         if not self.target:
             raise DataError(f"data set {self.name}: `target` names no column")
         if isinstance(self.expected, Mapping):
+            if set(self.expected) != {"pool", "test", "features"}:
+                raise DataError(f"data set {self.name}: expected={dict(self.expected)}: needs pool, test and features")
             object.__setattr__(self, "expected", Expected(**self.expected))
+        try:
+            check_fields(self)
+        except DataError as error:
+            raise DataError(f"data set {self.name}: {error}") from error
 
     @property
     def recipe(self) -> dict[str, Any]:
         """The part of the description that decides what the arrays hold, as plain data for meta.json."""
         recipe = asdict(self)
-        for field in ("path", "expected", "published_name", "licence", "citation"):
+        for field in ("path", "expected", "data_hash", "published_name", "licence", "citation"):
             del recipe[field]
-        for field in ("addresses", "servers", "mirrors", "bundled"):  # where the bytes come from does not change them
+        for field in (
+            "addresses",
+            "servers",
+            "mirrors",
+            "bundled",
+            "max_bytes",
+        ):  # where the bytes come from does not change them
             recipe["source"].pop(field, None)
         recipe["source"]["kind"] = type(self.source).__name__
         return {key: _as_plain(value) for key, value in recipe.items()}

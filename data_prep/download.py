@@ -5,37 +5,46 @@ from __future__ import annotations
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 from data_prep.archive import zip_member
 from data_prep.blob import Blob, file_blob
-from data_prep.dataset import Download
+from data_prep.dataset import DataSet, Download
 from data_prep.errors import DataError
 from data_prep.fetch import Fetcher, FetchError, local_name
 from data_prep.hashing import stream_hash
-from data_prep.rawfile import RawFile, held_raw_file
+from data_prep.rawfile import RawFile, Use, held_raw_file, used_as_it_lies
+from data_prep.tables import Table, TextTable, matlab_table
+
+T = TypeVar("T")
 
 
-def find_download(source: Download, fetcher: Fetcher) -> tuple[Blob, RawFile]:
-    """The raw file in the fetcher's folder, put there by hand or fetched now, and the table in it.
+def use_download(dataset: DataSet, source: Download, fetcher: Fetcher, use: Use[T]) -> tuple[RawFile, T]:
+    """The raw file in the fetcher's folder, put there by hand or fetched now, and what `use` makes of its table.
 
     Raises DataError if the file there is damaged or has the wrong hash, or if there is none and no address gives it.
     """
-    path = _lying_there(source, fetcher.folder)
-    if path is None:
-        try:
-            fetched = fetcher.fetch(source.addresses, lambda path: _table_in(path, source))
-        except FetchError as error:
-            raise DataError(
-                f"data set {fetcher.name}: the raw file could not be fetched ({error}). Download "
-                f"{source.addresses[0]} elsewhere, put it into {fetcher.folder} as "
-                f"{local_name(source.addresses[0])}, and run again"
-            ) from error
-        return _table_in(fetched.path, source), held_raw_file(fetched.path, fetched.address)
-    try:
+
+    def table(path: Path) -> Table:
         blob = _table_in(path, source)
-    except DataError as error:
-        raise DataError(f"{error}. Remove the file to have it fetched again") from error
-    return blob, held_raw_file(path, None)
+        if path.suffix == ".mat":
+            return matlab_table(path, source.member)
+        return TextTable(blob, header=dataset.header, separator=dataset.separator)
+
+    path = _lying_there(source, fetcher.folder)
+    if path is not None:
+        return used_as_it_lies(path, lambda: use(table(path), False))
+    is_known = source.content_hash is not None
+    try:
+        fetched = fetcher.fetch(
+            source.addresses, lambda path: use(table(path), not is_known), max_bytes=source.max_bytes
+        )
+    except FetchError as error:
+        raise DataError(
+            f"data set {fetcher.name}: the raw file could not be fetched ({error}). Download {source.addresses[0]} "
+            f"elsewhere, put it into {fetcher.folder} as {local_name(source.addresses[0])}, and run again"
+        ) from error
+    return held_raw_file(fetched.path, fetched.address), fetched.checked
 
 
 def _lying_there(source: Download, folder: Path) -> Path | None:
@@ -51,13 +60,15 @@ def _table_in(path: Path, source: Download) -> Blob:
     algorithm, _, known = (source.content_hash or "sha256:").partition(":")
     try:
         with blob.open() as stream:
-            head = stream.read(512).lstrip().lower()
+            head = stream.read(512).removeprefix(b"\xef\xbb\xbf").lstrip()
         with blob.open() as stream:
             found = stream_hash(stream, blob.size, algorithm)  # reading a member checks its checksum as well
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise DataError(f"{blob}: damaged ({error})") from error
-    if head.startswith((b"<!doctype html", b"<html")):
-        raise DataError(f"{path}: a web page instead of the table")
+    if not head:
+        raise DataError(f"{blob}: empty")
+    if head.startswith(b"<"):
+        raise DataError(f"{blob}: a web page instead of the table")
     if known and found != known:
         raise DataError(f"{blob}: its {algorithm} hash is {found}, but {known} is known to be right")
     return blob

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 import platform
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from data_prep.account import account, refuse_unclear
 from data_prep.columns import resolve_columns
@@ -21,11 +16,12 @@ from data_prep.dataset import DataSet, OwnFile
 from data_prep.digits import rounded_numbers
 from data_prep.errors import DataError
 from data_prep.features import make_features, make_target
-from data_prep.fetch import Patience
+from data_prep.files import NoRoomError, aside_of, is_full, room_for, sync
 from data_prep.hashing import sha256_of_files
+from data_prep.lock import clear_up, locked
 from data_prep.memory import peak_bytes, reset_peak
 from data_prep.progress import ConsoleProgress, Progress
-from data_prep.raw import open_raw, raw_folder
+from data_prep.raw import raw_folder, use_raw
 from data_prep.rawfile import record_hash
 from data_prep.report import columns_text, warnings_text
 from data_prep.rows import kept_rows
@@ -37,11 +33,16 @@ from data_prep.store import (
     n_test_of,
     prepared_folder,
     set_aside,
+    version_of,
     write_arrays,
     write_meta,
 )
+from data_prep.tables import Table
+from data_prep.transfer import Patience
 
 PATIENCE = Patience()
+
+_MOST_COLUMNS = 10_000  # of a fetched table; the widest published one has 386
 
 
 def prepare(
@@ -67,15 +68,18 @@ def prepare(
     """
     progress = progress or ConsoleProgress()
     try:
+        clear_up(data)
         prepared = None if overwrite else _current(dataset, data)
         if prepared is None:
-            with _lock(dataset.name, data, progress):
+            with locked(dataset.name, data, progress):
                 # Another process may have done it while this one waited.
                 prepared = None if overwrite else _current(dataset, data)
                 if prepared is None:
                     _make(dataset, data, progress, patience)
                     prepared = load_prepared(data, dataset.name)
     except OSError as error:
+        if is_full(error):
+            raise NoRoomError(data, None) from error
         where = error.filename or prepared_folder(data, dataset.name)
         raise DataError(f"data set {dataset.name}: {where}: {error.strerror or error}") from error
     if text := mismatch(dataset, prepared.meta):
@@ -84,13 +88,12 @@ def prepare(
 
 
 def mismatch(dataset: DataSet, meta: Meta) -> str | None:
-    """The counts that differ from the expected ones, both numbers each; None if all agree or none is expected."""
-    if dataset.expected is None or dataset.expected == meta.counts:
-        return None
-    expected, found = vars(dataset.expected), vars(meta.counts)
-    return ", ".join(
-        f"{key} {found[key]} (expected {expected[key]})" for key in expected if found[key] != expected[key]
-    )
+    """What differs from the expected counts and hash, both each; None if all agree or nothing is expected."""
+    expected, found = vars(dataset.expected or meta.counts), vars(meta.counts)
+    differs = [f"{key} {found[key]} (expected {expected[key]})" for key in expected if found[key] != expected[key]]
+    if not differs and dataset.data_hash not in (None, meta.data_hash):
+        differs = [f"hash of the arrays {meta.data_hash[:12]}… (expected {dataset.data_hash[:12]}…)"]
+    return ", ".join(differs) or None
 
 
 def is_current(dataset: DataSet, prepared: PreparedData) -> bool:
@@ -113,108 +116,91 @@ def is_current(dataset: DataSet, prepared: PreparedData) -> bool:
 def _current(dataset: DataSet, data: Path) -> PreparedData | None:
     """The set as it lies there, or None if it is missing or was made otherwise."""
     folder = prepared_folder(data, dataset.name)
-    if not folder.is_dir() or _version(folder) not in (None, PREPARATION_VERSION):
+    if not folder.is_dir() or version_of(folder) not in (None, PREPARATION_VERSION):
         return None
     prepared = load_prepared(data, dataset.name)
     return prepared if is_current(dataset, prepared) else None
 
 
-def _version(folder: Path) -> int | None:
-    """The version of the rules that the set was made by; None if meta.json does not say."""
-    try:
-        return int(json.loads((folder / "meta.json").read_text("utf-8"))["preparation_version"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-@contextmanager
-def _lock(name: str, data: Path, progress: Progress) -> Iterator[None]:
-    """Hold the right to fetch and prepare a set; the system lets go of it when the holder dies."""
-    folder = prepared_folder(data, name).parent
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f".{name}.lock")
-    try:
-        held = lock.acquire(timeout=1)
-    except Timeout:
-        progress.note(f"{name}: waiting for another process that prepares it (lock {lock.lock_file})")
-        held = lock.acquire()
-    with held:
-        _clear_up(folder / name)
-        yield
-
-
 def _make(dataset: DataSet, data: Path, progress: Progress, patience: Patience) -> None:
+    """Prepare the set aside, then put it in its place. The caller holds the lock."""
     started = time.monotonic()
     reset_peak()
     folder = prepared_folder(data, dataset.name)
-    table, raw = open_raw(dataset, data, progress, patience)
-    columns = resolve_columns(dataset, table)
-    rows = kept_rows(dataset.name, table, columns, progress)
-    if raw is not None and not isinstance(dataset.source, OwnFile):
-        record_hash(raw_folder(data, dataset.name) / raw.name, raw.sha256)
-    aside = folder.with_name(f".{dataset.name}.{platform.node()}-{os.getpid()}.tmp")
-    aside.mkdir()
+    aside = aside_of(folder)
+
+    def use(table: Table, strict: bool) -> Meta:
+        if strict and len(table.columns) > _MOST_COLUMNS:
+            raise DataError(f"another table than the expected one: {len(table.columns):,} columns")
+        meta = _written(dataset, table, aside, progress)
+        if strict and (text := mismatch(dataset, meta)):
+            raise DataError(f"another table than the expected one: {text}")
+        return meta
+
     try:
-        own = isinstance(dataset.source, OwnFile)
-        try:
-            rounded = rounded_numbers(table, columns, rows) if own else {}
-            features = make_features(rows, columns, table.columns, centre=own)
-            fates = account(table, columns, rows, features, rounded)
-            if own:
-                refuse_unclear(fates)
-            target = make_target(rows, columns, dataset.log_target)
-            data_hash = write_arrays(aside, features, target)
-        except DataError as error:
-            raise DataError(f"data set {dataset.name}: {error}") from error
-        n = len(target.y)
-        write_meta(
-            aside,
-            Meta(
-                preparation_version=PREPARATION_VERSION,
-                name=dataset.name,
-                recipe=dataset.recipe,
-                raw=raw,
-                n_raw_rows=rows.n_raw,
-                n=n,
-                n_test=n_test_of(n),
-                d=len(features),
-                feature_names=tuple(feature.name for feature in features),
-                target_mean=target.mean,
-                target_std=target.std,
-                data_hash=data_hash,
-                peak_bytes=peak_bytes(),
-                seconds=round(time.monotonic() - started, 2),
-                prepared_at=datetime.now(UTC).isoformat(timespec="seconds"),
-                software={"python": platform.python_version(), **{p: version(p) for p in ("numpy", "pandas")}},
-                licence=dataset.licence,
-                citation=dataset.citation,
-                columns=fates,
-            ),
-        )
-        _swap_in(aside, folder)
+        with room_for(None, folder.parent):
+            aside.mkdir()
+        raw, meta = use_raw(dataset, data, progress, patience, use)
+        meta = replace(meta, raw=raw, peak_bytes=peak_bytes(), seconds=round(time.monotonic() - started, 2))
+        write_meta(aside, meta)
+        if raw is not None and not isinstance(dataset.source, OwnFile) and not mismatch(dataset, meta):
+            record_hash(raw_folder(data, dataset.name) / raw.name, raw.sha256)
+        with room_for(None, folder.parent):
+            _swap_in(aside, folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    progress.note(f"{dataset.name}: {columns_text(fates)}")
-    for text in warnings_text(fates):
+    progress.note(f"{dataset.name}: {columns_text(meta.columns)}")
+    for text in warnings_text(meta.columns):
         progress.note(f"warning: {dataset.name}: {text}")
-    progress.note(f"{dataset.name}: {n:,} rows, {len(features)} features in {folder}")
+    progress.note(f"{dataset.name}: {meta.n:,} rows, {meta.d} features in {folder}")
+
+
+def _written(dataset: DataSet, table: Table, aside: Path, progress: Progress) -> Meta:
+    """The arrays of a table, written into the folder `aside`, and what meta.json is to say of them."""
+    columns = resolve_columns(dataset, table)
+    rows = kept_rows(dataset.name, table, columns, progress)
+    own = isinstance(dataset.source, OwnFile)
+    try:
+        rounded = rounded_numbers(table, columns, rows) if own else {}
+        features = make_features(rows, columns, table.columns, centre=own)
+        fates = account(table, columns, rows, features, rounded)
+        if own:
+            refuse_unclear(fates)
+        target = make_target(rows, columns, dataset.log_target)
+        data_hash = write_arrays(aside, features, target)
+    except NoRoomError:
+        raise
+    except DataError as error:
+        raise DataError(f"data set {dataset.name}: {error}") from error
+    return Meta(
+        preparation_version=PREPARATION_VERSION,
+        name=dataset.name,
+        recipe=dataset.recipe,
+        raw=None,
+        n_raw_rows=rows.n_raw,
+        n=len(target.y),
+        n_test=n_test_of(len(target.y)),
+        d=len(features),
+        feature_names=tuple(feature.name for feature in features),
+        target_mean=target.mean,
+        target_std=target.std,
+        data_hash=data_hash,
+        peak_bytes=0,
+        seconds=0.0,
+        prepared_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        software={"python": platform.python_version(), **{p: version(p) for p in ("numpy", "pandas")}},
+        licence=dataset.licence,
+        citation=dataset.citation,
+        columns=fates,
+    )
 
 
 def _swap_in(aside: Path, folder: Path) -> None:
     """Put a finished folder in its place; a set that stood there goes only when the new one is complete."""
     for path in aside.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+        sync(path)
     old = set_aside(folder)
     if folder.exists():
         folder.rename(old)
     aside.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _clear_up(folder: Path) -> None:
-    """Put right what killed processes left behind: a set half swapped comes back, half-written ones go."""
-    if set_aside(folder).exists() and not folder.exists():
-        set_aside(folder).rename(folder)
-    for leftover in folder.parent.glob(f".{folder.name}.*.tmp"):
-        shutil.rmtree(leftover)

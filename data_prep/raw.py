@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 from data_prep.blob import file_blob
 from data_prep.dataset import DataSet, Download, Friedman, OpenML, OwnFile
-from data_prep.download import find_download
+from data_prep.download import use_download
 from data_prep.errors import DataError
-from data_prep.fetch import Fetcher, Patience
+from data_prep.fetch import Fetcher
 from data_prep.friedman import friedman_frame
 from data_prep.hashing import sha256_of_files
-from data_prep.openml_source import find_openml
+from data_prep.openml_source import use_openml
 from data_prep.progress import Progress
-from data_prep.rawfile import RawFile
-from data_prep.tables import FrameTable, ParquetTable, Table, TextTable, matlab_table
+from data_prep.rawfile import RawFile, Use
+from data_prep.tables import FrameTable, ParquetTable, Table, TextTable
+from data_prep.transfer import Patience
 from data_prep.words import is_number
+
+T = TypeVar("T")
 
 
 def raw_folder(data: Path, name: str) -> Path:
@@ -23,24 +27,27 @@ def raw_folder(data: Path, name: str) -> Path:
     return data / "raw" / name
 
 
-def open_raw(dataset: DataSet, data: Path, progress: Progress, patience: Patience) -> tuple[Table, RawFile | None]:
-    """The raw table, fetched if need be, and the file it is in (None for a generated set).
+def use_raw(
+    dataset: DataSet, data: Path, progress: Progress, patience: Patience, use: Use[T]
+) -> tuple[RawFile | None, T]:
+    """The file of the raw table (None for a generated set), fetched if need be, and what `use` makes of the table.
 
-    Raises DataError if the file is missing and cannot be fetched, has the wrong hash, or is damaged.
+    A fetched file is put in place only after that, so that one which is of no use blocks nothing; `use` is told
+    whether nothing but the expected counts and hash can tell a wrong file.
+
+    Raises DataError if the file is missing and cannot be fetched, has the wrong hash, is damaged, or is refused.
     """
     fetcher = Fetcher(dataset.name, raw_folder(data, dataset.name), progress, patience)
     match dataset.source:
         case Friedman(n_rows, seed):
-            return FrameTable(friedman_frame(n_rows, seed)), None
+            return None, use(FrameTable(friedman_frame(n_rows, seed)), False)
         case OwnFile(path):
-            return _own_file(dataset, Path(path), progress)
+            table, raw = _own_file(dataset, Path(path), progress)
+            return raw, use(table, False)
         case OpenML() as source:
-            return find_openml(source, fetcher)
+            return use_openml(source, fetcher, use)
         case Download() as source:
-            blob, raw = find_download(source, fetcher)
-            if blob.path.suffix == ".mat":
-                return matlab_table(blob.path, source.member), raw
-            return TextTable(blob, header=dataset.header, separator=dataset.separator), raw
+            return use_download(dataset, source, fetcher, use)
     raise DataError(f"data set {dataset.name}: unknown kind of source {dataset.source!r}")
 
 

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from data_prep.errors import DataError
+from data_prep.files import NoRoomError, place
 from data_prep.hashing import sha256_of_files
+from data_prep.tables import Table
+
+T = TypeVar("T")
+Use = Callable[[Table, bool], T]  # makes something of a table; True: refuse one that differs from what is expected
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,7 @@ def checked_sha256(path: Path, record: Path) -> str:
     """The sha256 of the file at `path`. Raises DataError if `record` says that it was another one."""
     sha256 = sha256_of_files(path)
     if record.is_file():
-        recorded = record.read_text("utf-8").split()[:1]
+        recorded = record.read_text("utf-8", "replace").split()[:1]
         if recorded != [sha256]:
             raise DataError(
                 f"{path}: its sha256 is {sha256}, but {record} says {' '.join(recorded) or 'nothing'}; remove that "
@@ -50,6 +57,22 @@ def held_raw_file(path: Path, address: str | None) -> RawFile:
         raise DataError(f"{error}, else remove the file to have it fetched again") from error
 
 
+def used_as_it_lies(path: Path, use: Callable[[], T]) -> tuple[RawFile, T]:
+    """The raw file that lies at `path`, and what `use` makes of it.
+
+    Raises DataError, which says that the file may have to go, if another hash is recorded or `use` refuses it.
+    """
+    raw = held_raw_file(path, None)
+    try:
+        return raw, use()
+    except NoRoomError:
+        raise
+    except DataError as error:
+        raise DataError(
+            f"{error}. Remove the file to have it fetched again if it is not the right one: {path}"
+        ) from error
+
+
 def record_hash(path: Path, sha256: str) -> None:
     """Record the hash of a raw file that has proved readable, unless one is recorded already.
 
@@ -59,9 +82,8 @@ def record_hash(path: Path, sha256: str) -> None:
     if record.exists():
         return
     try:
-        aside = record.with_name(f".{record.name}.tmp")
-        aside.write_text(f"{sha256}  {path.name}\n", "utf-8")
-        aside.replace(record)
+        line = f"{sha256}  {path.name}\n".encode()
+        place(record, lambda aside: aside.write_bytes(line), len(line))
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib.format import open_memmap
+from numpy.lib.format import write_array_header_1_0
 from numpy.typing import NDArray
 
 from data_prep.account import Column
 from data_prep.dataset import Expected
 from data_prep.errors import DataError
 from data_prep.features import Feature, Target
+from data_prep.files import room_for
 from data_prep.hashing import sha256_of_files
 from data_prep.rawfile import RawFile
+from data_prep.typed import check_fields
 
 PREPARATION_VERSION = 1  # raise it when the same raw table would give other arrays
 
 N_INITIAL_AND_VALIDATION = 256 + 1024  # on the task 256x16, for which the expected counts are given
 MAX_TRAIN_AND_POOL = 200_000
 
+_ROWS_AT_ONCE = 4096
 _SWAP_PAUSES = (0.01, 0.05, 0.2, 0.5)  # seconds; a swap is two renames
 
 
@@ -107,13 +111,12 @@ def prepared_folder(data: Path, name: str) -> Path:
 
 
 def write_arrays(folder: Path, features: Sequence[Feature], target: Target) -> str:
-    """Write X.npy, one column at a time, and y.npy; returns their common hash.
+    """Write X.npy, some rows at a time, and y.npy; returns their common hash.
 
-    Raises DataError if a value is infinite, or too large for float32.
+    Raises DataError if a value is infinite, or too large for float32; NoRoomError if the disk is full.
     """
     n = len(target.y)
-    X = open_memmap(folder / "X.npy", mode="w+", dtype=np.float32, shape=(n, len(features)))
-    for j, feature in enumerate(features):
+    for feature in features:
         with np.errstate(over="ignore"):
             column = feature.values.astype(np.float32)
         if (n_bad := int(np.count_nonzero(~np.isfinite(column)))) > 0:
@@ -122,17 +125,30 @@ def write_arrays(folder: Path, features: Sequence[Feature], target: Target) -> s
                 f"column {feature.name!r} holds values that are infinite or beyond float32: {n_bad:,} of {n:,}, the "
                 f"first is {first}; change them in the file, or write `drop: [{feature.name!r}]`"
             )
-        X[:, j] = column
-    X.flush()
-    del X
-    np.save(folder / "y.npy", target.y.astype(np.float32))
+    with room_for(4 * n * (len(features) + 1), folder.parent):
+        parts = (
+            np.stack([feature.values[first : first + _ROWS_AT_ONCE].astype("<f4") for feature in features], axis=1)
+            for first in range(0, n, _ROWS_AT_ONCE)
+        )
+        _write_array(folder / "X.npy", (n, len(features)), parts)
+        _write_array(folder / "y.npy", (n,), [target.y.astype("<f4")])
     return sha256_of_files(folder / "X.npy", folder / "y.npy")
 
 
+def _write_array(path: Path, shape: tuple[int, ...], parts: Iterable[NDArray[np.float32]]) -> None:
+    """Write an array part by part; writing to a memory map would end the process when the disk is full."""
+    with path.open("wb") as file:
+        write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        for part in parts:
+            file.write(part.tobytes())
+
+
 def write_meta(folder: Path, meta: Meta) -> None:
-    """Write meta.json."""
+    """Write meta.json. Raises NoRoomError if the disk is full."""
     plain = {**asdict(replace(meta, columns=())), "columns": [column.as_plain() for column in meta.columns]}
-    (folder / "meta.json").write_text(json.dumps(plain, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    content = (json.dumps(plain, indent=1, ensure_ascii=False) + "\n").encode()
+    with room_for(len(content), folder.parent):
+        (folder / "meta.json").write_bytes(content)
 
 
 def set_aside(folder: Path) -> Path:
@@ -140,10 +156,11 @@ def set_aside(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.old.tmp")
 
 
-def load_prepared(data: Path, name: str) -> PreparedData:
-    """Open the prepared set `name` below the folder `data`; reads meta.json and maps the arrays, no more.
+def load_prepared(data: Path, name: str, *, verify: bool = True) -> PreparedData:
+    """Open the prepared set `name` below the folder `data`: read meta.json, map the arrays, and verify their hash.
 
-    At the moment in which another process puts a new set in its place, waits for the new one.
+    A process verifies a set once, and again when inode, size or a time stamp of a file has changed since; verify=False
+    leaves that out. At the moment in which another process puts a new set in its place, waits for the new one.
 
     Raises DataError, which names the file and the command that prepares again, if the set is missing or damaged.
     """
@@ -151,13 +168,13 @@ def load_prepared(data: Path, name: str) -> PreparedData:
     for pause in _SWAP_PAUSES:
         before = _inode(folder)
         with suppress(DataError, OSError):
-            prepared = _open_prepared(data, name)
+            prepared = _open_prepared(data, name, verify)
             if _inode(folder) == before:
                 return prepared
         if _inode(folder) == before and not set_aside(folder).exists():
             break
         time.sleep(pause)
-    return _open_prepared(data, name)
+    return _open_prepared(data, name, verify)
 
 
 def _inode(folder: Path) -> int | None:
@@ -168,7 +185,7 @@ def _inode(folder: Path) -> int | None:
         return None
 
 
-def _open_prepared(data: Path, name: str) -> PreparedData:
+def _open_prepared(data: Path, name: str, verify: bool) -> PreparedData:
     folder = prepared_folder(data, name)
     command = f"python -m data_prep dataset={name} paths.data={data}"
     if not folder.is_dir():
@@ -176,37 +193,69 @@ def _open_prepared(data: Path, name: str) -> PreparedData:
     meta = read_meta(folder, command)
     X = _open_array(folder / "X.npy", (meta.n, meta.d), command)
     y = _open_array(folder / "y.npy", (meta.n,), command)
+    if verify and (found := _hash_of(_stamp(folder / "X.npy"), _stamp(folder / "y.npy"))) != meta.data_hash:
+        raise DataError(
+            f"{folder}: X.npy and y.npy have changed since they were prepared: their hash is {found[:12]}…, meta.json "
+            f"says {meta.data_hash[:12]}…; run `{command} overwrite=true` to prepare again"
+        )
     return PreparedData(meta.name, X, y, meta, folder)
+
+
+def _stamp(path: Path) -> tuple[Path, int, int, int, int, int]:
+    """The path of a file, and what changes when its content does."""
+    status = path.stat()
+    return path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+@lru_cache
+def _hash_of(*stamps: tuple[Path, int, int, int, int, int]) -> str:
+    return sha256_of_files(*(path for path, *_ in stamps))
 
 
 def read_meta(folder: Path, command: str) -> Meta:
     """Read meta.json. Raises DataError if it is damaged; `command` is what the message says to run."""
     path = folder / "meta.json"
+    made_by = version_of(folder)
+    if made_by not in (None, PREPARATION_VERSION):
+        raise DataError(
+            f"{path}: prepared by version {made_by} of the rules, this is version {PREPARATION_VERSION}; "
+            f"run `{command}`"
+        )
     try:
         raw = json.loads(path.read_text("utf-8"))
-        if raw["preparation_version"] != PREPARATION_VERSION:
-            raise DataError(
-                f"{path}: prepared by version {raw['preparation_version']} of the rules, this is version "
-                f"{PREPARATION_VERSION}; run `{command}`"
-            )
         raw["raw"] = raw["raw"] and RawFile(**raw["raw"])
         raw["feature_names"] = tuple(raw["feature_names"])
         raw["columns"] = tuple(Column.from_plain(column) for column in raw.get("columns", ()))
-        return Meta(**raw)
-    except DataError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        meta = Meta(**raw)
+        for part in (meta, *meta.columns, *([meta.raw] if meta.raw else [])):
+            check_fields(part)
+        if min(meta.n, meta.d) < 1 or meta.n_test != n_test_of(meta.n):
+            raise DataError(f"n={meta.n}, n_test={meta.n_test}, d={meta.d}: do not belong together")
+        return meta
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(
             f"{path}: damaged ({type(error).__name__}: {error}); run `{command} overwrite=true` to prepare again"
         ) from error
 
 
+def version_of(folder: Path) -> int | None:
+    """The version of the rules that a set was made by; None if meta.json does not say."""
+    try:
+        found = json.loads((folder / "meta.json").read_text("utf-8"))["preparation_version"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return found if isinstance(found, int) else None
+
+
 def _open_array(path: Path, shape: tuple[int, ...], command: str) -> NDArray[np.float32]:
     remedy = f"run `{command} overwrite=true` to prepare again"
     try:
-        array: np.memmap[Any, np.dtype[np.float32]] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: damaged ({error}); {remedy}") from error
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # damaged headers lead numpy into errors of many kinds
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DataError(f"{path}: damaged ({reason}); {remedy}") from error
+    if not isinstance(array, np.memmap):
+        raise DataError(f"{path}: damaged: an archive and no array; {remedy}")
     if array.shape != shape or array.dtype != np.float32 or path.stat().st_size != array.offset + array.nbytes:
         raise DataError(
             f"{path}: damaged: {array.dtype} {array.shape} in {path.stat().st_size:,} bytes, but meta.json says "

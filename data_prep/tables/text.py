@@ -18,6 +18,8 @@ from data_prep.errors import DataError
 from data_prep.progress import Unit
 from data_prep.tables.base import Chunk, chunk_rows
 
+_LONGEST_LINE = 1 << 24  # one without an end is no table
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -52,11 +54,16 @@ class TextTable:
     def _first_line(self) -> list[str]:
         try:
             with self._blob.open() as stream, _decoded(stream) as lines:
+                if len(lines.readline(_LONGEST_LINE)) == _LONGEST_LINE:
+                    raise DataError(f"{self._blob}: its first line is longer than {_LONGEST_LINE:,} characters")
+            with self._blob.open() as stream, _decoded(stream) as lines:
                 sep = self._layout.separator
                 first = pd.read_csv(lines, sep=sep, header=None, nrows=1, dtype=str, keep_default_na=False)
                 return [str(name) for name in first.iloc[0]]
         except UnicodeDecodeError as error:
             raise DataError(f"{self._blob}: not in UTF-8 ({error}); convert it") from error
+        except DataError:
+            raise
         except (ValueError, IndexError) as error:
             raise DataError(f"{self._blob}: not a table of separated values ({error})") from error
 

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from local_server import LocalServer
 
-from data_prep.fetch import Patience
+from data_prep.transfer import Patience
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Lock, Thread
 from types import TracebackType
@@ -50,18 +49,6 @@ def stalled(body: bytes) -> Answer:
         request.wfile.write(body[: len(body) // 2])
         request.wfile.flush()
         stopped.wait()
-
-    return answer
-
-
-def dripping() -> Answer:
-    """A byte now and then, for ever."""
-
-    def answer(request: BaseHTTPRequestHandler, stopped: Event) -> None:
-        _head(request, 200, {"Content-Length": "1000000"})
-        with suppress(ConnectionError):
-            while not stopped.wait(0.05):
-                request.wfile.write(b"x")
 
     return answer
 

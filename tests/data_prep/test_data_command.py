@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,11 @@ import pytest
 from data_helpers import copy_tree
 from warm_python import warm_python
 
+from data_prep import load_prepared
 from data_prep.__main__ import main
-from data_prep.catalog import names
+from data_prep.catalog import load_dataset, names
+from data_prep.hashing import sha256_of_files
+from data_prep.provenance import verdict
 from results.published import PUBLISHED_DATASETS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,13 +79,48 @@ def test_verify(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 0
 
 
-def test_verify_looks_at_raw_files_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_page_of_sources_and_hashes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says of each set whether it is the known one, and nothing of this machine."""
     folder = tmp_path / "raw/road"
     folder.mkdir(parents=True)
     np.savetxt(folder / "3D_spatial_network.txt", np.random.default_rng(0).random((50, 4)), delimiter=",")
+    assert main(["dataset=friedman,diamonds,road", "report=true", f"paths.data={tmp_path}"]) == 0
+    assert main(["report=true", f"paths.data={tmp_path}"]) == 0
+    for page in capsys.readouterr().out.split("Data sets on ")[1:]:
+        assert "friedman: matches\n  source    generated, 40,768 rows, seed 0\n" in page
+        assert f"  hash      {load_dataset('friedman').data_hash}\n" in page
+        assert "diamonds: matches\n  source    OpenML 42225\n" in page
+        assert "  raw hash  b839f0c3d96e97ca530285c89a715d73e48cdc7a96bbfcfe871ddbe1a41f1c9b\n" in page
+        assert "road: does not match: pool 0 (expected 198720), test 10 (expected 234874)" in page
+        assert str(tmp_path) not in page
+    assert f"\nsgemm: not prepared ({load_dataset('sgemm').source.addresses[0]})\n" in page
+    flipped = tmp_path / "prepared/diamonds/y.npy"
+    flipped.write_bytes(flipped.read_bytes()[:-1] + b"?")
+    assert main(["dataset=diamonds", "verify=true", "report=true", f"paths.data={tmp_path}"]) == 0
+    out = capsys.readouterr().out
+    assert "diamonds: does not match: <data>/prepared/diamonds: X.npy and y.npy have changed" in out
+    assert str(tmp_path) not in out
+
+
+@pytest.mark.parametrize("data_hash", [None, "0" * 64])
+def test_what_a_known_hash_makes_of_the_verdict(data_hash: str | None, data: Path) -> None:
+    dataset = replace(load_dataset("friedman"), data_hash=data_hash)
+    meta = load_prepared(data, "friedman").meta
+    assert verdict(dataset, meta).startswith(
+        "unknown" if data_hash is None else "does not match: hash of the arrays 93c7"
+    )
+
+
+def test_verify_looks_at_raw_files_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "raw/road"
+    folder.mkdir(parents=True)
+    path = folder / "3D_spatial_network.txt"
+    np.savetxt(path, np.random.default_rng(0).random((50, 4)), delimiter=",")
     assert main(["dataset=road", f"paths.data={tmp_path}"]) == 1  # 50 rows are not the published count
     assert "pool 0 (expected 198720)" in capsys.readouterr().out
-    with (folder / "3D_spatial_network.txt").open("a") as file:
+    assert [p.name for p in folder.iterdir()] == [path.name]  # so it is not the content that has to stay
+    path.with_name(f"{path.name}.sha256").write_text(f"{sha256_of_files(path)}  {path.name}\n")
+    with path.open("a") as file:
         file.write("1,2,3,4\n")
     assert main(["dataset=road", "verify=true", f"paths.data={tmp_path}"]) == 1
     assert "3D_spatial_network.txt: its sha256 is" in capsys.readouterr().out

@@ -12,8 +12,8 @@ from local_server import Answer, LocalServer, ok, redirect, stalled, status, tru
 from published import N, uci
 
 from data_prep import DataError, DataSet, Download, prepare
-from data_prep.fetch import Patience
 from data_prep.hashing import sha256_of_files
+from data_prep.transfer import Patience
 
 GOOD = uci("road").zip()
 OTHER = uci("query").zip()
@@ -165,11 +165,10 @@ def test_the_first_hash_is_held(server: LocalServer, impatient: Patience, tmp_pa
 
 
 def test_a_file_that_cannot_be_read_is_not_held(server: LocalServer, impatient: Patience, tmp_path: Path) -> None:
-    """Its hash is recorded only once it has proved to be a table, so that the right file is not refused later."""
+    """It is not even put in place, so that the right file is not refused later."""
     good = uci("road").files["3D_spatial_network.txt"]
     address = server.add("/3D_spatial_network.txt", ok(b"1,2,3,4\n5,6,7,8,9\n"), ok(good))
     with pytest.raises(DataError, match=r"3D_spatial_network\.txt: not a table of the expected layout"):
         prepare(road(address), tmp_path, progress=Silent(), patience=impatient)
-    assert [path.name for path in (tmp_path / "raw/road").iterdir()] == ["3D_spatial_network.txt"]
-    (tmp_path / "raw/road/3D_spatial_network.txt").unlink()
+    assert list((tmp_path / "raw/road").iterdir()) == []
     assert prepare(road(address), tmp_path, progress=Silent(), patience=impatient).meta.n_raw_rows == N

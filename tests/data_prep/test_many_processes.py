@@ -57,6 +57,7 @@ def test_ten_processes_at_once(repeat: int, archive: bytes, server: LocalServer,
     assert [path.name for path in (tmp_path / "prepared").glob("*[!k]")] == ["table"]
 
 
+@pytest.mark.attacks
 def test_killed_at_random_moments(archive: bytes, server: LocalServer, tmp_path: Path) -> None:
     """SIGKILL while downloading, reading, writing or swapping; the next call succeeds and the arrays are byte-equal."""
     address = server.add("/table.zip", ok(archive))

@@ -14,7 +14,7 @@ from published import N, sarcos, uci
 
 from data_prep import DataError, DataSet, Download, prepare
 from data_prep.catalog import load_dataset
-from data_prep.fetch import Patience
+from data_prep.transfer import Patience
 
 UCI = ["sgemm", "wec_sydney", "ct_slices", "kegg_undir", "online_video", "query", "poker", "road"]
 
@@ -25,7 +25,7 @@ def served_by(server: LocalServer, dataset: DataSet) -> DataSet:
     assert isinstance(source, Download)
     paths = [address.partition("://")[2].partition("/")[2] for address in source.addresses]
     moved = tuple(f"{server.address}/{path}" for path in paths)
-    return replace(dataset, source=replace(source, addresses=moved, content_hash=None), expected=None)
+    return replace(dataset, source=replace(source, addresses=moved, content_hash=None), expected=None, data_hash=None)
 
 
 @pytest.mark.parametrize("name", UCI)

@@ -122,7 +122,7 @@ def test_a_half_finished_swap_is_mended(data: Path) -> None:
     """Killed between the two renames: the old set comes back."""
     folder = data / "prepared/small"
     folder.rename(data / "prepared/.small.old.tmp")
-    shutil.copytree(data / "prepared/.small.old.tmp", data / "prepared/.small.12345.tmp")
+    shutil.copytree(data / "prepared/.small.old.tmp", data / f"prepared/.small.{platform.node()}-12345.tmp")
     before = sha256_of_files(data / "prepared/.small.old.tmp/meta.json")
     prepare(SMALL, data, progress=Silent())
     assert sha256_of_files(folder / "meta.json") == before

@@ -19,7 +19,7 @@ from data_prep.memory import peak_bytes, reset_peak
 def context() -> ForkServerContext:
     """Processes forked from a server that has imported the slow libraries; they start soon and share nothing."""
     made = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload(["pandas", "pooch", "pyarrow.parquet", "scipy.io"])
+    made.set_forkserver_preload(["pandas", "requests", "pyarrow.parquet", "scipy.io"])
     return made
 
 
