@@ -12,7 +12,7 @@ also taken from openml-python's cache ($OPENML_CACHE_DIR). Your own CSV or parqu
 file in conf/dataset/; docs/data.md says how.
 
 You need not run this first: a run prepares what it needs. Next: `python -m benchmark` runs methods on the data sets,
-`python -m results` prints the tables, `python -m plots` draws the figures. `python -m bmdal` says what the library does.
+`python -m results` prints the tables, `python -m plots` draws the figures. `python -m bmdal` explains the library.
 """
 
 from __future__ import annotations

@@ -20,8 +20,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def checkout_with_addresses_at(server: LocalServer, folder: Path) -> None:
     """Package and descriptions, the addresses moved to the local server, which gets small files to serve."""
-    shutil.copytree(ROOT / "data_prep", folder / "data_prep", ignore=shutil.ignore_patterns("__pycache__"))
+    for package in ("cli", "data_prep"):
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "conf/dataset").mkdir(parents=True)
+    shutil.copy(ROOT / "conf/data_prep.yaml", folder / "conf")
     for name in ("friedman", *PUBLISHED_DATASETS):  # without those that a user has added
         described = yaml.safe_load((ROOT / f"conf/dataset/{name}.yaml").read_text())
         source = described["source"]

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from data_helpers import Notes
 
-from data_prep import DataError, DataSet, PreparedData, cli, load_prepared, prepare, rows
+from data_prep import DataError, DataSet, PreparedData, load_prepared, prepare, rows
+from data_prep import __main__ as command
 from data_prep.account import Column
 
 N = 2000
@@ -286,15 +287,15 @@ def test_the_command_shows_it_again(
     frame.loc[:4, "a"] = np.nan
     _, said = prepared(tmp_path, frame.assign(floor=np.resize(["1", "2", "x"], N)))
     dataset = DataSet(name="own", target="y", path=str(tmp_path / "own.csv"))
-    monkeypatch.setattr(cli, "names", lambda: ["own"])
-    monkeypatch.setattr(cli, "load_dataset", lambda name: dataset)
+    monkeypatch.setattr(command, "names", lambda: ["own"])
+    monkeypatch.setattr(command, "load_dataset", lambda name: dataset)
     arguments = ["dataset=own", f"paths.data={tmp_path}"]
-    assert cli.main(arguments) == 0
+    assert command.main(arguments) == 0
     captured = capsys.readouterr()
     assert "own: 1,995 of 2,000 rows are kept\nown: 4 columns in the table\n     1 target: 'y'\n" in captured.out
     assert warnings(said)[1] in captured.out.splitlines()
     assert captured.err == ""
-    assert cli.main([*arguments, "overwrite=true"]) == 0
+    assert command.main([*arguments, "overwrite=true"]) == 0
     captured = capsys.readouterr()
     assert "columns in the table" in captured.err
     assert "columns in the table" not in captured.out
