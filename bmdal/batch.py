@@ -101,8 +101,7 @@ def _fill(chosen: Tensor, n_pool: int, batch_size: int, generator: torch.Generat
         is_candidate = limits.candidates[others]
         others = torch.cat([others[is_candidate], others[~is_candidate]])
     still = Open(replace(limits, candidates=None))
-    for index in chosen.tolist():
-        still.close(index)
+    still.close(chosen)
     return torch.cat([chosen, still.first(others, batch_size - len(chosen))])
 
 
