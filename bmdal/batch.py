@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bmdal.errors import BmdalError, IncompatibleError
 from bmdal.features import Features
+from bmdal.linalg import largest_eigenvalue
 from bmdal.method import Method
 from bmdal.network.call import Output
 from bmdal.randomness import permutation
@@ -138,7 +139,7 @@ def _effective_dimension(pool: Features) -> float | None:
     for part in parts:
         centred = part - mean
         C += centred.T @ centred
-    largest = float(torch.linalg.eigvalsh(C)[-1])
+    largest = largest_eigenvalue(C)
     return float(C.trace()) / largest if largest > 0 else 0.0
 
 

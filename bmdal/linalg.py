@@ -65,6 +65,26 @@ def inverse_root(A: Tensor, shift: float) -> Tensor:
     return inverse.T
 
 
+def largest_eigenvalue(A: Tensor) -> float:
+    """Of a positive semidefinite matrix, shape (n, n), to 8 digits or more; 0 for a matrix of zeros.
+
+    tr(A B) with B = A^m / tr(A^m), m a power of two, which tends to the projection on its eigenvectors: products of
+    matrices alone, on a GPU a fraction of the time of a decomposition. Of eigenvalues so close that m = 2^30 does not
+    part them the result is a mean.
+    """
+    trace = A.trace()
+    if not bool(trace > 0):
+        return 0.0
+    B = A / trace
+    for _ in range(30):
+        B = B @ B
+        squared = B.trace()  # 1 for a projection on one vector
+        B /= squared
+        if bool(squared > 1 - 1e-9):
+            break
+    return float((A * B).sum())
+
+
 def spread(values: Tensor) -> Tensor:
     """Standard deviation of each column over the rows, shape (columns,); 1 for a column that only differs by rounding.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,10 @@ from device_guard import PretendedCuda, on_cuda
 from torch import Tensor, nn
 from toys import generator, normal, ntk_network
 
-from bmdal import select_batch
+from bmdal import select, select_batch
+from bmdal.regressor.epoch import Epoch
+from bmdal.regressor.stack import NetworkStack
+from bmdal.regressor.training import Training, TrainingData, train
 
 Function = Callable[[Tensor], object]
 
@@ -177,3 +181,74 @@ def test_launches_and_waits_for_each_point(name: str) -> None:
     launches, waits, _ = per_pick(name)
     assert launches <= MOST[name][0]
     assert waits <= MOST[name][1]
+
+
+def test_more_points_than_there_are_to_choose() -> None:
+    """Batches that end early, in the middle of sixteen points, and are filled with the CPU's random ones."""
+    pool = normal(3, 4).repeat(10, 1)
+    for name in ("maxdist-p", "lcmd-tp", "kmeanspp-p", "kmeanspp-tp", "fw-p", "bait-f-p", "epig-p", "maxdet-p"):
+        assert_same_on_both(name, pool, 25, train=pool[:1])
+
+
+@pytest.mark.parametrize("name", ["bait-f-p", "bait-fb-p", "maxdet-p"])
+def test_scores_that_come_near_to_rounding(name: str) -> None:
+    """Where the points span all features, `bait` goes back to the first point whose score was in doubt."""
+    pool = normal(60, 3, seed=3) * torch.logspace(0, 2, 3, dtype=torch.float64) + 5
+    assert_same_on_both(name, pool, 20, sigma=1e-3)
+
+
+@pytest.mark.parametrize("name", ["maxdist-p", "lcmd-tp", "kmeanspp-p", "maxdet-p", "bait-f-p", "epig-p"])
+def test_groups_and_costs(name: str) -> None:
+    pool, train = normal(60, 5), normal(4, 5, seed=1)
+    costs = torch.arange(1.0, 61.0) if name[0] in "mbe" and name != "maxdist-p" else None
+    groups = [i // 3 for i in range(60)]
+    assert_same_on_both(name, pool, 18, train=train, groups=groups, costs=costs, exclude=[0, 5, 7])
+
+
+def assert_same_on_both(name: str, pool: Tensor, batch_size: int, train: Tensor | None = None, **options: Any) -> None:
+    expected = select(name, pool, batch_size, 5, train=train, **options).indices.tolist()
+    with PretendedCuda() as cuda:
+        there = None if train is None else train.to("cuda")
+        chosen = select(name, pool.to("cuda"), batch_size, 5, train=there, **options).indices.tolist()
+    assert chosen == expected
+    assert not cuda.errors
+
+
+@pytest.mark.parametrize("activation", ["relu", "silu"])
+def test_training(activation: str) -> None:
+    """Three networks side by side: the CPU's results, nothing that waits from epoch to epoch, aligned parameters."""
+    g = [generator(k) for k in range(3)]
+    points = [torch.randn(n, 5, generator=g[0]) for n in (70, 30)]
+    data = TrainingData(points[0], points[0].sum(dim=1), points[1], points[1].sum(dim=1))
+
+    def train_on(device: str, n_epochs: int) -> tuple[Tensor, NetworkStack]:
+        stack = NetworkStack(5, activation, 0.4, 0.3, [generator(k) for k in range(3)], torch.device("cpu")).to(device)
+        there = TrainingData(*(t.to(device) for t in vars(data).values()))
+        training = Training(activation=activation, learning_rate=0.05, n_epochs=n_epochs, batch_size=32)
+        return train(stack, [there] * 3, training, [generator(10 + k) for k in range(3)]), stack
+
+    used = []
+    for n_epochs in (6, 16):
+        best, on_cpu = train_on("cpu", n_epochs)
+        with PretendedCuda() as cuda:
+            pretended, stack = train_on("cuda", n_epochs)
+        torch.testing.assert_close(pretended, best, rtol=1e-3, atol=1e-4)
+        for p, q in zip(stack.parameters(), on_cpu.parameters(), strict=True):
+            torch.testing.assert_close(p, q, rtol=1e-2, atol=1e-3)
+        assert not cuda.errors
+        used.append((sum(cuda.launches.values()), sum(cuda.waits.values())))
+    launches, waits = ((after - before) / 10 for before, after in zip(*used, strict=True))
+    assert launches <= 6
+    assert waits == 0
+
+
+def test_parameters_are_aligned_on_the_gpu() -> None:
+    stack = NetworkStack(5, "relu", 0.4, 0.3, [generator(k) for k in range(3)], torch.device("cpu"))
+    with PretendedCuda():
+        points = [torch.zeros(shape, device="cuda") for shape in ((3, 40, 5), (3, 40), (3, 9, 5), (3, 9))]
+        epoch = Epoch(stack.to("cuda"), slice(0, 3), *points, batch_size=8, learning_rate=0.1, n_steps=5)
+        assert epoch.parameters.stride(0) % 32 == 0
+        pieces = epoch.adam_pieces[0]
+        assert len(pieces) == 36
+        assert all(len(piece) % 32 == 0 for piece in pieces)
+        assert pieces[-1].data_ptr() - epoch.parameters.data_ptr() == 4 * sum(len(piece) for piece in pieces[:-1])
