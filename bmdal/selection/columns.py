@@ -19,17 +19,16 @@ class PosteriorColumns:
         self.pool, self.n_selected = pool, 0
         p, diag = pool.n_features, pool.diag()
         self.Phi = pool.matrix() if p is not None and p < batch_size else None
-        self.L = diag.new_empty(len(pool), batch_size if self.Phi is None else 0)
+        self.L = diag.new_empty(batch_size if self.Phi is None else 0, len(pool))
         self.A = torch.eye(0 if self.Phi is None else self.Phi.shape[1], dtype=diag.dtype, device=diag.device)
 
     def add(self, index: Tensor, root: Tensor) -> Tensor:
         """l of all pool points, shape (n_pool,), given the point, shape (1,), and sqrt(k+(x, x) + sigma^2)."""
         if self.Phi is None:
-            s, L = self.n_selected, self.L
-            column = self.pool.kernel(self.pool[index])[:, 0] - L[:, :s] @ L.index_select(0, index)[0, :s]
-            L[:, s] = column / root
+            L = self.L[: self.n_selected]
+            column = self.pool.kernel(self.pool[index])[:, 0] - L.T @ L.index_select(1, index)[:, 0]
             self.n_selected += 1
-            return L[:, s]
+            return torch.div(column, root, out=self.L[self.n_selected - 1])
         v = self.A @ self.Phi.index_select(0, index)[0]
         column = self.Phi @ v
         self.A.addr_(v / root, v / root, alpha=-1)

@@ -25,7 +25,7 @@ class NearestSelected(GreedyState):
 
     Attributes:
         d2: squared distance to the nearest selected point, shape (n_pool,); infinite while there is none.
-        nearest: number of that point in the order in which they were added, shape (n_pool,); kept
+        nearest: number of that point in the order in which they were added, shape (n_pool,); with
             `with_nearest` alone.
         n_selected: how many points have been added.
     """

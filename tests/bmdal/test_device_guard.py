@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from device_guard import PretendedCuda, on_cuda
+from device_guard import CUDA, PretendedCuda, on_cuda
 from torch import Tensor, nn
 from toys import generator, normal, ntk_network
 
 from bmdal import select, select_batch
+from bmdal.linalg import blocks
 from bmdal.regressor.epoch import Epoch
 from bmdal.regressor.stack import NetworkStack
 from bmdal.regressor.training import Training, TrainingData, train
@@ -212,6 +213,11 @@ def assert_same_on_both(name: str, pool: Tensor, batch_size: int, train: Tensor 
         chosen = select(name, pool.to("cuda"), batch_size, 5, train=there, **options).indices.tolist()
     assert chosen == expected
     assert not cuda.errors
+
+
+def test_blocks_are_large_on_the_gpu() -> None:
+    """For 100,000 pool points and 2,304 training points: distances in float32, and a posterior in float64."""
+    assert [len(list(blocks(100_000, n, CUDA))) for n in (4 * 2304, 8 * 2304)] == [4, 7]
 
 
 @pytest.mark.parametrize("activation", ["relu", "silu"])
