@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import ClassVar, Literal
 
 import torch
@@ -176,23 +178,22 @@ class GreedyState(ABC):
 def greedy(state: GreedyState, problem: SelectionProblem, batch_size: int) -> Tensor:
     """Add the best point until the batch is full or nothing is left to gain."""
     device = problem.pool.device
-    still, batch, computed_anew = Open(problem.limits), torch.empty(0, dtype=torch.long, device=device), -1
+    still, batch, computed_anew = Open(problem.limits), list[int](), -1
     at_once = most = PICKS_AT_ONCE[device.type]
     while len(batch) < batch_size:
         picks = [_pick(state, still) for _ in range(min(at_once, batch_size - len(batch)))]
-        indices, scores = (torch.cat(column) for column in zip(*picks, strict=True))
-        seen = [(int(i), s) for i, s in torch.stack([indices.double(), scores.double()], dim=1).tolist()]
-        n_good = next((n for n, (_, score) in enumerate(seen) if score <= 0), len(seen))
-        for index, score in seen[:n_good]:
+        good = list(takewhile(lambda pick: not pick[1] <= 0, _numbers(picks)))  # a NaN is no score, but a pick
+        for index, score in good:
             problem.on_pick(index, score)
-        batch = torch.cat([batch, indices[:n_good]])
+            batch.append(index)
         at_once = min(2 * at_once, most)
-        if n_good < len(seen):
-            if computed_anew == len(batch) or not state.compute_anew(batch):
+        if len(good) < len(picks):
+            chosen = torch.tensor(batch, dtype=torch.long, device=device)
+            if computed_anew == len(batch) or not state.compute_anew(chosen):
                 break
             still, at_once, computed_anew = Open(problem.limits), 1, len(batch)
-            still.close(batch)
-    return batch
+            still.close(chosen)
+    return torch.tensor(batch, dtype=torch.long, device=device)
 
 
 def _pick(state: GreedyState, still: Open) -> Pick:
@@ -200,6 +201,14 @@ def _pick(state: GreedyState, still: Open) -> Pick:
     state.add(index)
     still.close(index)
     return index, score
+
+
+def _numbers(picks: Sequence[Pick]) -> list[tuple[int, float]]:
+    """The picks as numbers, of many in one copy from their device."""
+    if len(picks) == 1:
+        return [(int(index), float(score)) for index, score in picks]
+    indices, scores = (torch.cat(column).to(torch.float64) for column in zip(*picks, strict=True))
+    return [(int(index), score) for index, score in torch.stack([indices, scores], dim=1).tolist()]
 
 
 def largest(scores: Tensor) -> Pick:
@@ -212,6 +221,6 @@ def largest_number(scores: Tensor) -> Pick:
     """The same where some may be NaN: what cannot be computed for one point says nothing of the others."""
     if scores.device.type == "cpu":  # to look costs less than a pass over all
         index, score = largest(scores)
-        if not bool(score.isnan()):
+        if not math.isnan(float(score)):
             return index, score
     return largest(scores.nan_to_num(nan=0.0))

@@ -73,10 +73,11 @@ class _Lazy(_State):
         while True:
             scores = self._scores(still)
             index, score = largest_number(scores)
-            if float(score) <= 0 or int(self.n_known[index]) == self.n_selected:
+            best_score = float(score)
+            if best_score <= 0 or int(self.n_known[int(index)]) == self.n_selected:
                 return index, score
             values, first = scores.topk(min(N_FIRST, len(scores)))
-            if values[-1] == score:  # of many equal ones `topk` may have taken others
+            if float(values[-1]) == best_score:  # of many equal ones `topk` may have taken others
                 first = torch.cat([first[first != index], index])
             self._bring_up_to_date(first)
             scores = self._scores(still)
@@ -118,10 +119,10 @@ class _KernelSpace(_Lazy):
         self.selected = torch.zeros(batch_size, dtype=torch.long, device=pool.device)
 
     def _observe(self, index: Tensor) -> None:
-        s = self.n_selected
-        self.factor[s, :s] = self.L[index, :s][0]
-        self.factor[s, s] = torch.sqrt(self.variance[index] + self.sigma2)
-        self.selected[s] = index
+        s, i = self.n_selected, int(index)
+        self.factor[s, :s] = self.L[i, :s]
+        self.factor[s, s] = torch.sqrt(self.variance[i] + self.sigma2)
+        self.selected[s] = i
 
     def _variances(self, rows: Tensor) -> Tensor:
         """Forward substitution for the entries of L that are missing in these rows."""
@@ -144,8 +145,9 @@ class _FeatureSpace(_Lazy):
 
     def _observe(self, index: Tensor) -> None:
         """A <- A - A phi phi^T A / (k_S(x, x) + sigma^2)."""
-        v = self.A @ self.Phi[index][0]
-        self.A -= torch.outer(v / (self.variance[index] + self.sigma2), v)
+        i = int(index)
+        v = self.A @ self.Phi[i]
+        self.A -= torch.outer(v / (self.variance[i] + self.sigma2), v)
 
     def _variances(self, rows: Tensor) -> Tensor:
         Phi = self.Phi[rows]
