@@ -32,7 +32,7 @@ class _State(NearestSelected):
 
     def _sums(self, values: Tensor) -> Tensor:
         """Of each cluster's points, shape (n_clusters,)."""
-        return torch.zeros_like(self.sizes).index_add_(0, self.nearest, values.to(torch.float64))
+        return torch.zeros_like(self.sizes).scatter_add_(0, self.nearest, values.to(torch.float64))
 
 
 @register
