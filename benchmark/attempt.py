@@ -11,15 +11,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
-import torch
-
 from benchmark.device import on_device
 from benchmark.failures import describe, record_failure
 from benchmark.lock import locked
 from benchmark.loop import SMALL, SPLITS_AT_ONCE, USUAL, Chunks, check_data, run_splits, work_left
 from benchmark.run import Run
 from benchmark.states import tidy
-from bmdal.errors import is_out_of_memory
+from bmdal.errors import is_out_of_memory, release_memory
 from cli.progress import Progress
 from results.record import RecordError, RunRecord, failed_path
 
@@ -103,7 +101,6 @@ class _Attempt:
             self.outcome.complete |= dict(zip(splits, records, strict=True))
             return
         gc.collect()  # outside the handler, whose traceback holds the tensors that filled the memory
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        release_memory()
         for number in splits:
             self._try(run, [number], retry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,10 +43,23 @@ def find_device(name: str, *, cpu_only: bool = False) -> torch.device:
 
 def _freest_gpu() -> torch.device:
     with _flock("gpu-choice", fcntl.LOCK_EX):
-        free = [torch.cuda.mem_get_info(i)[0] for i in range(torch.cuda.device_count())]
+        free = _free_memory(torch.cuda.device_count())
         device = torch.device("cuda", free.index(max(free)))
         torch.zeros(1, device=device)  # from now on this process occupies memory there, which the next one sees
     return device
+
+
+def _free_memory(n_gpus: int) -> list[int]:
+    """Free memory of each GPU, asked of `nvidia-smi`: PyTorch would first take some hundred MiB of each."""
+    if n_gpus == 1:
+        return [0]
+    query = ["nvidia-smi", "--query-gpu=uuid,memory.free", "--format=csv,noheader,nounits"]
+    try:
+        lines = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout.splitlines()
+        free = {uuid.removeprefix("GPU-"): int(amount) for uuid, amount in (line.split(", ") for line in lines)}
+        return [free[_physical_name(torch.device("cuda", i)).removeprefix("GPU-")] for i in range(n_gpus)]
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError):  # it is missing, or GPUs are shared in parts
+        return [torch.cuda.mem_get_info(i)[0] for i in range(n_gpus)]
 
 
 @contextmanager

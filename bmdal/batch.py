@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bmdal.errors import BmdalError, IncompatibleError
 from bmdal.features import Features
+from bmdal.linalg import largest_eigenvalue
 from bmdal.method import Method
 from bmdal.network.call import Output
 from bmdal.randomness import permutation
@@ -100,8 +101,7 @@ def _fill(chosen: Tensor, n_pool: int, batch_size: int, generator: torch.Generat
         is_candidate = limits.candidates[others]
         others = torch.cat([others[is_candidate], others[~is_candidate]])
     still = Open(replace(limits, candidates=None))
-    for index in chosen.tolist():
-        still.close(index)
+    still.close(chosen)
     return torch.cat([chosen, still.first(others, batch_size - len(chosen))])
 
 
@@ -138,7 +138,7 @@ def _effective_dimension(pool: Features) -> float | None:
     for part in parts:
         centred = part - mean
         C += centred.T @ centred
-    largest = float(torch.linalg.eigvalsh(C)[-1])
+    largest = largest_eigenvalue(C)
     return float(C.trace()) / largest if largest > 0 else 0.0
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bmdal.errors import BmdalError
+from bmdal.errors import BmdalError, is_out_of_memory, release_memory
 from bmdal.features import Features
 from bmdal.inputs import Inputs
 from bmdal.kernels import BaseKernel
@@ -183,14 +183,25 @@ def _chain(base: Callable[[Any], Features], fitted: Sequence[Fitted]) -> Callabl
 
 
 def _in_chunks(f: Callable[[Any], Features], X: Inputs | Features, size: int) -> Features:
-    """f(X), computed for `size` points at a time and collected without a second copy."""
-    part = f(X[:size])
-    if len(part) == len(X):
-        return part
-    whole = [torch.empty((len(X), *t.shape[1:]), dtype=t.dtype, device=t.device) for t in part.tensors()]
-    for start in range(0, len(X), size):
-        if start:
+    """f(X), computed for `size` points at a time and gathered without a second copy.
+
+    Where memory runs out, for half as many from there on. Raises what f does for a single point.
+    """
+    whole: list[Tensor] = []
+    start = 0
+    while start < max(1, len(X)):
+        try:
             part = f(X[start : start + size])
-        for target, piece in zip(whole, part.tensors(), strict=True):
-            target[start : start + size] = piece
-    return part.with_tensors(whole)
+            if not whole and len(part) < len(X):
+                whole = [torch.empty((len(X), *t.shape[1:]), dtype=t.dtype, device=t.device) for t in part.tensors()]
+        except Exception as error:
+            if size == 1 or not is_out_of_memory(error):
+                raise
+            size = -(-min(size, len(X)) // 2)
+        else:
+            for target, piece in zip(whole, part.tensors(), strict=bool(whole)):
+                target[start : start + size] = piece
+            start += size
+            continue
+        release_memory()  # outside the handler, whose traceback holds what filled the memory
+    return part.with_tensors(whole) if whole else part

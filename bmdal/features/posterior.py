@@ -64,7 +64,7 @@ def _condition_kernel_space(observed: Features, sigma: float) -> Callable[[Featu
     def posterior(features: Features) -> Features:
         features = features.to(dtype=torch.float64)
         explained = L.new_empty(len(features), len(L))
-        for rows in blocks(len(features), 8 * len(L)):
+        for rows in blocks(len(features), 8 * len(L), L.device):
             explained[rows] = torch.linalg.solve_triangular(L, observed.kernel(features[rows]), upper=False).T
         return PosteriorFeatures(features, explained)
 

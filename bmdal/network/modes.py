@@ -43,12 +43,41 @@ Setting = tuple[Any, str, object]
 
 
 def _full_float32() -> list[Setting]:
-    """Settings under which float32 products, convolutions and recurrent layers are computed in float32."""
+    """Settings under which float32 products, convolutions and recurrent layers are computed in float32.
+
+    Newer versions of PyTorch have a second set of names for this. The older ones are set first, if they can be read,
+    because reading them later, as a network may do, is an error if the two disagree.
+    """
     backends: Any = torch.backends  # newer attributes are missing in the types of older versions
-    if hasattr(backends.cuda.matmul, "fp32_precision"):  # PyTorch 2.9
-        places = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)
-        return [(p, "fp32_precision", "ieee") for p in (*places, backends.mkldnn.matmul, backends.mkldnn.conv)]
-    return [(p, "allow_tf32", False) for p in (backends.cuda.matmul, backends.cudnn)]
+    older = [(_matmul, "precision", "highest"), (backends.cudnn, "allow_tf32", False)]
+    if not hasattr(backends.cuda.matmul, "fp32_precision"):
+        return older
+    places = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)  # PyTorch 2.9
+    newer = [(p, "fp32_precision", "ieee") for p in (*places, backends.mkldnn.matmul, backends.mkldnn.conv)]
+    return [setting for setting in older if _readable(setting)] + newer
+
+
+class _Matmul:
+    """The precision of products as an attribute."""
+
+    @property
+    def precision(self) -> str:
+        return torch.get_float32_matmul_precision()
+
+    @precision.setter
+    def precision(self, value: str) -> None:
+        torch.set_float32_matmul_precision(value)
+
+
+_matmul = _Matmul()
+
+
+def _readable(setting: Setting) -> bool:
+    try:
+        getattr(setting[0], setting[1])
+    except RuntimeError:  # somebody has used the newer names
+        return False
+    return True
 
 
 @contextmanager

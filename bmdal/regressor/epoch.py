@@ -13,6 +13,17 @@ from bmdal.regressor.stack import NetworkStack
 
 aten = torch.ops.aten
 
+ALIGNMENT = {"cpu": 1, "cuda": 32}
+"""The parameters of each network begin at a multiple of so many numbers: on a GPU 128 bytes, what it reads at once.
+
+Products there read four numbers at once where the address is a multiple of 16 bytes, and one by one elsewhere; an odd
+number of parameters would leave three of four networks elsewhere.
+"""
+ADAM_PIECES = {"cpu": 1, "cuda": 36}
+"""Tensors that Adam gets all parameters in. On a GPU a multiprocessor takes up to 65,536 numbers at a time, all of one
+tensor: a network of 270,000 in one tensor would occupy 5 of 132. 36 tensors fit into one launch.
+"""
+
 
 @dataclass(frozen=True)
 class _InPlace:
@@ -56,8 +67,8 @@ class Epoch:
 
     The backward pass is written by hand instead of using autograd. The factors of the parametrization then become part
     of the matrix products, nothing is copied or allocated, and Adam works on a single matrix (m, P) of all parameters,
-    in which the weights are transposed for fast products. On a CUDA device, the second epoch is captured as a graph
-    that later epochs replay.
+    in which the weights are transposed for fast products, and rows are padded with zeros for ALIGNMENT. On a CUDA
+    device, the second epoch is captured as a graph that later epochs replay.
 
     Args:
         stack: the stack of networks; it does not change until `load_best`.
@@ -93,15 +104,21 @@ class Epoch:
 
         weights = [W.detach()[networks].mT for W in stack.weights]
         biases = [b.detach()[networks, None] for b in stack.biases]
-        self.parameters = torch.cat([p.flatten(1) for p in (*weights, *biases)], dim=1)
+        parts = [p.flatten(1) for p in (*weights, *biases)]
+        n_parameters, alignment = sum(part.shape[1] for part in parts), ALIGNMENT[X.device.type]
+        self.parameters = torch.cat([*parts, X.new_zeros(m, -n_parameters % alignment)], dim=1)
         self.gradient = torch.zeros_like(self.parameters)
         self.layers = [
             _Layer(W, b, W_grad, b_grad, stack.sigma_w / W.shape[1] ** 0.5)
             for (W, b), (W_grad, b_grad) in zip(self._views(self.parameters), self._views(self.gradient), strict=True)
         ]
-        self.bias_gradients = self.gradient[:, -sum(b.shape[1] for b in stack.biases) :]
-        self.first_moment, self.second_moment = torch.zeros_like(self.gradient), torch.zeros_like(self.gradient)
-        self.n_steps_done, self.learning_rate = X.new_zeros(()), X.new_zeros(())
+        self.bias_gradients = self.gradient[:, n_parameters - sum(b.shape[1] for b in stack.biases) : n_parameters]
+        moments = torch.zeros_like(self.gradient), torch.zeros_like(self.gradient)
+        n_pieces = ADAM_PIECES[X.device.type]
+        size = -(-self.parameters.numel() // (n_pieces * alignment)) * alignment
+        self.adam_pieces = [torch.split(t.flatten(), size) for t in (self.parameters, self.gradient, *moments)]
+        self.n_steps_done = X.new_zeros(len(self.adam_pieces[0])).unbind()
+        self.learning_rate = X.new_zeros(())
         self.n_steps, self.rate_per_step = n_steps, learning_rate / n_steps
         self.best = self.parameters.clone()
         self.best_rmse = torch.full((m,), torch.inf, device=X.device)
@@ -124,7 +141,8 @@ class Epoch:
             self._train_and_validate()
         else:
             self.graph, device = torch.cuda.CUDAGraph(), self.X.device
-            with torch.cuda.device(device), torch.cuda.graph(self.graph, stream=_stream(device)):
+            capture = torch.cuda.graph(self.graph, stream=_stream(device), capture_error_mode="thread_local")
+            with torch.cuda.device(device), capture:  # whatever other threads ask of a GPU meanwhile
                 self._train_and_validate()
             self.graph.replay()
         self.n_done += 1
@@ -168,14 +186,15 @@ class Epoch:
         self.bias_gradients.mul_(self.stack.sigma_b)
 
     def _adam_step(self) -> None:
-        torch.sub(self.n_steps, self.n_steps_done, out=self.learning_rate).mul_(self.rate_per_step)
+        torch.sub(self.n_steps, self.n_steps_done[0], out=self.learning_rate).mul_(self.rate_per_step)
+        parameters, gradients, *moments = map(list, self.adam_pieces)
         adam(
-            [self.parameters],
-            [self.gradient],
-            [self.first_moment],
-            [self.second_moment],
+            parameters,
+            gradients,
+            moments[0],
+            moments[1],
             [],
-            [self.n_steps_done],
+            list(self.n_steps_done),
             fused=True,
             capturable=self.X.is_cuda,
             amsgrad=False,
@@ -197,7 +216,8 @@ class Epoch:
         """Weights (m, d, d') and biases (m, 1, d') of each layer in a matrix (m, P) of all parameters."""
         sizes = [W.shape[:0:-1] for W in self.stack.weights]  # (d, d')
         sizes += [(1, b.shape[1]) for b in self.stack.biases]
-        parts = torch.split(flat, [rows * columns for rows, columns in sizes], dim=1)
+        numbers = [rows * columns for rows, columns in sizes]
+        *parts, _ = torch.split(flat, [*numbers, flat.shape[1] - sum(numbers)], dim=1)
         views = [part.view(-1, *size) for part, size in zip(parts, sizes, strict=True)]
         return list(zip(views[: len(views) // 2], views[len(views) // 2 :], strict=True))
 

@@ -87,7 +87,8 @@ def train(
         ]
         for number in range(training.n_epochs):
             orders = torch.stack([torch.randperm(n, generator=g, device=g.device) for g in generators])
-            orders = orders.to(X.device, non_blocking=True)
+            if X.is_cuda and not orders.is_cuda:
+                orders = orders.pin_memory().to(X.device, non_blocking=True)  # from elsewhere it would wait for the GPU
             for epoch in epochs:
                 epoch.run(orders[epoch.networks])
             on_epoch(number + 1)

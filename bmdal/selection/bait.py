@@ -11,13 +11,13 @@ from torch.nn import functional
 from bmdal.component import register
 from bmdal.features import condition
 from bmdal.linalg import blocks, inverse_root, squared_norms
-from bmdal.selection.base import Open, Pick, Selection, SelectionProblem, argmax_if_positive, greedy
+from bmdal.selection.base import GreedyState, Open, Pick, Selection, SelectionProblem, greedy, largest_number
 
 WORST = 1e8
 """If the largest score is below this multiple of its rounding error, everything is recomputed."""
 
 
-class _State:
+class _State(GreedyState):
     """Posterior given the selected points, k_S(x, x') = phi^T A phi', in feature space.
 
     With the second-moment matrix M of the target points, point x decreases the summed variance by
@@ -26,58 +26,62 @@ class _State:
 
     Updates of q leave rounding errors relative to its first values. If the scores come close to these errors, which
     happens when the selected points span all features, everything is recomputed as sums of squares.
+
+    Attributes:
+        matrices: A and A M A, shape (2, p, p).
+        noisy: k_S(x, x) + sigma^2, shape (n_pool,); infinite for selected points.
+        doubtful: what a score must exceed to be more than rounding error, for a q and a noisy variance of 1.
     """
 
     def __init__(self, Phi: Tensor, M: Tensor, sigma: float) -> None:
         self.Phi, self.M = Phi, M  # shapes: (n_pool, p), (p, p)
         self.sigma2 = sigma**2
-        self.selected: list[int] = []
-        self.A = torch.eye(Phi.shape[1], dtype=Phi.dtype, device=Phi.device)
-        self.AMA = M.clone()
-        self.variance = squared_norms(Phi)
+        self.matrices = torch.stack([torch.eye(Phi.shape[1], dtype=Phi.dtype, device=Phi.device), M])
+        self.noisy = squared_norms(Phi) + self.sigma2
         self.q = _quadratic_forms(Phi, M)
-        self.q_then = self.q.clone()  # when it was last recomputed
-        self.free = torch.ones(len(Phi), dtype=torch.bool, device=Phi.device)
+        self.q_then = self.q.clone()  # when it was last computed again
+        self.doubtful = 0.0  # nothing is selected, or everything was just computed again
 
-    def best(self, still: Open) -> Pick | None:
-        noise = (self.q_then / (self.variance + self.sigma2)).abs_().max() * torch.finfo(self.q.dtype).eps
-        gains = self._gains()
-        if self.selected and bool(gains.max() < WORST * noise):
-            self._recompute()
-            gains = self._gains()
-        return argmax_if_positive(still.rank(gains))
+    def best(self, still: Open) -> Pick:
+        index, score = largest_number(still.rank(self.q / self.noisy))
+        if self.doubtful:
+            noise = self.doubtful * still.rank(self.q_then / self.noisy).abs_().max()
+            score = torch.where(score > noise, score, 0.0)
+        return index, score
 
-    def _gains(self) -> Tensor:
-        return torch.where(self.free, self.q / (self.variance + self.sigma2), 0.0)
-
-    def _recompute(self) -> None:
+    def recompute(self, chosen: Tensor) -> bool:
         """A = sigma^2 W W^T with W W^T = (Phi_S^T Phi_S + sigma^2 I)^-1; k_S(x, x) and q as sums of squares."""
-        chosen = self.Phi[self.selected]
-        W = inverse_root(chosen.T @ chosen, self.sigma2)
+        if len(chosen) == 0:
+            return False
+        Phi_S = self.Phi[chosen]
+        W = inverse_root(Phi_S.T @ Phi_S, self.sigma2)
         values, vectors = torch.linalg.eigh(self.M)
         RW = values.clamp(min=0).sqrt()[:, None] * (vectors.T @ W)  # M = R^T R
-        self.A = self.sigma2 * W @ W.T
-        self.AMA = self.A @ self.M @ self.A
-        for rows in blocks(len(self.Phi), 3 * 8 * len(W)):
+        A = self.sigma2 * W @ W.T
+        self.matrices = torch.stack([A, A @ self.M @ A])
+        for rows in blocks(len(self.Phi), 3 * 8 * len(W), self.Phi.device):
             Y = self.Phi[rows] @ W
-            self.variance[rows] = self.sigma2 * squared_norms(Y)
+            self.noisy[rows] = self.sigma2 * squared_norms(Y) + self.sigma2
             self.q[rows] = self.sigma2**2 * squared_norms(Y @ RW.T)
-        self.q_then = self.q.clone()
+        self.noisy.index_fill_(0, chosen, torch.inf)
+        self.q_then, self.doubtful = self.q.clone(), 0.0
+        return True
 
-    def add(self, index: int) -> None:
-        """A <- A - A phi phi^T A / delta, and the resulting updates of A M A, the variances and q."""
-        phi, q = self.Phi[index], self.q[index].clone()
-        delta = self.variance[index] + self.sigma2
-        v, w = self.A @ phi, self.AMA @ phi
-        self.A -= torch.outer(v / delta, v)
-        w -= q / (2 * delta) * v  # A M A <- A M A - (v w^T + w v^T) / delta
-        self.AMA -= torch.outer(v / delta, w)
-        self.AMA -= torch.outer(w / delta, v)
-        a, c = functional.linear(self.Phi, torch.stack([v, w])).unbind(dim=1)
-        self.q -= 2 / delta * a * c
-        self.variance -= a**2 / delta
-        self.free[index] = False
-        self.selected.append(index)
+    def add(self, index: Tensor) -> None:
+        """A <- A - A phi phi^T A / delta, and what follows for A M A, the variances and q."""
+        p = self.Phi.shape[1]
+        delta, q = self.noisy.index_select(0, index), self.q.index_select(0, index)
+        vectors = (self.matrices.view(2 * p, p) @ self.Phi.index_select(0, index)[0]).view(2, p)
+        v, w = vectors
+        w.addcmul_(q / delta, v, value=-0.5)  # A M A <- A M A - (v w^T + w v^T) / delta
+        scaled = v / delta
+        self.matrices.view(2 * p, p).addr_(vectors.flatten(), scaled, alpha=-1)
+        self.matrices[1].addr_(scaled, w, alpha=-1)
+        a, c = functional.linear(self.Phi, vectors).unbind(dim=1)
+        scaled = a / delta
+        self.q.addcmul_(scaled, c, value=-2)
+        self.noisy.addcmul_(scaled, a, value=-1).index_fill_(0, index, torch.inf)
+        self.doubtful = WORST * torch.finfo(self.q.dtype).eps
 
 
 def _quadratic_forms(Phi: Tensor, M: Tensor) -> Tensor:
@@ -105,12 +109,13 @@ def _remove(Phi: Tensor, M: Tensor, sigma: float, n_remove: int) -> Tensor:
     B = HPhi @ M @ HPhi.T
     stays = torch.ones(len(Phi), dtype=torch.bool, device=Phi.device)
     for _ in range(n_remove):
-        s = int(torch.where(stays, B.diagonal() / H.diagonal(), torch.inf).argmin())
-        h = H[s] / H[s, s]
-        B -= torch.outer(h, B[s])
-        B -= torch.outer(B[:, s], h)
-        H -= torch.outer(h, H[s])
-        stays[s] = False
+        s = torch.where(stays, B.diagonal() / H.diagonal(), torch.inf).argmin(dim=0, keepdim=True)
+        of_s = H.index_select(0, s)[0]
+        h = of_s / of_s.index_select(0, s)
+        B.addr_(h, B.index_select(0, s)[0], alpha=-1)
+        B.addr_(B.index_select(1, s)[:, 0], h, alpha=-1)
+        H.addr_(h, of_s, alpha=-1)
+        stays.index_fill_(0, s, False)
     return stays
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Protocol
+from itertools import takewhile
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -115,7 +116,7 @@ class Open:
         self.points = None if limits.candidates is None else limits.candidates.clone()
         if limits.groups is not None:
             self.points = torch.ones_like(limits.groups, dtype=torch.bool) if self.points is None else self.points
-            self._n_chosen: dict[int, int] = {}
+            self._n_chosen = torch.zeros_like(limits.groups)  # of a point's group, at each of its points
 
     def among(self, points: Tensor) -> Tensor:
         """Restrict a mask of points, shape (n_pool,), to those that may be selected."""
@@ -126,16 +127,14 @@ class Open:
         scores = scores if self.limits.costs is None else scores / self.limits.costs
         return scores if self.points is None else torch.where(self.points, scores, 0.0)
 
-    def close(self, index: int) -> None:
-        """Mark a point as selected, and close its group if that is full."""
+    def close(self, index: Tensor) -> None:
+        """Mark points, shape (n_chosen,), as selected, and close their groups if these are full."""
         if self.points is None:
             return
-        self.points[index] = False
+        self.points.index_fill_(0, index, False)
         if self.limits.groups is not None:
-            group = int(self.limits.groups[index])
-            self._n_chosen[group] = self._n_chosen.get(group, 0) + 1
-            if self._n_chosen[group] >= self.limits.per_group:
-                self.points &= self.limits.groups != group
+            self._n_chosen += (self.limits.groups[:, None] == self.limits.groups.index_select(0, index)).sum(dim=1)
+            self.points &= self._n_chosen < self.limits.per_group
 
     def first(self, order: Tensor, n: int) -> Tensor:
         """The first n points of an order that may be selected together, or fewer if there are not enough."""
@@ -143,45 +142,86 @@ class Open:
             return order[:n]
         if self.limits.groups is None:
             return order[self.points[order]][:n]
-        chosen: list[int] = []
-        for index in order[self.points[order]].tolist():
-            if len(chosen) < n and bool(self.points[index]):
+        chosen = [order[:0]]
+        for index in torch.split(order[self.points[order]], 1):
+            if len(chosen) <= n and bool(self.points[index]):
                 chosen.append(index)
                 self.close(index)
-        return torch.tensor(chosen, dtype=torch.long, device=order.device)
+        return torch.cat(chosen)
 
 
-Pick = tuple[int, float]
-"""A pool point and its score, per cost if there are costs."""
+PICKS_AT_ONCE = {"cpu": 1, "cuda": 16}
+"""Points that are picked before somebody looks at them: a GPU would wait for its next work in the meantime."""
+
+Pick = tuple[Tensor, Tensor]
+"""A pool point and its score, per cost if there are costs: numbers that stay on their device, both of shape (1,)."""
 
 
-class GreedyState(Protocol):
-    """The state of a greedy selection, which proposes a point and then adds it."""
+class GreedyState(ABC):
+    """The state of a greedy selection, which proposes a point and then adds it, without waiting for a GPU."""
 
-    def best(self, still: Open) -> Pick | None:
-        """The best point that is still open, or None if no score is positive."""
+    @abstractmethod
+    def best(self, still: Open) -> Pick:
+        """The best point that is still open; any point with a score of 0 or less if there is nothing to gain."""
 
-    def add(self, index: int) -> object:
-        """Count a pool point as selected."""
+    @abstractmethod
+    def add(self, index: Tensor) -> None:
+        """Count a pool point, shape (1,), as selected."""
+
+    def recompute(self, chosen: Tensor) -> bool:
+        """Compute everything again from the points chosen so far, shape (n_chosen,); whether that is any use.
+
+        Called when there seems to be nothing to gain, after more points have been added.
+        """
+        return False
 
 
 def greedy(state: GreedyState, problem: SelectionProblem, batch_size: int) -> Tensor:
     """Add the best point until the batch is full or nothing is left to gain."""
-    batch: list[int] = []
-    still = Open(problem.limits)
-    while len(batch) < batch_size and (pick := state.best(still)) is not None:
-        index, score = pick
-        batch.append(index)
-        problem.on_pick(index, score)
-        state.add(index)
-        still.close(index)
-    return torch.tensor(batch, dtype=torch.long, device=problem.pool.device)
+    device = problem.pool.device
+    still, batch, computed_anew = Open(problem.limits), list[int](), -1
+    at_once = most = PICKS_AT_ONCE[device.type]
+    while len(batch) < batch_size:
+        picks = [_pick(state, still) for _ in range(min(at_once, batch_size - len(batch)))]
+        good = list(takewhile(lambda pick: not pick[1] <= 0, _numbers(picks)))  # a NaN is no score, but a pick
+        for index, score in good:
+            problem.on_pick(index, score)
+            batch.append(index)
+        at_once = min(2 * at_once, most)
+        if len(good) < len(picks):
+            chosen = torch.tensor(batch, dtype=torch.long, device=device)
+            if computed_anew == len(batch) or not state.recompute(chosen):
+                break
+            still, at_once, computed_anew = Open(problem.limits), 1, len(batch)
+            still.close(chosen)
+    return torch.tensor(batch, dtype=torch.long, device=device)
 
 
-def argmax_if_positive(scores: Tensor) -> Pick | None:
-    """Index of the largest score and the score, or None if no score is positive."""
-    value, index = scores.max(dim=0)
-    if math.isnan(score := float(value)):  # NaN for one point must not affect the others
-        value, index = scores.nan_to_num(nan=0.0).max(dim=0)
-        score = float(value)
-    return (int(index), score) if score > 0 else None
+def _pick(state: GreedyState, still: Open) -> Pick:
+    index, score = state.best(still)
+    state.add(index)
+    still.close(index)
+    return index, score
+
+
+def _numbers(picks: Sequence[Pick]) -> list[tuple[int, float]]:
+    """The picks as numbers, of many in one copy from their device."""
+    if len(picks) == 1:
+        return [(int(index), float(score)) for index, score in picks]
+    indices, scores = (torch.cat(column).to(torch.float64) for column in zip(*picks, strict=True))
+    return [(int(index), score) for index, score in torch.stack([indices, scores], dim=1).tolist()]
+
+
+def largest(scores: Tensor) -> Pick:
+    """The point with the largest of the scores, shape (n_pool,), none of which may be NaN."""
+    score, index = scores.max(dim=0, keepdim=True)
+    return index, score
+
+
+def largest_number(scores: Tensor) -> Pick:
+    """The same where some may be NaN: NaN for one point must not affect the others."""
+    if scores.device.type == "cpu":  # to look costs less than a pass over all
+        index, score = largest(scores)
+        if not math.isnan(float(score)):
+            return index, score
+    return largest(scores.nan_to_num(nan=0.0))

@@ -10,12 +10,13 @@ from torch import Tensor
 from bmdal.features import DenseFeatures, Features
 from bmdal.features.base import squared_distances
 from bmdal.linalg import blocks
+from bmdal.selection.base import GreedyState
 
 MOST_AT_ONCE = 4096
 """Number of selected points per matrix product; with more, its blocks would have too few rows to be fast."""
 
 
-class NearestSelected:
+class NearestSelected(GreedyState):
     """Distances of the pool to the selected points.
 
     A new point only affects the few pool points that are nearer to it than to any other selected point. If a lower
@@ -24,44 +25,42 @@ class NearestSelected:
 
     Attributes:
         d2: squared distance to the nearest selected point, shape (n_pool,); infinite while there is none.
-        nearest: number of that point in the order in which points were added, shape (n_pool,).
+        nearest: number of that point in the order in which points were added, shape (n_pool,); only with
+            `with_nearest`.
         n_selected: how many points have been added.
     """
 
-    def __init__(self, pool: Features, selected: Features | None) -> None:
+    def __init__(self, pool: Features, selected: Features | None, with_nearest: bool = False) -> None:
         self.pool = pool
         self.diag = pool.diag()
         self.d2 = torch.full_like(self.diag, torch.inf)
-        self.nearest = torch.zeros(len(pool), dtype=torch.long, device=pool.device)
+        self.with_nearest = with_nearest
+        self.nearest = torch.zeros(len(pool) if with_nearest else 0, dtype=torch.long, device=pool.device)
         self.n_selected = 0
         if selected is not None:
             self._add_many(selected)
         self._bound = PrincipalBound.of(pool)
 
-    def add(self, index: int) -> Moved:
-        """Count a pool point as selected; returns the pool points that are now nearest to it."""
+    def add(self, index: Tensor) -> None:
+        centre, of_centre = self.pool[index], self.diag.index_select(0, index)
         rows = self._concerned(index)
-        centre = self.pool[index]
         if rows is None:
-            column = self.pool.kernel(centre)[:, 0]
-            d2 = squared_distances(self.diag, self.diag[index], column)
-            d2[index] = 0.0
-            rows = (d2 < self.d2).nonzero()[:, 0]
-            d2 = d2[rows]
+            d2 = squared_distances(self.diag, of_centre, self.pool.kernel(centre)[:, 0]).index_fill_(0, index, 0.0)
+            if self.with_nearest:
+                self.nearest.masked_fill_(d2 < self.d2, self.n_selected)
+            self.d2 = torch.minimum(self.d2, d2)
         else:
-            column = self.pool[rows].kernel(centre)[:, 0]
-            d2 = squared_distances(self.diag[rows], self.diag[index], column)
-            d2[rows == index] = 0.0
+            d2 = squared_distances(self.diag[rows], of_centre, self.pool[rows].kernel(centre)[:, 0])
+            d2.masked_fill_(rows == index, 0.0)
             closer = d2 < self.d2[rows]
-            rows, d2 = rows[closer], d2[closer]
-        moved = Moved(rows, self.d2[rows], self.nearest[rows], d2)
-        self.d2[rows] = d2
-        self.nearest[rows] = self.n_selected
+            rows = rows[closer]
+            self.d2[rows] = d2[closer]
+            if self.with_nearest:
+                self.nearest[rows] = self.n_selected
         self.n_selected += 1
-        return moved
 
-    def _concerned(self, index: int) -> Tensor | None:
-        """Pool points that may be nearer to point `index` than to any selected point; None: possibly all of them."""
+    def _concerned(self, index: Tensor) -> Tensor | None:
+        """Pool points that can be nearer to point `index` than they are to a selected one; None: any, read them all."""
         if self._bound is None or self.n_selected == 0:
             return None
         rows = self._bound.closer_than(index, self.d2)
@@ -71,28 +70,14 @@ class NearestSelected:
         for start in range(0, len(selected), MOST_AT_ONCE):
             part = selected[start : start + MOST_AT_ONCE]
             diag = part.diag()
-            for rows in blocks(len(self.pool), len(part) * self.diag.element_size()):
+            for rows in blocks(len(self.pool), len(part) * self.diag.element_size(), self.diag.device):
                 closeness = self.pool[rows].kernel(part) - diag / 2  # (k(x, x) - d^2) / 2
                 largest, nearest = closeness.max(dim=1)
                 d2 = squared_distances(self.diag[rows], diag[nearest], largest + diag[nearest] / 2)
-                closer = d2 < self.d2[rows]
-                self.d2[rows] = torch.where(closer, d2, self.d2[rows])
-                self.nearest[rows] = torch.where(closer, start + nearest, self.nearest[rows])
+                if self.with_nearest:
+                    self.nearest[rows] = torch.where(d2 < self.d2[rows], start + nearest, self.nearest[rows])
+                self.d2[rows] = torch.minimum(self.d2[rows], d2)
         self.n_selected = len(selected)
-
-
-@dataclass(frozen=True)
-class Moved:
-    """Pool points whose nearest selected point is a new one, and their values before.
-
-    Attributes, all of shape (n_moved,): the points, their previous squared distance and nearest point, and their new
-    squared distance.
-    """
-
-    rows: Tensor
-    d2_before: Tensor
-    nearest_before: Tensor
-    d2: Tensor
 
 
 @dataclass(frozen=True)
@@ -134,7 +119,7 @@ class PrincipalBound:
             return None
         axes = eigenvectors[:, -cls.N_COORDINATES :].to(Phi.dtype)
         coordinates, norms, diag = Phi.new_empty(n, cls.N_COORDINATES + 1), Phi.new_empty(n), Phi.new_empty(n)
-        for rows in blocks(n, p * Phi.element_size()):
+        for rows in blocks(n, p * Phi.element_size(), Phi.device):
             centred = Phi[rows] - mean
             z = centred @ axes
             norms[rows] = torch.linalg.vector_norm(centred, dim=1) ** 2
@@ -144,8 +129,8 @@ class PrincipalBound:
         eps = torch.finfo(Phi.dtype).eps
         return cls(coordinates, norms, 32 * eps * norms + 16 * eps * diag)
 
-    def closer_than(self, index: int, d2: Tensor) -> Tensor:
-        """All points whose squared distance to point `index` is smaller than d2, and a few others; shape (n_rows,)."""
+    def closer_than(self, index: Tensor, d2: Tensor) -> Tensor:
+        """All points, and few others, whose squared distance to point `index`, shape (1,), is smaller than d2."""
         gap = self.norms - self.margin - d2
-        gap.addmv_(self.coordinates, self.coordinates[index], alpha=-2)
-        return (gap < float(self.margin[index] - self.norms[index])).nonzero()[:, 0]
+        gap.addmv_(self.coordinates, self.coordinates[index][0], alpha=-2)
+        return (gap < self.margin[index] - self.norms[index]).nonzero()[:, 0]

@@ -11,14 +11,15 @@ from bmdal.component import register
 from bmdal.features import Features, condition
 from bmdal.linalg import blocks
 from bmdal.randomness import permutation
-from bmdal.selection.base import Open, Pick, Selection, SelectionProblem, argmax_if_positive, greedy
+from bmdal.selection.base import GreedyState, Open, Pick, Selection, SelectionProblem, greedy, largest_number
+from bmdal.selection.columns import PosteriorColumns
 
 EPS = torch.finfo(torch.float64).eps
 N_TARGETS = 256
 """Number of random pool points that serve as targets if none are given."""
 
 
-class _State:
+class _State(GreedyState):
     """Posterior covariances between pool points and targets, and variances of both, given the selected points.
 
     With l = k+(., x) / sqrt(k+(x, x) + sigma^2) for a selected point x, k+(a, b) decreases by l(a) l(b). k+(., x) is
@@ -30,40 +31,29 @@ class _State:
         self.pool, self.sigma2 = pool, sigma**2
         self.variance, self.of_target = pool.diag().clone(), target.diag().clone()
         self.covariance = self.variance.new_empty(len(pool), len(target))
-        for rows in blocks(len(pool), 8 * len(target)):
+        for rows in blocks(len(pool), 8 * len(target), pool.device):
             self.covariance[rows] = pool[rows].kernel(target)
-        self.n_selected, p = 0, pool.n_features
-        self.Phi = pool.matrix() if p is not None and p < batch_size else None
-        self.L = self.variance.new_empty(len(pool), batch_size if self.Phi is None else 0)
-        self.A = torch.eye(0 if self.Phi is None else self.Phi.shape[1]).to(self.variance)
+        self.columns = PosteriorColumns(pool, batch_size)
         self.free = torch.ones(len(pool), dtype=torch.bool, device=pool.device)
 
-    def best(self, still: Open) -> Pick | None:
+    def best(self, still: Open) -> Pick:
         scores = torch.zeros_like(self.variance)
-        for rows in blocks(len(self.pool), 8 * len(self.of_target)):
+        for rows in blocks(len(self.pool), 8 * len(self.of_target), self.pool.device):
             noisy = torch.outer(self.variance[rows] + self.sigma2, self.of_target + self.sigma2)
             correlation2 = (
                 self.covariance[rows].square().div_(noisy).clamp_(max=1 - EPS)
             )  # it is < 1 apart from rounding
             scores[rows] = correlation2.neg_().log1p_().mean(dim=1).mul_(-0.5)
-        return argmax_if_positive(still.rank(torch.where(self.free, scores, 0.0)))
+        return largest_number(still.rank(torch.where(self.free, scores, 0.0)))
 
-    def add(self, index: int) -> None:
-        root = torch.sqrt(self.variance[index] + self.sigma2)
-        if self.Phi is None:
-            s = self.n_selected
-            column = self.pool.kernel(self.pool[index])[:, 0] - self.L[:, :s] @ self.L[index, :s]
-            self.L[:, s] = column / root
-        else:
-            v = self.A @ self.Phi[index]
-            column = self.Phi @ v
-            self.A.addr_(v / root, v / root, alpha=-1)
-        of_pool, of_target = column / root, self.covariance[index] / root
+    def add(self, index: Tensor) -> None:
+        root = torch.sqrt(self.variance.index_select(0, index) + self.sigma2)
+        of_pool = self.columns.add(index, root)
+        of_target = self.covariance.index_select(0, index)[0] / root
         self.covariance.addr_(of_pool, of_target, alpha=-1)
         self.variance = (self.variance - of_pool.square()).clamp_(min=0)
         self.of_target = (self.of_target - of_target.square()).clamp_(min=0)
-        self.free[index] = False
-        self.n_selected += 1
+        self.free.index_fill_(0, index, False)
 
 
 @register

@@ -9,37 +9,36 @@ from torch import Tensor
 
 from bmdal.component import register
 from bmdal.linalg import squared_norms
-from bmdal.selection.base import Open, Pick, Selection, SelectionProblem, argmax_if_positive, greedy
+from bmdal.selection.base import GreedyState, Open, Pick, Selection, SelectionProblem, greedy, largest
 
 
-class _State:
-    """The sum u of the pool's features and its current approximation w, both of shape (p,)."""
+class _State(GreedyState):
+    """The sum u of the pool's features and the gap u - w to its current approximation w, both of shape (p,)."""
 
     def __init__(self, Phi: Tensor) -> None:
         self.Phi = Phi
         self.c = squared_norms(Phi).sqrt_()
-        self.r = self.c.sum()
+        self.scale = self.c.sum() / self.c
         self.u = Phi.sum(dim=0)
-        self.w = torch.zeros_like(self.u)
+        self.gap = self.u.clone()
         self.free = self.c > 0
         self.shadow = _Shadow.of(Phi, self.c)
 
-    def best(self, still: Open) -> Pick | None:
-        v, free = self.u - self.w, still.among(self.free)
+    def best(self, still: Open) -> Pick:
+        free = still.among(self.free)
         if self.shadow is None:
-            return argmax_if_positive(torch.where(free, (self.Phi @ v) / self.c, 0.0))
-        rows = self.shadow.candidates(v, free)
+            return largest(torch.where(free, (self.Phi @ self.gap) / self.c, 0.0))
+        rows = self.shadow.candidates(self.gap, free)
         if len(rows) == 0:
-            return None
-        best = argmax_if_positive((self.Phi.index_select(0, rows) @ v) / self.c[rows])
-        return None if best is None else (int(rows[best[0]]), best[1])
+            return torch.zeros(1, dtype=torch.long), self.c.new_zeros(1)
+        i, score = largest((self.Phi.index_select(0, rows) @ self.gap) / self.c[rows])
+        return rows[i], score
 
-    def add(self, index: int) -> None:
-        t = self.r / self.c[index] * self.Phi[index]
-        step = t - self.w
-        g = (step @ (self.u - self.w)) / (step @ step)
-        self.w = (1 - g) * self.w + g * t
-        self.free[index] = False
+    def add(self, index: Tensor) -> None:
+        phi, scale = self.Phi.index_select(0, index)[0], self.scale.index_select(0, index)
+        step = torch.addcmul(self.gap - self.u, phi, scale)  # t - w
+        self.gap.addcmul_(step, (step @ self.gap) / (step @ step), value=-1)
+        self.free.index_fill_(0, index, False)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bmdal.component import register
 from bmdal.features import Features
-from bmdal.randomness import uniform_integer
+from bmdal.randomness import uniform, uniform_integer
 from bmdal.selection.base import Open, Pick, Selection, SelectionProblem, greedy
 from bmdal.selection.distances import NearestSelected
 
@@ -18,25 +18,24 @@ class _State(NearestSelected):
     def __init__(self, pool: Features, selected: Features | None, generator: torch.Generator) -> None:
         super().__init__(pool, selected)
         self.generator = generator
+        self.before: list[Tensor] = []  # the generator before each pick
 
-    def best(self, still: Open) -> Pick | None:
+    def best(self, still: Open) -> Pick:
+        self.before.append(self.generator.get_state())
         if self.n_selected == 0:
-            return self._uniform(still), torch.nan
+            return self._uniform(still), torch.full_like(self.diag[:1], torch.nan)
         d2 = still.rank(self.d2)
         cumulative = d2.cumsum(dim=0, dtype=torch.float64)
-        if not float(cumulative[-1]) > 0:
-            return None
-        u = torch.rand((), generator=self.generator, device=self.generator.device, dtype=torch.float64)
-        # The first index with cumulative weight >= (1 - u) * total has a positive weight, since 1 - u is in (0, 1].
-        target = cumulative[-1] * (1 - u.to(cumulative.device))
-        index = min(int(torch.searchsorted(cumulative, target)), int(d2.nonzero()[-1]))
-        return index, float(d2[index])
+        # The first index with cumulative weight > u * total has a positive weight; 1 - u is in (0, 1].
+        target = cumulative[-1:] * (1 - uniform(self.generator, cumulative.device))
+        index = torch.searchsorted(cumulative, target)
+        return index, d2.index_select(0, index)
 
-    def _uniform(self, still: Open) -> int:
-        if still.points is None:
-            return uniform_integer(len(self.pool), self.generator)
-        rows = still.points.nonzero()[:, 0]
-        return int(rows[uniform_integer(len(rows), self.generator)])
+    def _uniform(self, still: Open) -> Tensor:
+        rows = torch.arange(len(self.pool), device=self.pool.device)
+        rows = rows if still.points is None else rows[still.points]
+        i = uniform_integer(len(rows), self.generator)
+        return rows[i : i + 1]
 
 
 @register
@@ -53,4 +52,7 @@ class KMeansPP(Selection):
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
         state = _State(problem.pool, problem.selected, problem.generator)
-        return greedy(state, problem, batch_size)
+        batch = greedy(state, problem, batch_size)
+        if len(batch) < batch_size:
+            problem.generator.set_state(state.before[len(batch)])  # what was drawn in vain
+        return batch

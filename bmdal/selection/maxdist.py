@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from bmdal.component import register
-from bmdal.selection.base import Open, Pick, Selection, SelectionProblem, argmax_if_positive, greedy
+from bmdal.selection.base import Open, Pick, Selection, SelectionProblem, greedy, largest
 from bmdal.selection.distances import NearestSelected
 
 
 class _State(NearestSelected):
-    def best(self, still: Open) -> Pick | None:
-        return argmax_if_positive(still.rank(self.diag if self.n_selected == 0 else self.d2))
+    def best(self, still: Open) -> Pick:
+        return largest(still.rank(self.diag if self.n_selected == 0 else self.d2))
 
 
 @register

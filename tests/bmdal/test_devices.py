@@ -11,6 +11,9 @@ from toys import generator, normal, ntk_network, torch_network
 
 import bmdal.pipeline
 from bmdal import BmdalError, Method, select_batch
+from bmdal.errors import is_out_of_memory, release_memory
+from bmdal.linalg import largest_eigenvalue
+from bmdal.network.modes import plain_arithmetic
 
 NAMES = [
     "random",
@@ -63,6 +66,89 @@ def test_chunks_are_bounded_by_what_a_network_makes_of_a_point(monkeypatch: pyte
     data = normal(100, 1, 4, 4).float()
     select_batch(Method.from_name("maxdiag_ll"), [network], data, None, data, 5, generator())
     assert max(sizes) == 20  # 16 in a first look at the network
+
+
+def test_chunks_become_smaller_where_memory_runs_out() -> None:
+    """By halves, and the batch is the same; what a single point asks too much for is an error."""
+    sizes = []
+
+    class Large(nn.Linear):
+        most = 100
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            sizes.append(len(x))
+            if len(x) > self.most:
+                raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+            return super().forward(x)
+
+    torch.manual_seed(0)
+    network, data = nn.Sequential(Large(4, 3), nn.ReLU(), nn.Linear(3, 1)), normal(400, 4).float()
+    chosen = []
+    for most in (1000, 70):
+        network[0].most = most
+        chosen.append(select_batch("lcmd-tp_ll", network, data[:60], None, data, 9, 0).indices.tolist())
+    assert chosen[0] == chosen[1]
+    assert [sizes.count(n) for n in (400, 200, 100)] == [2, 1, 1]
+    assert sizes.count(50) >= 8
+    network[0].most = 0
+    with pytest.raises(RuntimeError, match="ALLOC_FAILED"):
+        select_batch("lcmd-tp_ll", network, data[:60], None, data, 9, 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "memory"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (MemoryError(), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (getattr(torch, "AcceleratorError", RuntimeError)("CUDA error: out of memory"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"), True),
+        (getattr(torch, "AcceleratorError", RuntimeError)("CUDA error: an illegal memory access"), False),
+        (RuntimeError("shape mismatch"), False),
+    ],
+)
+def test_errors_that_say_that_memory_ran_out(error: Exception, memory: bool) -> None:
+    assert is_out_of_memory(error) == memory
+    wrapped = BmdalError("the kernel function cannot be used")
+    wrapped.__cause__ = error
+    assert is_out_of_memory(wrapped) == memory
+
+
+def test_memory_is_released_if_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an illegal access every call fails, this one too."""
+
+    def fails() -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", fails)
+    release_memory()
+
+
+@pytest.mark.parametrize("spectrum", [[1.0], [3.0, 2.999, 1.0], [1.0] * 5, [2.0, 2.0 - 1e-7], [5.0, 1e-12], [0.0, 0.0]])
+def test_largest_eigenvalue(spectrum: list[float]) -> None:
+    """To 6 digits at least, also of eigenvalues that are close to each other."""
+    n = len(spectrum)
+    Q = torch.linalg.qr(normal(n, n)).Q
+    A = 1e5 * (Q * torch.tensor(spectrum, dtype=torch.float64)) @ Q.T
+    assert largest_eigenvalue(A) == pytest.approx(1e5 * max(spectrum), rel=1e-7)
+
+
+@pytest.mark.parametrize("precision", ["highest", "high", "medium"])
+def test_older_settings_can_be_read_within(precision: str) -> None:
+    """Newer versions of PyTorch refuse to where only the newer setting was changed."""
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision(precision)
+        with plain_arithmetic():
+            assert not torch.backends.cuda.matmul.allow_tf32
+            assert not torch.backends.cudnn.allow_tf32
+            assert torch.get_float32_matmul_precision() == "highest"
+        assert torch.get_float32_matmul_precision() == precision
+        assert torch.backends.cuda.matmul.allow_tf32 == (precision != "highest")
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def test_a_user_of_tf32_keeps_it_and_a_user_of_cudnn_too() -> None:

@@ -238,9 +238,9 @@ def test_principal_bound_is_a_bound_and_worth_it(large: tuple[Tensor, Tensor]) -
     d2 = features.squared_distances(features[17])[:, 0]
     for factor in (0.2, 1.0, 1.5):
         threshold = d2.median().expand_as(d2) * factor
-        found = set(bound.closer_than(17, threshold).tolist())
+        found = set(bound.closer_than(torch.tensor([17]), threshold).tolist())
         assert set((d2 < threshold).nonzero()[:, 0].tolist()) <= found
-    assert len(bound.closer_than(17, 0.2 * d2.median().expand_as(d2))) < 600
+    assert len(bound.closer_than(torch.tensor([17]), 0.2 * d2.median().expand_as(d2))) < 600
 
 
 @pytest.mark.parametrize("mode", ["P", "TP"])
