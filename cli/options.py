@@ -64,7 +64,7 @@ def _checked(key: str, value: object, default: object) -> object:
         fits, kind = type(value) is int and value >= min(default, 1), f"a whole number of at least {min(default, 1)}"
     else:
         fits = isinstance(value, str) or value is default is None
-        kind = "one text (a number: in double quotes)"
+        kind = "a string (put a number in double quotes)"
     if not fits:
         raise OptionError(f"{key} must be {kind}, got {value!r}")
     return value
