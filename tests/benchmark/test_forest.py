@@ -175,7 +175,7 @@ def test_from_the_command_line_to_the_table(tmp_path: Path) -> None:
     assert "4 runs in 2 jobs: 4 done" in status.stdout
     tables = run(tmp_path, "table=all", module="results")
     assert tables.returncode == 0, tables.stderr
-    assert "no published numbers beside these: forests, published: networks" in tables.stdout
+    assert "no published numbers for comparison: forests, published: networks" in tables.stdout
     plots = run(tmp_path, f"paths.figures={tmp_path / 'figures'}", module="plots")
     assert plots.returncode == 0, plots.stderr
     assert list((tmp_path / "figures").rglob("*.png"))
