@@ -156,7 +156,7 @@ class DataSet:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", str(self.name)):
             raise DataError(f"data set name {self.name!r}: use letters, digits, '_' and '-' only")
         if (self.source is None) == (self.path is None):
-            raise DataError(f"data set {self.name}: give either `path` (an own file) or `source`, not both or none")
+            raise DataError(f"data set {self.name}: give either `path` (your own file) or `source`, not both or none")
         if self.path is not None:
             object.__setattr__(self, "source", OwnFile(self.path))
         for field in ("target", "drop", "categorical", "numeric"):
