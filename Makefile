@@ -1,4 +1,4 @@
-# make demo | test | test-all | coverage | lint | figures | docs | linkcheck. Each installs what it needs into .venv first.
+# make demo | test | test-all | coverage | lint | figures | docs | linkcheck. Each installs what it needs into .venv.
 comma := ,
 PYTHON ?= python3
 EXTRAS ?= dev
@@ -11,21 +11,22 @@ DEMO_SPLITS := [0,1,2,3,4,5,6,7,8,9]
 .DEFAULT_GOAL := help
 
 help:
-	@echo 'make demo      active learning and random selection: a table and a picture, in a few minutes'
-	@echo 'make test      the tests'
-	@echo 'make test-all  and what takes longer'
-	@echo 'make coverage  the lines of the library that its own tests run'
-	@echo 'make lint      ruff and mypy'
-	@echo 'make figures   every figure that the records in runs/ allow'
-	@echo 'make docs      the site, in build/docs'
-	@echo 'make linkcheck all links of the site; needs a network'
+	@echo 'make demo      compare active learning with random selection: a table and a picture, in a few minutes'
+	@echo 'make test      run the tests'
+	@echo 'make test-all  run all tests, including the slow ones'
+	@echo 'make coverage  show which lines of the library its own tests run'
+	@echo 'make lint      run ruff and mypy'
+	@echo 'make figures   draw every figure that the records in runs/ allow'
+	@echo 'make docs      build the documentation in build/docs'
+	@echo 'make linkcheck check all links in the documentation; needs a network'
 
 .venv/.installed-%: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(subst -,$(comma),$*)]'
 	touch $@
 
-# Idle threads sleep (OMP_WAIT_POLICY): on a busy machine, threads that spin slow each other down tenfold and more.
+# Idle threads sleep instead of spinning (OMP_WAIT_POLICY): on a busy machine, spinning threads slow each other down
+# tenfold or more.
 demo: export OMP_WAIT_POLICY = PASSIVE
 demo: .venv/.installed-harness
 	$(BIN)/python -m benchmark -m experiment.name=demo dataset=diamonds task=64x6 'splits=$(DEMO_SPLITS)' \

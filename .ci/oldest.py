@@ -1,4 +1,4 @@
-"""Print pip constraints with the lowest version of everything that pyproject.toml gives a floor, but for the tools."""
+"""Print pip constraints with the lowest version of each dependency that pyproject.toml allows, except for the tools."""
 
 from __future__ import annotations
 

@@ -1,3 +1,3 @@
-"""The benchmark: task and split, network, training, the active-learning loop, metrics, the command line."""
+"""The benchmark: tasks and splits, training, the active-learning loop, metrics, and the command line."""
 
-import cli as cli  # first: it looks after Ctrl-C while the rest is imported
+import cli as cli  # first, because it handles Ctrl-C while the rest is imported

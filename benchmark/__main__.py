@@ -1,4 +1,4 @@
-"""python -m benchmark: run a method on a data set, or with -m a whole grid of them. See --help."""
+"""python -m benchmark: run a method on a data set or, with -m, a grid of methods and data sets. See --help."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from benchmark.sweep import refuse_job, show_estimate
 from cli.options import CONF
 from cli.run import BAD_INPUT, FAILED, complain, run_command
 
-INTERRUPTED = "interrupted; the same command goes on from the last round that was finished"
+INTERRUPTED = "interrupted; run the same command again to resume after the last finished round"
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF.resolve()), config_name="config")
 def main(config: DictConfig) -> None:
-    """Run one configuration; in a sweep an error leaves the other jobs alone."""
+    """Run one configuration. In a sweep, an error does not stop the other jobs."""
     overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
     try:
         check_values(config)

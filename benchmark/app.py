@@ -1,4 +1,4 @@
-"""The composition root: from a Hydra configuration to plain objects, and their run."""
+"""The composition root: build plain objects from a Hydra configuration and run them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from data_prep import prepare
 
 
 def run_config(config: DictConfig, overrides: Sequence[str]) -> Outcome:
-    """Run what a configuration says; the data set is prepared first if it is not yet.
+    """Run a configuration. Prepare its data set first if necessary.
 
     Args:
         config: a composed configuration.
-        overrides: what was typed to get it.
+        overrides: the command-line overrides it was composed from.
 
-    Raises BenchmarkError, BmdalError, DataError or RecordError before anything is trained if it cannot be run.
+    Raises BenchmarkError, BmdalError, DataError or RecordError before any training if the configuration cannot be run.
     """
     job = job_from_config(config, overrides)
     device = job.device(config.device)
@@ -48,6 +48,6 @@ def run_config(config: DictConfig, overrides: Sequence[str]) -> Outcome:
     elsewhere = f", {len(outcome.elsewhere)} run(s) in another process" if outcome.elsewhere else ""
     failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
     where = job.path(0).parent
-    done = f"{len(outcome.complete)} run(s) complete, {len(before & outcome.complete.keys())} of them before"
+    done = f"{len(outcome.complete)} run(s) complete, {len(before & outcome.complete.keys())} of them done earlier"
     print(f"{done}{elsewhere}{failed}: {where}", flush=True)
     return outcome

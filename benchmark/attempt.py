@@ -1,7 +1,7 @@
-"""Run the splits of a job so that neither another process, nor a failure, nor a lack of memory does harm.
+"""Run the splits of a job safely despite other processes, failures and lack of memory.
 
-Each split is locked, runs beside the others or alone on its device, and leaves either its record or that of its
-failure. Memory that runs out is answered by a second attempt: split by split, and in smaller chunks.
+Each split is locked, runs next to other splits or alone on its device, and leaves either its record or a record of its
+failure. If memory runs out, the splits are tried again one at a time and in smaller chunks.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from results.record import RecordError, RunRecord, failed_path
 
 @dataclass
 class Outcome:
-    """What became of the splits of a job: records, errors, and splits that another process works on."""
+    """The outcome of a job: records and errors by split, and the splits that another process is working on."""
 
     complete: dict[int, RunRecord] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
@@ -32,15 +32,15 @@ class Outcome:
 
 
 def attempt_splits(run: Run, splits: Sequence[int], progress: Progress, *, n_timed: int = 0) -> Outcome:
-    """Run all splits that are neither complete nor worked on by another process; a failure stops no other split.
+    """Run all splits that are neither complete nor locked by another process. A failure does not stop the other splits.
 
     Args:
         run: what to run.
         splits: numbers of the splits, in the order in which to run them.
-        progress: is told what happens.
-        n_timed: the first so many splits run alone on their device, so that their times can be compared.
+        progress: where to report progress.
+        n_timed: how many splits, from the first, run alone on their device to make their times comparable.
 
-    Raises BenchmarkError before anything is trained, as `run_splits` does. A damaged record is a failure of its split.
+    Raises BenchmarkError before any training, as `run_splits` does. A damaged record counts as a failure of its split.
     """
     check_data(run)
     attempt, work, damaged = _Attempt(run, progress), {}, []
@@ -57,7 +57,7 @@ def attempt_splits(run: Run, splits: Sequence[int], progress: Progress, *, n_tim
             work[number] = work_left(run, record)
     progress.expect(sum(work.values()))
     for number in damaged:
-        attempt([number], alone=False)  # in which it is read again, as its owner may have renamed it meanwhile
+        attempt([number], alone=False)  # this reads the record again, because its owner may have renamed it by now
     for number in splits[:n_timed]:
         if number in work:
             attempt([number], alone=True)
@@ -87,7 +87,7 @@ class _Attempt:
             failed_path(run.path(number)).unlink(missing_ok=True)
         try:
             records = run_splits(run, splits, self.progress, chunks)
-        except Exception as error:  # whatever a method or a driver may raise: the other runs go on
+        except Exception as error:  # a method or a driver may raise anything; the other runs must continue
             if len(splits) == 1 and not (is_out_of_memory(error) and chunks is USUAL):
                 record_failure(run.path(splits[0]), run.config, error)
                 self.outcome.failed[splits[0]] = describe(error)
@@ -95,12 +95,12 @@ class _Attempt:
                 self.progress.line(f"failed: split {splits[0]}: {describe(error)}; traceback in {where}")
                 return
             retry = SMALL if is_out_of_memory(error) else USUAL
-            how = "with less at once" if retry is SMALL else "one by one"
+            how = "in smaller chunks" if retry is SMALL else "one by one"
             self.progress.line(f"splits {', '.join(map(str, splits))}: {describe(error)}; trying again {how}")
         else:
             self.outcome.complete |= dict(zip(splits, records, strict=True))
             return
-        gc.collect()  # outside the handler, whose traceback holds the tensors that filled the memory
+        gc.collect()  # outside the handler, because the traceback there holds the tensors that filled the memory
         release_memory()
         for number in splits:
             self._try(run, [number], retry)

@@ -1,4 +1,4 @@
-"""Better answers to a mistake on the command line than Hydra's own: the key, the value, what is valid and nearest."""
+"""Check the command line with better messages than Hydra's: the key, the value, and the valid and closest values."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ MOST_THREADS = 1024
 
 
 def check_sweep(arguments: Sequence[str]) -> None:
-    """Raise BenchmarkError if an experiment is asked for without a plus, as a single run, or several at once."""
+    """Raise BenchmarkError if an experiment is given without a plus or without -m, or if several are given."""
     for argument in arguments:
         if argument.startswith("experiment="):
-            raise BenchmarkError(f"{argument}: an experiment is added, with a plus: python -m benchmark -m +{argument}")
+            raise BenchmarkError(f"{argument}: add an experiment with a plus: python -m benchmark -m +{argument}")
     experiments = [argument for argument in arguments if argument.startswith("+experiment=")]
     if experiments and not {"-m", "--multirun"} & {*arguments}:
         raise BenchmarkError(f"an experiment is a sweep over many runs: python -m benchmark -m {experiments[0]}")
@@ -30,9 +30,9 @@ def check_sweep(arguments: Sequence[str]) -> None:
 
 
 def check_values(config: DictConfig) -> None:
-    """Raise BenchmarkError for a setting of the wrong kind; what objects are built from is checked when they are.
+    """Raise BenchmarkError for a setting of the wrong type. The settings of objects are checked when they are built.
 
-    Raises OmegaConfBaseException, which says where, for a value ${...} that cannot be resolved, and for a missing one.
+    Raises OmegaConfBaseException, which names the key, for a missing value and for a ${...} that cannot be resolved.
     """
     for key in config.keys() - {"hydra"}:
         if OmegaConf.is_config(config[key]):
@@ -51,7 +51,7 @@ _VALUES: tuple[tuple[Sequence[str], str, Callable[[object], bool]], ...] = (
         f"null or 1 to {MOST_THREADS}",
         lambda value: value is None or (type(value) is int and 1 <= value <= MOST_THREADS),
     ),
-    (("paths.data", "paths.runs"), "one text (a number: in double quotes)", lambda value: isinstance(value, str)),
+    (("paths.data", "paths.runs"), "a string (put a number in double quotes)", lambda value: isinstance(value, str)),
     (("method",), "null or the name of a method", lambda value: isinstance(value, str | None)),
     (("experiment",), "a group of keys", lambda value: isinstance(value, DictConfig)),
     (("transform",), "null or a group of keys", lambda value: isinstance(value, DictConfig | None)),
@@ -66,7 +66,7 @@ _VALUES: tuple[tuple[Sequence[str], str, Callable[[object], bool]], ...] = (
 
 
 def check_choices(arguments: Sequence[str], conf: Path) -> None:
-    """Raise OptionError if an argument cannot be read or chooses what a configuration group does not have.
+    """Raise OptionError if an argument cannot be read or names an option that its configuration group does not have.
 
     Args:
         arguments: command-line arguments, e.g. ["dataset=fried,sgemm", "-m"].
@@ -94,8 +94,8 @@ def check_choices(arguments: Sequence[str], conf: Path) -> None:
 def check_keys(arguments: Sequence[str], conf: Path) -> None:
     """Raise OptionError if an argument changes a key that the configuration does not have.
 
-    Looked at are keys of one or two parts, such as `splits` and `training.n_epochs`; of a group, those of all its
-    options count. A key that is added (`+key=value`) or removed (`~key`) is Hydra's matter.
+    Checks keys of one or two parts, such as `splits` and `training.n_epochs`; in a group, the keys of all its options
+    are valid. Keys that are added (`+key=value`) or removed (`~key`) are left to Hydra.
 
     Args:
         arguments: command-line arguments.

@@ -1,4 +1,4 @@
-"""Which code made a number."""
+"""Identify the code that produced a record."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bmdal import Method
 
 @cache
 def code_version() -> str:
-    """Version of the package and commit of the checkout, e.g. "0.1.0+3f2c1ab", with ".dirty" if files were changed."""
+    """Return package version and commit, e.g. "0.1.0+3f2c1ab", followed by ".dirty" if files have been changed."""
     try:
         package = version("bmdal")
     except PackageNotFoundError:
@@ -31,9 +31,9 @@ def code_version() -> str:
 
 
 def own_code(method: Method) -> dict[str, str]:
-    """Hash of each file outside the library in which a component of the method is defined, by its module's name.
+    """Return, by module name, the hash of each file outside the library that defines a component of the method.
 
-    It is that of the file when it is asked for first, so ask early: what runs is what was imported.
+    A file is hashed at the first call, so call this early: the code that runs is the code that was imported.
     """
     components = (method.selection, method.kernel, *method.transformations)
     modules = {type(component).__module__ for component in components if component is not None}
@@ -43,6 +43,6 @@ def own_code(method: Method) -> dict[str, str]:
 
 @cache
 def _source_hash(module: str) -> str | None:
-    """The first digits of the sha256 of a module's file; None for what was typed into a notebook."""
+    """Return the first digits of the sha256 of a module's file; None if it has no file, as in a notebook."""
     file = getattr(sys.modules[module], "__file__", None)
     return None if file is None else hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]

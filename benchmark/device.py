@@ -1,4 +1,4 @@
-"""On which device a job computes, and when it has the device to itself."""
+"""Choose the device of a job, and reserve it for timed runs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from benchmark.errors import BenchmarkError
 
 
 def find_device(name: str, *, cpu_only: bool = False) -> torch.device:
-    """The device that a name says: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:N".
+    """Return the device with a name: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:N".
 
-    Of several GPUs, "auto" and "cuda" take the one with the most free memory. Jobs that start at the same moment
-    choose one after the other, each when the one before has taken its place on its GPU.
+    If there are several GPUs, "auto" and "cuda" choose the one with the most free memory. Jobs that start at the same
+    time choose one after the other, each after the previous one has allocated memory on its GPU.
 
-    cpu_only: whether what is trained knows no other device, as a forest does.
+    cpu_only: whether the model can only be trained on the CPU, like a forest.
 
     Raises BenchmarkError if there is no such device.
     """
@@ -45,7 +45,7 @@ def _freest_gpu() -> torch.device:
     with _flock("gpu-choice", fcntl.LOCK_EX):
         free = _free_memory(torch.cuda.device_count())
         device = torch.device("cuda", free.index(max(free)))
-        torch.zeros(1, device=device)  # from now on this process occupies memory there, which the next one sees
+        torch.zeros(1, device=device)  # from now on this process uses memory there, and the next process sees that
     return device
 
 
@@ -64,9 +64,9 @@ def _free_memory(n_gpus: int) -> list[int]:
 
 @contextmanager
 def on_device(device: torch.device, *, alone: bool) -> Iterator[None]:
-    """Compute on a device beside other runs of this user and machine, or alone, for times that can be compared.
+    """Use a device together with this user's other runs on this machine or, for comparable timings, alone.
 
-    Waits until that is possible. A run that waits to be alone lets no further ones in.
+    Waits until the device is available. While a run waits to be alone, no other run can start on the device.
     """
     kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
     name = _physical_name(device)
@@ -77,13 +77,13 @@ def on_device(device: torch.device, *, alone: bool) -> Iterator[None]:
 
 
 def _physical_name(device: torch.device) -> str:
-    """The same for all processes: where each sees one GPU of many, as on a cluster, all of them call it cuda:0."""
+    """Return a device name that is the same in all processes. On a cluster, every process may call its GPU cuda:0."""
     return str(torch.cuda.get_device_properties(device).uuid) if device.type == "cuda" else str(device)
 
 
 @contextmanager
 def _flock(name: str, kind: int) -> Iterator[int]:
-    """A lock within this machine, which the system releases when its owner dies."""
+    """Hold a lock on this machine; the system releases it if the process dies."""
     path = Path(tempfile.gettempdir(), f"bmdal-{os.getuid()}-{name}.lock")
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:

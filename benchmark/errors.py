@@ -1,4 +1,4 @@
-"""What can be wrong with a run."""
+"""Errors of the benchmark."""
 
 from __future__ import annotations
 
@@ -24,4 +24,4 @@ EXPECTED = (
     HydraException,
     OmegaConfBaseException,
 )
-"""Errors whose message is meant for the user and says all."""
+"""Errors that are shown to the user by their message alone."""

@@ -1,4 +1,4 @@
-"""What a sweep will take: runs, memory and hours, from what earlier records took on the same device."""
+"""Estimate the runs, memory and hours of a sweep; hours are based on earlier records from the same kind of device."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from results import ResultsError, load_records
 from results.load import damaged_records
 
 PROCESS_BYTES = 0.75 * 2**30
-"""Python with torch, a network in training, and what is computed on the way to the features."""
+"""Memory of Python with torch, a network in training, and intermediate results on the way to the features."""
 FEATURE_COPIES = 2
-"""The pool's features, and what a selection or a posterior makes of them."""
+"""The pool's features, and the copy that a selection or a posterior makes of them."""
 
 
 def estimate(jobs: Sequence[Job], data: Path, device: torch.device) -> str:
-    """Number of jobs and runs, memory of the largest job, and hours on the device, as text.
+    """Return the number of jobs and runs, the memory of the largest job, and the hours on the device, as text.
 
-    Hours come from the seconds that runs took on the same kind of device, as recorded in the jobs' `runs` folder.
+    The hours are estimated from the times of runs on the same kind of device in the jobs' `runs` folder.
 
     Args:
-        jobs: what is asked for; what is done already is left out of the hours.
-        data: the data folder; sets that are prepared there are counted, others are taken as expected.
+        jobs: the jobs of the sweep; runs that are already done do not count towards the hours.
+        data: the data folder; the sizes of sets that are not prepared there are the expected ones.
         device: where the jobs will run.
     """
     axes: dict[str, set[str] | set[int]] = {
@@ -48,7 +48,7 @@ def estimate(jobs: Sequence[Job], data: Path, device: torch.device) -> str:
     }
     n_runs = sum(len(job.splits) for job in jobs)
     counts, damaged = _Counts(data, jobs), damaged_records(jobs[0].runs)
-    shown = [f"damaged: {len(damaged)} of the records, which are no results: {damaged[0]}"] if damaged else []
+    shown = [f"damaged: {len(damaged)} record(s), not counted as results: {damaged[0]}"] if damaged else []
     return "\n".join(
         [
             f"{len(jobs)} jobs, {n_runs} runs: " + " x ".join(f"{len(names)} {axis}" for axis, names in axes.items()),
@@ -62,7 +62,7 @@ def estimate(jobs: Sequence[Job], data: Path, device: torch.device) -> str:
 
 
 class _Counts:
-    """Sizes of data sets, by name: as prepared, else as expected, else None."""
+    """Sizes of data sets by name: as prepared or, failing that, as expected; None if neither is known."""
 
     def __init__(self, data: Path, jobs: Sequence[Job]) -> None:
         self._data = data
@@ -82,18 +82,18 @@ class _Counts:
 def _memory(jobs: Sequence[Job], counts: _Counts, device: torch.device) -> str:
     known = [(job_bytes(job, size, device), job) for job in jobs if (size := counts[job.dataset.name])]
     if not known:
-        return "unknown, as the data are not prepared yet"
+        return "unknown, because the data are not prepared yet"
     most, largest = max(known, key=lambda pair: pair[0])
     where = "GPU memory" if device.type == "cuda" else "main memory"
     return f"up to {most / 2**30:.1f} GiB of {where} for a job ({largest.title})"
 
 
 def job_bytes(job: Job, size: Expected, device: torch.device) -> float:
-    """Memory that a job is expected to take on its device, in bytes: process, data of each split, features of a pool.
+    """Return the memory in bytes that a job is expected to use on its device: process, data of the splits, features.
 
-    Rows of data are held twice, as prepared and as scaled for the split; features in float64 where there is a
-    posterior, and for a forest. Posteriors in kernel space keep a number for each training point, MaxDet one for each
-    chosen point.
+    The data are held as prepared and, for each split, as scaled. Features are float64 if there is a posterior, and for
+    a forest. For each pool point, a posterior in kernel space stores one number per training point, and MaxDet one per
+    selected point.
     """
     side_by_side = min(SPLITS_AT_ONCE[device.type], len(job.splits))
     rows = (size.pool + size.test) * (size.features + 1) * 4 * (1 + side_by_side)
@@ -118,7 +118,7 @@ def _in_kernel_space(method: Method) -> bool:
 
 
 def _columns(job: Job, n_inputs: int) -> int:
-    """Most numbers that are kept for one point of the pool."""
+    """Return the largest number of values that are stored for one pool point."""
     method = job.method
     if method.kernel is None:
         return 0
@@ -141,27 +141,27 @@ def _time(jobs: Sequence[Job], counts: _Counts, device: torch.device) -> str:
         if n_left:
             seconds += n_left * costs[_repeated(job)[0]].run_seconds(job, counts[job.dataset.name])
     return (
-        f"{duration(seconds)} for what is left, one run after the other (divide by the number of jobs at a time); "
+        f"{duration(seconds)} for the remaining runs one after the other (divide by the number of parallel jobs); "
         f"from {sum(known.n_runs for known in costs.values())} earlier runs on {name}"
     )
 
 
 def _repeated(job: Job) -> tuple[str, int]:
-    """What a training does again and again, and how often, as in records."""
+    """Return the setting that the training time is proportional to, named as in records, and its value."""
     training = job.training
     return ("n_trees", training.n_trees) if isinstance(training, Forest) else ("n_epochs", training.n_epochs)
 
 
 @dataclass(frozen=True)
 class _UnitCosts:
-    """Median seconds: of training per point and epoch, or tree; of a selection per pool point and label, by method."""
+    """Median seconds: training per point and epoch (or tree), selection per pool point and label, by method."""
 
     training: float
     selection: Mapping[str, float]
     n_runs: int
 
     def run_seconds(self, job: Job, size: Expected | None) -> float:
-        """What one run of a job will take."""
+        """Return the estimated seconds of one run of a job."""
         task = job.task
         points = [task.n_initial + r * task.batch_size + task.n_valid / 3 for r in range(task.n_rounds + 1)]
         training = self.training * _repeated(job)[1] * job.method.n_models * sum(points)
@@ -192,17 +192,17 @@ def _unit_costs(runs: Path, counts: _Counts, device: str, repeated: str) -> _Uni
 
 
 def _labelled_points(pool: Any, batch_size: Any) -> Any:
-    """Features cost as much as some 100 selected points do."""
+    """Return pool x (batch + 100), because computing the features costs about as much as selecting 100 points."""
     return pool * (batch_size + 100)
 
 
 def _of_categories(column: pd.Series, f: Callable[[str], float]) -> pd.Series:
-    """f of each entry, computed once for each different one."""
+    """Apply f to each entry, computing it once per distinct value."""
     return column.map({name: f(name) for name in column.unique()}).astype(float)
 
 
 def _n_models(method: str) -> float:
     try:
         return Method.from_name(method).n_models
-    except BmdalError:  # of a user's own, not registered here
+    except BmdalError:  # a user's own method that is not registered here
         return 1

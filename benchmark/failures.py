@@ -1,4 +1,4 @@
-"""Runs that fail: a record of the reason, and what to do when memory runs out."""
+"""Record why a run failed."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from results.record import MOST_TEXT, FailureRecord, RecordError, failed_path, r
 
 
 def record_failure(path: Path, config: dict[str, Any], error: BaseException) -> FailureRecord:
-    """Write why a run failed beside the place of its record; says so on stderr if that is not possible.
+    """Write a record of the failure next to the path of the run's record; print a message if that is impossible.
 
     Args:
-        path: where the record would lie.
-        config: what the run was to compute, `Run.config`.
-        error: what went wrong.
+        path: path of the run's record.
+        config: settings of the run, `Run.config`.
+        error: the error that ended the run.
     """
     experiment, dataset, task, method, name = path.parts[-5:]
     failure = FailureRecord(
@@ -40,18 +40,18 @@ def record_failure(path: Path, config: dict[str, Any], error: BaseException) -> 
     )
     try:
         write_record(failure, failed_path(path))
-    except (OSError, RecordError) as unwritten:  # such as a full disk, which may be why the run failed
-        print(f"the reason of the failure could not be kept: {unwritten}", file=sys.stderr)
+    except (OSError, RecordError) as unwritten:  # for example a full disk, which may be why the run failed
+        print(f"could not record why the run failed: {unwritten}", file=sys.stderr)
     return failure
 
 
 def _storable(text: str) -> str:
-    """A text in which what is no Unicode, such as bytes of a file's name, stands as an escape."""
+    """Escape characters that cannot be encoded, such as invalid bytes in a file name."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def failure_reason(path: Path) -> str:
-    """Why a run failed, in one line, given the path of its record; if that cannot be read, why not."""
+    """Return in one line why a run failed, given the path of its record, or why the failure record cannot be read."""
     try:
         return read_failure(failed_path(path)).error
     except RecordError as error:
@@ -59,9 +59,9 @@ def failure_reason(path: Path) -> str:
 
 
 def describe(error: BaseException) -> str:
-    """An error in one line: kind, message, and file and line where it arose, as far as the message does not say all.
+    """Describe an error in one line. Unless it is an expected error, add its type and the file and line it came from.
 
-    When memory ran out, with how much was in use and how much was asked for.
+    If memory ran out, say how much was in use.
     """
     line = " ".join(str(error).split()) or "no message"
     if not isinstance(error, EXPECTED):
@@ -70,7 +70,7 @@ def describe(error: BaseException) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """E.g. " (my_module.py:30)": the innermost line of a traceback that does not belong to an installed package."""
+    """Return the innermost line of a traceback outside installed packages, e.g. " (my_module.py:30)"."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if "site-packages" not in f.filename]
     return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
 
@@ -81,4 +81,4 @@ def _in_use() -> str:
     texts = [f"{resident / 2**30:.1f} GiB of main memory"]
     if torch.cuda.is_available():
         texts.append(f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB of GPU memory")
-    return f"where at most {' and '.join(texts)} had been in use"
+    return f"with at most {' and '.join(texts)} in use"

@@ -1,4 +1,4 @@
-"""A random forest, trained in every round in the place of the network."""
+"""A random forest that is trained in every round instead of the network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Forest:
-    """scikit-learn's RandomForestRegressor: the mean of trees, each grown on a bootstrap sample of the labelled points.
+    """scikit-learn's RandomForestRegressor, an average of trees grown on bootstrap samples of the labelled points.
 
     Raises BenchmarkError for fewer than two trees, or if scikit-learn is not installed.
     """
@@ -34,24 +34,24 @@ class Forest:
             raise BenchmarkError("a forest needs scikit-learn: pip install 'bmdal[sklearn]'")
 
     def fit(self, X: Tensor, y: Tensor, generator: torch.Generator, n_threads: int) -> RandomForestRegressor:
-        """A forest grown on inputs (n, d) and targets (n,); the generator's seed is that of its random draws."""
+        """Fit a forest to inputs (n, d) and targets (n,), seeded with the generator's initial seed."""
         from sklearn.ensemble import RandomForestRegressor
 
         seed = generator.initial_seed() % 2**32
         forest = RandomForestRegressor(self.n_trees, random_state=seed, n_jobs=n_threads).fit(X.numpy(), y.numpy())
-        return forest.set_params(n_jobs=1)  # threads that predict add the trees up in any order, and rounding differs
+        return forest.set_params(n_jobs=1)  # several threads would sum the trees in random order and round differently
 
 
 def check_method(training: Training | Forest, method: Method) -> None:
-    """Raise IncompatibleError if a method cannot choose by what is trained."""
+    """Raise IncompatibleError if a method does not work with the trained model."""
     if isinstance(training, Training):
         if isinstance(method.kernel, Predictions):
             raise IncompatibleError(
-                f"method {method.name!r}: 'pred' compares the trees of training=forest; a network goes with the "
+                f"method {method.name!r}: 'pred' compares the trees of training=forest; a network needs one of the "
                 "kernels linear, nngp, ll, grad"
             )
     elif method.ensemble or not isinstance(method.kernel, Predictions | None):
         raise IncompatibleError(
-            f"method {method.name!r}: a forest goes with the kernel pred without an ensemble, such as bait-f-p_pred, "
-            "and with random; what looks at networks goes with training=relu or training=silu"
+            f"method {method.name!r}: a forest needs the kernel pred without an ensemble, as in bait-f-p_pred, or "
+            "random; methods for networks need training=relu or training=silu"
         )

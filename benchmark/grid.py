@@ -1,7 +1,8 @@
-"""The grid of an experiment: every combination of its methods, data sets and tasks, as jobs.
+"""The grid of an experiment: its methods, data sets and tasks in every combination, as jobs.
 
-Composing a configuration takes Hydra some 50 ms, so thousands of combinations would take minutes. But a method does not
-depend on the data set beside it: each *choice* is composed once, and the jobs are put together from the choices.
+Hydra takes about 50 ms to compose a configuration, so thousands of combinations would take minutes. But a method does
+not depend on the data set it is combined with, so each *choice* is composed once and the jobs are assembled from the
+choices.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _PARTS = {part.value: part for part in JobPart} | dict.fromkeys((*METHOD_GROUPS,
 
 @dataclass(frozen=True)
 class GridJob:
-    """A job and the overrides that make it."""
+    """A job and its overrides."""
 
     overrides: Overrides
     job: Job
@@ -33,19 +34,19 @@ class GridJob:
 
 @dataclass(frozen=True)
 class Grid:
-    """The jobs of an experiment, and the combinations that cannot work, with the reason of each."""
+    """The jobs of an experiment, and the combinations that cannot work, with reasons."""
 
     jobs: tuple[GridJob, ...]
     impossible: Mapping[Overrides, str]
 
     @property
     def n_runs(self) -> int:
-        """Number of (method, data set, task, split)."""
+        """The number of runs, one per (method, data set, task, split)."""
         return sum(len(item.job.splits) for item in self.jobs)
 
 
 def combinations(arguments: Sequence[str]) -> list[Overrides]:
-    """All combinations of comma-separated choices, e.g. of ["dataset=fried,sgemm", "task=256x4"].
+    """Return all combinations of comma-separated choices, e.g. of ["dataset=fried,sgemm", "task=256x4"].
 
     A later argument replaces an earlier one with the same key.
     """
@@ -62,13 +63,13 @@ def combinations(arguments: Sequence[str]) -> list[Overrides]:
 
 
 def make_grid(arguments: Sequence[str], compose: Callable[[list[str]], DictConfig]) -> Grid:
-    """The jobs that a sweep over the arguments consists of, in the order of the product.
+    """Return the jobs of a sweep over the arguments, in the order of the product.
 
     Args:
-        arguments: command-line arguments of a sweep, with the lists of the experiment before them.
-        compose: gives the configuration of one combination.
+        arguments: command-line arguments of a sweep, preceded by the lists of the experiment.
+        compose: returns the configuration of one combination.
 
-    Raises BenchmarkError if two different jobs would write the same records, and what `job_from_config` raises.
+    Raises BenchmarkError if two different jobs would write the same records, and the errors of `job_from_config`.
     """
     every = combinations(arguments)
     choices = _Choices(compose, every[0])
@@ -84,13 +85,13 @@ def make_grid(arguments: Sequence[str], compose: Callable[[list[str]], DictConfi
         if same.job != job:
             raise BenchmarkError(
                 f"two jobs would write the same records {job.path(0).parent}: {' '.join(same.overrides)} and "
-                f"{' '.join(overrides)}. Sweep over one of the two, each with an experiment.name of its own"
+                f"{' '.join(overrides)}. Run them as separate sweeps, each with its own experiment.name"
             )
     return Grid(tuple(jobs.values()), impossible)
 
 
 class _Choices:
-    """Jobs put together from parts; each choice is composed once, the rest as in the first combination."""
+    """Assemble jobs from parts. Each choice is composed once, with the other choices as in the first combination."""
 
     def __init__(self, compose: Callable[[list[str]], DictConfig], first: Overrides) -> None:
         self._compose = compose

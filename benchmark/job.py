@@ -1,4 +1,4 @@
-"""A job: one method on one task of one data set, with all its splits. What a configuration says, as plain objects."""
+"""A job, one method on one task of one data set with all its splits, built from a configuration as plain objects."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ METHOD_GROUPS = ("kernel", "transform", "selection", "mode")
 
 @dataclass(frozen=True)
 class Job:
-    """One (method, data set, task) of an experiment: what one process, or one job of a cluster, does.
+    """One (method, data set, task) of an experiment, the work of one process or one cluster job.
 
-    `splits` stand in the order in which they run; the first `n_timed` of them run alone on their device.
+    `splits` are in the order in which they run; the first `n_timed` of them run alone on their device.
 
-    Raises IncompatibleError if the method cannot choose by what is trained.
+    Raises IncompatibleError if the method does not work with the trained model.
     """
 
     experiment: str
@@ -60,31 +60,31 @@ class Job:
 
     @property
     def config(self) -> dict[str, Any]:
-        """All that decides what is computed, but for the split and the data."""
+        """All settings that affect the results, except for the split and the data."""
         return settings(self.task, self.training, self.method)
 
     @property
     def title(self) -> str:
-        """For people, e.g. "lcmd-tp_grad_rp-512 on sgemm, 256x16"."""
+        """A readable name, e.g. "lcmd-tp_grad_rp-512 on sgemm, 256x16"."""
         return f"{self.method.name} on {self.dataset.name}, {self.task.name}"
 
     def path(self, split: int) -> Path:
-        """Where the record of a split lies when it is complete."""
+        """Return the path of the complete record of a split."""
         return record_path(self.runs, self.experiment, self.dataset.name, self.task.name, self.method.name, split)
 
     def device(self, name: str) -> torch.device:
-        """The device that a name says, on which forests can only be the CPU. Raises BenchmarkError as `find_device`."""
+        """Return the device with a name; a forest can only use the CPU. Raises BenchmarkError as `find_device` does."""
         return find_device(name, cpu_only=isinstance(self.training, Forest))
 
 
 def job_from_config(config: DictConfig, overrides: Sequence[str]) -> Job:
-    """The job that a configuration describes, once everything in it has been checked.
+    """Check a configuration and return the job that it describes.
 
     Args:
         config: a composed configuration.
-        overrides: what was typed to get it, e.g. ["method=random", "dataset=fried"].
+        overrides: the command-line overrides it was composed from, e.g. ["method=random", "dataset=fried"].
 
-    Raises BenchmarkError, BmdalError, DataError or IncompatibleError for what cannot be run.
+    Raises BenchmarkError, BmdalError, DataError or IncompatibleError if the job cannot be run.
     """
     fields: dict[str, Any] = {}
     for part in JobPart:
@@ -93,7 +93,7 @@ def job_from_config(config: DictConfig, overrides: Sequence[str]) -> Job:
 
 
 class JobPart(StrEnum):
-    """Parts of a job that do not depend on each other."""
+    """The independent parts of a job."""
 
     CONDITIONS = "conditions"
     DATASET = "dataset"
@@ -103,7 +103,7 @@ class JobPart(StrEnum):
 
 
 def job_part(part: JobPart, config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
-    """The fields of `Job` that one part of a configuration decides."""
+    """Return the fields of `Job` that one part of a configuration determines."""
     check_values(config)
     _import_components(config.imports)
     match part:
@@ -136,9 +136,9 @@ def _conditions(config: DictConfig) -> dict[str, Any]:
 
 
 def _method(config: DictConfig, overrides: Sequence[str]) -> Method:
-    """The method that `method=<name>` names, else the one that kernel, transform, selection and mode make up.
+    """Return the method named by `method=<name>` or, without a name, built from kernel, transform, selection and mode.
 
-    A selection that looks at no features (random) takes no kernel; mode=auto is the selection's usual mode.
+    A selection method that uses no features (random) gets no kernel; mode=auto is the selection method's default mode.
     """
     if config.method is not None:
         keys = {override.split("=")[0] for override in overrides}
@@ -164,23 +164,24 @@ def _method(config: DictConfig, overrides: Sequence[str]) -> Method:
 
 
 def _import_components(modules: Sequence[str] | str) -> None:
-    """Import the modules that register components of one's own; they may lie in the current folder."""
+    """Import the modules that register the user's own components, from the current folder or anywhere on the path."""
     for module in [modules] if isinstance(modules, str) else modules:
         try:
             importlib.import_module(module)
         except ModuleNotFoundError as error:
             if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-                raise BenchmarkError(f"imports=[{module}]: it imports what is not installed: {error}") from None
+                raise BenchmarkError(f"imports=[{module}]: it imports a module that is missing: {error}") from None
             valid = "my_module for my_module.py in the current folder, folder.my_module for one below it"
             raise BenchmarkError(f"imports=[{module}]: {error}; valid: {valid} ({Path.cwd()})") from None
-        except Exception as error:  # whatever the code of a user may raise
+        except Exception as error:  # a user's code may raise anything
             raise BenchmarkError(f"imports=[{module}]: {describe(error)}") from error
 
 
 def _built(config: DictConfig, key: str, kind: type | UnionType) -> Any:
-    """The object of a kind that a part of the configuration describes.
+    """Build the object that a part of the configuration describes.
 
-    Raises BenchmarkError, naming the key, for a value that the object refuses or of which a field is of another type.
+    Raises BenchmarkError, naming the key, if the object refuses a value, a field has the wrong type, or the object is
+    not of the given kind.
     """
     try:
         built = instantiate(OmegaConf.select(config, key))

@@ -1,11 +1,11 @@
-"""A lock for one run, by which a second job that is given the same run skips it.
+"""A lock for one run: a second job with the same run skips it.
 
-Locks save work and nothing else: records are deterministic and renamed into place, so that two processes at one run
-would end with the same record. A lock of the operating system on `split-<s>.json.lock` beside the record is therefore
-enough. It ends with its process, whether that is killed, requeued or loses its machine: there are no dead owners to be
-found out by clocks and heartbeats. Network file systems pass it on to other machines (NFS once the lease of a lost
-machine has run out, in one or two minutes). Where one is mounted with locks within a machine only, or without any, two
-machines may do the same run.
+Locks only save work. Records are deterministic and renamed into place, so two processes with the same run would end
+with the same record. An operating-system lock on `split-<s>.json.lock` next to the record is therefore enough. It ends
+with its process, even if the process is killed or requeued or its machine is lost, so no clocks or heartbeats are
+needed to detect dead owners. Network file systems share it between machines (after the loss of a machine, NFS releases
+the lock when the lease expires, within a minute or two). On a file system that is mounted with local locks only, or
+without locks, two machines may do the same run.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _UNKNOWN_TO_FILE_SYSTEM = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPN
 
 
 def lock_path(path: Path) -> Path:
-    """The file whose lock is that of a run, given the path of the run's record."""
+    """Return the path of a run's lock file, given the path of its record."""
     return path.with_name(f"{path.name}.lock")
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[bool]:
-    """Hold the lock of a run, if it is free, while the context lasts. Gives False if another process works on it.
+    """Hold the lock of a run within the context. Yield False if another process holds it.
 
-    What killed processes have left of the run's files is removed. Raises OSError if the folder cannot be written.
+    Removes temporary files that killed processes left in the folder. Raises OSError if the folder is not writable.
 
-    path: the run's record, beside which the lock lies.
+    path: path of the run's record; the lock file is next to it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     file = lock_path(path)
@@ -52,14 +52,14 @@ def locked(path: Path) -> Iterator[bool]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process works on a run."""
+    """Return whether a process is working on a run."""
     with suppress(FileNotFoundError, PermissionError), lock_path(path).open() as opened:
         return _lock(opened, fcntl.LOCK_SH) is False
     return False
 
 
 def _lock(opened: IO[Any], kind: int) -> bool | None:
-    """Whether a file could be locked; None if its file system knows no locks."""
+    """Lock a file. Return whether that worked; None if the file system does not support locks."""
     try:
         fcntl.flock(opened, kind | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,7 +1,7 @@
 """The active-learning loop: train, test, select, label, again (arXiv 2203.09410, Algorithm 1).
 
-Splits go through the rounds side by side: their networks form one stack, which is what a GPU is fast at. A round ends
-with its record on disk, so that an interrupted run loses no more than the round it was in.
+Several splits go through the rounds together, with their networks in one stack, because this is fast on a GPU. Every
+finished round is saved to disk, so an interrupted run only loses the round it was in.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from cli.progress import Progress
 from results.record import NO_SELECTION, RoundRecord, RunRecord
 
 SPLITS_AT_ONCE = {"cpu": 1, "cuda": 20}
-"""How many splits go side by side on a kind of device."""
+"""How many splits run together on each kind of device."""
 
 
 @dataclass
 class _SplitState:
-    """One split on its way through the rounds; `train` and `pool` are row numbers of the prepared data."""
+    """The state of one split between rounds; `train` and `pool` are row numbers of the prepared data."""
 
     split: Split
     record: RunRecord
@@ -51,7 +51,7 @@ class _SplitState:
 
 @dataclass(frozen=True)
 class _Fitted:
-    """What was trained for a split: `models` as `select_batch` takes them; what each predicts, (n, d) -> (n,)."""
+    """The trained models of a split, in the form `select_batch` expects, and their predictions, (n, d) -> (n,)."""
 
     models: Any
     predict: Sequence[Callable[[Tensor], Tensor]]
@@ -59,7 +59,7 @@ class _Fitted:
 
 @dataclass(frozen=True)
 class Chunks:
-    """How much is computed at once; `SMALL` is for a second attempt after memory ran out."""
+    """How much is computed at once; `SMALL` is for the second attempt after memory ran out."""
 
     test_points: int = 8192
     features_on: str | None = None  # device of the pool's features; None: where the networks are
@@ -70,16 +70,16 @@ SMALL = Chunks(test_points=512, features_on="cpu")
 
 
 def run_splits(run: Run, splits: Sequence[int], progress: Progress, chunks: Chunks = USUAL) -> list[RunRecord]:
-    """Run the splits that are not complete yet, each from the round in which it was interrupted.
+    """Run the splits that are not complete yet; each resumes after its last finished round.
 
     Args:
         run: what to run.
         splits: numbers of the splits.
-        progress: is told what happens.
+        progress: where to report progress.
     Returns: the complete records, in the order of `splits`.
 
-    Raises BenchmarkError if the data set is too small, an existing record has another configuration, or a training
-    diverges; RecordError if a record is damaged. Nothing is trained before all splits have been checked.
+    Raises BenchmarkError if the data set is too small, an existing record has another configuration, or training
+    diverges; RecordError if a record is damaged. All splits are checked before any training.
     """
     check_data(run)
     records = {number: run.open(number) for number in splits}
@@ -106,7 +106,7 @@ def run_splits(run: Run, splits: Sequence[int], progress: Progress, chunks: Chun
 
 
 def check_data(run: Run) -> None:
-    """Raise BenchmarkError if the data set is too small for the task or a target is no number."""
+    """Raise BenchmarkError if the data set is too small for the task or a target is NaN or infinite."""
     check_size(len(run.data.y), run.data.n_test, run.task)
     if not np.isfinite(run.data.y).all():
         row = int(np.argmin(np.isfinite(run.data.y)))
@@ -117,12 +117,12 @@ def check_data(run: Run) -> None:
 
 
 def work_left(run: Run, record: RunRecord) -> float:
-    """How much work is left for a split, in the units that `run_splits` tells its progress."""
+    """Return the remaining work of a split, in the units that `run_splits` reports to its progress."""
     return sum(_work(run, round_) for round_ in range(len(record.rounds), run.task.n_rounds + 1))
 
 
 def _work(run: Run, round_: int) -> float:
-    """What a round costs, in training points: validation costs a third of training."""
+    """Return the cost of a round in training points; a validation point costs a third of a training point."""
     return run.task.n_initial + round_ * run.task.batch_size + run.task.n_valid / 3
 
 
@@ -211,7 +211,7 @@ def _train_networks(
         if not np.isfinite(rmse):
             raise BenchmarkError(
                 f"{run.method.name} on {run.data.name}, split {number}, round {round_}: training diverged, the "
-                f"validation error never was a number; training.learning_rate={training.learning_rate} may be too large"
+                f"validation error was never finite; training.learning_rate={training.learning_rate} may be too large"
             )
     networks = [stack.network(k) for k in range(len(stack))]
     groups = [networks[start : start + n_models] for start in range(0, len(networks), n_models)]
@@ -219,7 +219,7 @@ def _train_networks(
 
 
 def _only_output(network: nn.Module) -> Callable[[Tensor], Tensor]:
-    """(n, d) -> (n,) of a network that maps (n, d) to (n, 1)."""
+    """Return a function (n, d) -> (n,) for a network that maps (n, d) to (n, 1)."""
     return lambda X: network(X)[:, 0]
 
 
@@ -248,5 +248,5 @@ def _select(run: Run, round_: int, fitted: _Fitted, state: _SplitState, chunks: 
         generator=generator(state.split.number, round_, "selection"),
         device=None if isinstance(run.training, Forest) else chunks.features_on,
         with_effective_dimension=True,
-        distinct=False,  # as the paper
+        distinct=False,  # as in the paper
     )

@@ -21,10 +21,10 @@ class Metrics:
 
 
 def error_metrics(errors: Sequence[Tensor]) -> Metrics:
-    """Metrics of one network, or of an ensemble, from the absolute errors of each member, shape (n_test,).
+    """Compute the metrics of a network or an ensemble from the absolute errors of each member, shape (n_test,).
 
-    q95 is sorted(|error|)[int(0.95 n)]. For an ensemble the RMSE pools the members' squared errors, the others are
-    averaged over members (arXiv 2203.09410, Section 5.1).
+    q95 is sorted(|error|)[int(0.95 n)]. For an ensemble, the RMSE pools the squared errors of the members; the other
+    metrics are averaged over members (arXiv 2203.09410, Section 5.1).
     """
 
     def mean(values: Sequence[float]) -> float:

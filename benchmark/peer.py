@@ -1,4 +1,4 @@
-"""The original software, `bmdal-reg`, as an oracle for tests and the peer of speed measurements.
+"""The original software, `bmdal-reg`, as an oracle for tests and for comparison in speed measurements.
 
 It is an optional extra (`pip install -e .[reference]`); nothing else in the project needs it.
 """
@@ -28,11 +28,11 @@ from bmdal.regressor.training import Training, TrainingData
 
 @dataclass(frozen=True)
 class PeerBatch:
-    """What the original chose.
+    """A batch selected by the original.
 
     Attributes:
-        indices: pool indices in its order, shape (batch_size,).
-        n_chosen: how many of them it chose; it fills the batch with random points if it cannot go on.
+        indices: pool indices in the order of selection, shape (batch_size,).
+        n_chosen: how many of them the method selected; if it gives up early, the original adds random points.
         kernel_seconds, selection_seconds: its wall-clock times.
     """
 
@@ -43,7 +43,7 @@ class PeerBatch:
 
 
 def peer_module(name: str) -> ModuleType:
-    """A module of the original, e.g. "bmdal.algorithms". Raises BenchmarkError if it is not installed."""
+    """Import a module of the original, e.g. "bmdal.algorithms". Raises BenchmarkError if it is not installed."""
     np.Inf, np.int = np.inf, int  # type: ignore[attr-defined]  # names that numpy 2 no longer has
     try:
         with warnings.catch_warnings():
@@ -56,7 +56,7 @@ def peer_module(name: str) -> ModuleType:
 
 
 def peer_network(network: nn.Sequential) -> nn.Module:
-    """The same network in the layers of the original; parameters are copied."""
+    """Rebuild a network with the layers of the original; parameters are copied."""
     peer = peer_module("layers")
     layers: list[nn.Module] = []
     for layer in network:
@@ -76,7 +76,7 @@ def peer_select(
     x_pool: Tensor,
     batch_size: int,
 ) -> PeerBatch:
-    """What the original chooses for the same method, networks and data. Its random draws are the global ones."""
+    """Select a batch with the original, given the same method, networks and data. It uses the global random state."""
     algorithms, data = peer_module("bmdal.algorithms"), peer_module("bmdal.feature_data")
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -98,7 +98,7 @@ def peer_select(
 
 
 def peer_config(method: Method, networks: Sequence[nn.Sequential]) -> dict[str, Any]:
-    """The arguments of the original's `select_batch` that stand for a published method."""
+    """Translate a published method into arguments of the original's `select_batch`."""
     selection, sigma = method.selection.name, method.sigma
     transforms: list[tuple[str, list[Any]]] = []
     for transformation in method.transformations:
@@ -132,9 +132,9 @@ def peer_config(method: Method, networks: Sequence[nn.Sequential]) -> dict[str, 
 
 
 def peer_selection(method: Method, train: Tensor, pool: Tensor, batch_size: int) -> Tensor:
-    """What the original's selection class chooses from explicit features, shapes (n_train, p) and (n_pool, p).
+    """Select points with the original's selection class from features of shapes (n_train, p) and (n_pool, p).
 
-    BAIT's score is that of the formula: see `bait_scores`.
+    BAIT uses the score of the formula: see `bait_scores`.
     """
     selection, maps = peer_module("bmdal.selection"), peer_module("bmdal.feature_maps")
     features, data = peer_module("bmdal.features"), peer_module("bmdal.feature_data")
@@ -166,20 +166,20 @@ def peer_selection(method: Method, train: Tensor, pool: Tensor, batch_size: int)
 
 
 def bait_scores(state: Any) -> Tensor:
-    """The original's BAIT score without the 1e-8 that it adds to the denominator (docs/deviations.md)."""
+    """Compute the original's BAIT score without the 1e-8 that it adds to the denominator (docs/deviations.md)."""
     scores: Tensor = state.scores_numerator / (state.diag + state.noise_sigma**2)
     return scores[: len(state.pool_features)]
 
 
 def peer_stack(n_networks: int, n_inputs: int, training: Training, device: torch.device) -> nn.Module:
-    """Networks of the original side by side, newly initialized."""
+    """Create several networks of the original in one stack, newly initialized."""
     create = peer_module("models").create_tabular_model
     network: nn.Module = create(n_networks, n_inputs, act=training.activation, **_hyperparameters(training))
     return network.to(device)
 
 
 def peer_train(network: nn.Module, points: TrainingData, n_networks: int, training: Training) -> None:
-    """Train networks of the original on the same points, as it does it."""
+    """Train networks of the original on the same points with the original's training."""
     X, y = torch.cat([points.X, points.X_valid]), torch.cat([points.y, points.y_valid])[:, None]
     n = len(points.X)
     rows = torch.arange(len(X), device=X.device)
@@ -191,7 +191,7 @@ def peer_train(network: nn.Module, points: TrainingData, n_networks: int, traini
 
 
 def peer_run(method: Method, X: Tensor, y: Tensor, split: Split, task: Task, training: Training) -> dict[str, Any]:
-    """A whole run of the original on one split: training, tests and selections of all rounds."""
+    """Do a whole run of the original on one split, with the training, test and selection of every round."""
     networks = [nn.Sequential(NTKLinear(torch.zeros(1, 1), torch.zeros(1), training.sigma_w, training.sigma_b))]
     trainer = peer_module("train").ModelTrainer(
         method.name,

@@ -1,4 +1,4 @@
-"""What is run: a method on a task of a data set, under fixed conditions; and the records of its splits."""
+"""A run: one method on one task of a data set under fixed conditions, and the records of its splits."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from results.record import (
 
 
 def settings(task: Task, training: Training | Forest, method: Method) -> dict[str, Any]:
-    """All that decides what is computed, but for the split and the data, as it stands in a record.
+    """Return all settings that affect the results, except for the split and the data, as stored in records.
 
-    A name says what a component of the library does; for one of the user's own the hash of its code stands beside it.
+    A component of the library is identified by its name; a user's own component also by the hash of its code.
     """
     code = own_code(method)
     return {
@@ -49,7 +49,7 @@ def settings(task: Task, training: Training | Forest, method: Method) -> dict[st
 
 
 def check_same(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    """Raise BenchmarkError, saying what differs, if a record was made with other settings than the present ones."""
+    """Raise BenchmarkError, saying what differs, if a record was made with settings other than the current ones."""
     flat_old, flat_new = _flat(old), _flat(new)
     changes = [
         f"{key} was {flat_old.get(key)} and is now {flat_new.get(key)}"
@@ -74,19 +74,19 @@ class Run:
     training: Training | Forest
     device: torch.device
     runs: Path
-    timed_alone: bool = False  # whether nothing else of ours computes on the device meanwhile
+    timed_alone: bool = False  # whether none of the user's other runs uses the device at the same time
 
     @property
     def config(self) -> dict[str, Any]:
-        """All that decides what is computed, but for the split and the data."""
+        """All settings that affect the results, except for the split and the data."""
         return settings(self.task, self.training, self.method)
 
     def path(self, split: int) -> Path:
-        """Where the record of a split lies when it is complete."""
+        """Return the path of the complete record of a split."""
         return record_path(self.runs, self.experiment, self.data.name, self.task.name, self.method.name, split)
 
     def new_record(self, split: int) -> RunRecord:
-        """The record of a split before its first round."""
+        """Return the record of a split before its first round."""
         provenance = Provenance(
             data_hash=self.data.data_hash,
             seed=split,
@@ -114,12 +114,12 @@ class Run:
         )
 
     def open(self, split: int) -> RunRecord:
-        """The record of a split as far as it got: complete, partial or new.
+        """Return the record of a split so far: complete, partial or new.
 
-        A partial one goes on under the present conditions, which its provenance then says.
+        A partial record continues under the current conditions, and its provenance says so.
 
-        Raises BenchmarkError, saying what differs, if a record with another configuration lies in its place, and
-        RecordError if it cannot be read or selects points that are not in the pool.
+        Raises BenchmarkError, saying what differs, if the existing record has another configuration, and RecordError
+        if it cannot be read or contains selected points that are not in the pool.
         """
         path, new = self.path(split), self.new_record(split)
         for candidate, read in ((path, read_record), (partial_path(path), read_partial)):
@@ -143,7 +143,7 @@ class Run:
                 raise RecordError(f"{path}: {where}, got {outside[0]}; {REMEDY}")
 
     def save(self, record: RunRecord) -> RunRecord:
-        """Write a record: as a partial one, or with all rounds as a complete one. Gives what was written."""
+        """Write a record, as complete if it has all rounds and as partial otherwise. Return the written record."""
         complete = len(record.rounds) == self.task.n_rounds + 1
         provenance = replace(record.provenance, finished=_now()) if complete else record.provenance
         record = replace(record, complete=complete, provenance=provenance)
@@ -159,7 +159,7 @@ def _identity(record: RunRecord) -> dict[str, Any]:
 
 
 def _resumed(record: RunRecord, now: Provenance) -> Provenance:
-    """The provenance of a record that goes on now: with what its rounds up to here were made under, if that differs."""
+    """Return the provenance of a resumed record; `earlier` says what was different in the rounds so far."""
     before = record.provenance
     own = {"started", "finished", "timed_alone", "earlier"}
     conditions = [f.name for f in fields(Provenance) if f.name not in own]
@@ -184,5 +184,5 @@ def _now() -> str:
 
 
 def device_name(device: torch.device) -> str:
-    """What a record says of the device, e.g. "NVIDIA H200" or "cpu (linux)"."""
+    """Return the name of a device as stored in records, e.g. "NVIDIA H200" or "cpu (linux)"."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} ({sys.platform})"

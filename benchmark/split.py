@@ -1,4 +1,4 @@
-"""The random splits of a data set into training, validation, pool and test points."""
+"""Random splits of a data set into training, validation, pool and test points."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ class Split:
 
 
 def check_size(n: int, n_test: int, task: Task) -> int:
-    """The number of points beside the test set. Raises BenchmarkError if they are too few for the task."""
+    """Return the number of points outside the test set. Raises BenchmarkError if there are too few for the task."""
     n_other = n - n_test
     if n_other < task.n_train_valid_and_pool:
         raise BenchmarkError(
-            f"the data set has {n_other} points beside the test set, but task {task.name} needs "
+            f"the data set has {n_other} points outside the test set, but task {task.name} needs "
             f"{task.n_initial} initial training + {task.n_valid} validation + {task.n_rounds} x {task.batch_size} pool "
-            f"= {task.n_train_valid_and_pool}; make task.n_valid, task.n_rounds or task.batch_size smaller"
+            f"= {task.n_train_valid_and_pool}; reduce task.n_valid, task.n_rounds or task.batch_size"
         )
     return n_other
 
 
 def make_split(n: int, n_test: int, task: Task, number: int) -> Split:
-    """numpy.random.RandomState(number).permutation(n), cut into training, validation, pool and test rows in this order.
+    """Cut numpy.random.RandomState(number).permutation(n) into training, validation, pool and test rows, in this order.
 
     Raises BenchmarkError if the data set is too small for the task.
     """
@@ -48,10 +48,10 @@ def make_split(n: int, n_test: int, task: Task, number: int) -> Split:
 
 
 def scale_inputs(X: NDArray[np.float32], split: Split) -> NDArray[np.float32]:
-    """5 tanh(z / 5) of inputs z standardized by the training and pool points of the split, shape (n, d), float32.
+    """Return 5 tanh(z / 5) for inputs z standardized on the training and pool points, shape (n, d), float32.
 
-    Mean and standard deviation (Bessel-corrected) are computed in float64; an input that is constant on these points
-    is only centred. Source: arXiv 2203.09410, Section 5.1.
+    The mean and the standard deviation (Bessel-corrected) are computed in float64. An input that is constant on these
+    points is only centred. Source: arXiv 2203.09410, Section 5.1.
 
     Raises BenchmarkError if an input is NaN or infinite.
     """

@@ -1,4 +1,4 @@
-"""What has become of runs: done, running, failed, interrupted or missing, as their folders show."""
+"""The state of runs, read from their folders: done, running, failed, interrupted or missing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from results.record import failed_path, partial_path
 
 
 class State(StrEnum):
-    """Of a run. An interrupted one goes on from its last round when it is started again."""
+    """The state of a run. An interrupted run resumes after its last round when it is started again."""
 
     DONE = "done"
     RUNNING = "running"
@@ -25,11 +25,11 @@ class State(StrEnum):
 
 
 UNFINISHED = (State.FAILED, State.INTERRUPTED, State.MISSING)
-"""States in which a run waits for a job to take it up."""
+"""States of runs that are not done and that no process is working on."""
 
 
 def run_states(job: Job) -> dict[int, State]:
-    """The state of each split of a job."""
+    """Return the state of each split of a job."""
     folder = job.path(0).parent
     files = {folder / name for name in os.listdir(folder)} if folder.is_dir() else set()
     states = {}
@@ -47,17 +47,17 @@ def run_states(job: Job) -> dict[int, State]:
 
 
 def tidy(path: Path) -> None:
-    """Remove what a process that was killed after the last round has left beside a complete record."""
+    """Remove files next to a complete record that were left by a process killed after the last round."""
     if list(path.parent.glob(f"*{path.stem}.*")) == [path]:
         return
-    with suppress(OSError), locked(path) as mine:  # a folder that may only be read stays as it is
+    with suppress(OSError), locked(path) as mine:  # a read-only folder stays as it is
         if mine:
             for file in (partial_path(path), failed_path(path)):
                 file.unlink(missing_ok=True)
 
 
 def discard_runs(job: Job) -> None:
-    """Remove the records of a job's runs, also partial ones and failures, unless another process works on them."""
+    """Remove the complete, partial and failure records of a job's runs, unless another process is working on them."""
     for split in job.splits:
         path = job.path(split)
         with locked(path) as mine:
@@ -67,10 +67,10 @@ def discard_runs(job: Job) -> None:
 
 
 def count_states(jobs: Iterable[Job]) -> Counter[State]:
-    """How many runs of the jobs are in each state."""
+    """Count the runs of the jobs in each state."""
     return Counter(state for job in jobs for state in run_states(job).values())
 
 
 def in_words(counts: Counter[State]) -> str:
-    """E.g. "1200 done, 3 failed"."""
+    """Return the counts as text, e.g. "1200 done, 3 failed"."""
     return ", ".join(f"{counts[state]} {state}" for state in State if counts[state]) or "no runs"

@@ -1,4 +1,4 @@
-"""python -m benchmark.status: how far an experiment has got. See --help."""
+"""python -m benchmark.status: show the progress of an experiment. See --help."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from results.load import damaged_records
 from results.record import RecordError, failed_path, read_failure
 
 HELP = """\
-How far an experiment has got: its runs that are done, running, failed, interrupted or missing, and the time left.
+Show the progress of an experiment: which runs are done, running, failed, interrupted or missing, and the time left.
 
     python -m benchmark.status +experiment=relu
     python -m benchmark.status +experiment=relu dataset=fried,sgemm     part of it
     python -m benchmark.status +experiment=relu --failed                why runs failed, and how to run them again
 
-Give the same arguments as to `python -m benchmark -m`. An interrupted run goes on from its last round when the command
-that started it is given again; that command takes up everything that is not done.
+Give the same arguments as to `python -m benchmark -m`. To continue an experiment, run that command again: it runs
+everything that is not done, and interrupted runs resume after their last round.
 """
-RECENT = 50  # runs whose times of completion give the throughput
+RECENT = 50  # number of last finished runs from which the throughput is computed
 AXES: dict[str, Callable[[Job], str]] = {
     "data set": lambda job: job.dataset.name,
     "task": lambda job: job.task.name,
@@ -45,7 +45,7 @@ States = dict[int, State]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the status of what the arguments describe; gives the exit status, 2 if they cannot be read."""
+    """Print the status of an experiment. Return the exit status, which is 2 for bad arguments."""
     return run_command(arguments, lambda: HELP, _work, EXPECTED)
 
 
@@ -85,7 +85,7 @@ def _show_status(console: Console, items: Sequence[GridJob], states: Sequence[St
     console.print(f"{sum(total.values())} runs in {len(jobs)} jobs: {in_words(total)}", markup=False)
     console.print(_throughput(jobs, states, total), markup=False)
     if damaged := damaged_records(jobs[0].runs):
-        console.print(f"{len(damaged)} of the records are damaged, and no results: {damaged[0]}", markup=False)
+        console.print(f"{len(damaged)} damaged record(s), not counted as results: {damaged[0]}", markup=False)
     console.print(f"Records: {jobs[0].runs.resolve() / jobs[0].experiment}", markup=False)
 
 
@@ -111,10 +111,10 @@ def _throughput(jobs: Sequence[Job], states: Sequence[States], total: Counter[St
     ]
     recent = sorted(times)[-RECENT:]
     if not recent:
-        return "No run has been done yet, so the time left is unknown."
+        return "No run is done yet, so the time left is unknown."
     seconds = max(time.time() - recent[0], 1.0)
     left = duration((total.total() - total[State.DONE]) * seconds / len(recent))
-    return f"{len(recent) * 3600 / seconds:.1f} runs an hour of late; {left} left at this rate."
+    return f"Recently {len(recent) * 3600 / seconds:.1f} runs per hour; {left} left at this rate."
 
 
 def _show_failures(
@@ -133,7 +133,7 @@ def _show_failures(
                 again.append("experiment.n_timed_splits=0")
             console.print(f"    python -m benchmark -m {shlex.join(again)}", markup=False)
         n_failed += len(failed)
-    hint = " The tracebacks stand in split-*.failed.json beside the records." if n_failed else ""
+    hint = " The tracebacks are in split-*.failed.json next to the records." if n_failed else ""
     left = sum(state in UNFINISHED for of_job in states for state in of_job.values()) - n_failed
     console.print(f"{n_failed} runs failed, {left} more are interrupted or missing.{hint}", markup=False)
 

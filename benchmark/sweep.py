@@ -1,4 +1,4 @@
-"""A sweep: all jobs of a grid that are not done yet, through a launcher; an estimate before and a summary after."""
+"""Run a sweep: launch all jobs of a grid that are not done yet and print a summary, or only print an estimate."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def run_sweep(
     compose: Callable[[list[str]], DictConfig],
     launch: Callable[[list[list[str]]], object],
 ) -> int:
-    """Launch what is missing or failed of a grid. Gives the exit status: 0 if nothing is left to be done.
+    """Launch the jobs of a grid that are not done. Return the exit status, which is 0 if nothing is left to do.
 
     Args:
-        arguments: of the command line, with the lists of the experiment before them.
+        arguments: command-line arguments, preceded by the lists of the experiment.
         config: composed without the choices that are swept over.
-        compose: gives the configuration of one combination.
+        compose: returns the configuration of one combination.
         launch: runs jobs, given as overrides, and returns when they have ended.
     """
     try:
@@ -67,9 +67,9 @@ def run_sweep(
     if todo:
         try:
             with _progress_lines([item.job for item in todo]):
-                # What is to be overwritten is gone; a job that is queued again goes on from where it was.
+                # Old records have been removed by now. Without overwrite=, a requeued job resumes where it stopped.
                 launch([[o for o in item.overrides if not o.startswith("overwrite=")] for item in todo])
-        except (Exception, KeyboardInterrupt) as error:  # what has been done is done, and is summed up
+        except (Exception, KeyboardInterrupt) as error:  # still summarize the runs that are done
             crash = error
     return _sum_up(grid.jobs, arguments, crash)
 
@@ -84,9 +84,9 @@ def _report_impossible(grid: Grid) -> None:
 
 
 def _data_hash(job: Job, data: Path) -> str | None:
-    """Hash of the job's data set; None if it is not prepared, which is then for the run to do and to compare.
+    """Return the hash of the job's data set; None if it is not prepared, in which case the run prepares and checks it.
 
-    Raises BenchmarkError if it was prepared from another description than that of now.
+    Raises BenchmarkError if it was prepared from a description that has changed since.
     """
     try:
         prepared = load_prepared(data, job.dataset.name)
@@ -101,10 +101,10 @@ def _data_hash(job: Job, data: Path) -> str | None:
 
 
 def _is_done(job: Job, data: Path) -> bool:
-    """Whether all runs of a job are done, with the settings and data of now.
+    """Return whether all runs of a job are done, with the current settings and data.
 
-    A damaged record is not done: the job names it. Raises BenchmarkError, saying what differs, if a record was made
-    with others.
+    A run with a damaged record is not done: the job will report it. Raises BenchmarkError, saying what differs, if a
+    record was made with other settings or data.
     """
     if any(state is not State.DONE for state in run_states(job).values()):
         return False
@@ -122,7 +122,7 @@ def _is_done(job: Job, data: Path) -> bool:
 
 @contextmanager
 def _progress_lines(jobs: Sequence[Job]) -> Iterator[None]:
-    """Say how many runs are done, every minute and at first more often, whichever launcher is at work."""
+    """Print how many runs are done every minute, and more often at first, with any launcher."""
     started, before = time.perf_counter(), count_states(jobs)[State.DONE]
     n_runs, stop = sum(len(job.splits) for job in jobs), threading.Event()
 
@@ -164,7 +164,7 @@ def _sum_up(items: Sequence[GridJob], arguments: Sequence[str], crash: BaseExcep
     if left:
         typed = shlex.join(argument for argument in arguments if argument.startswith("+experiment="))
         print(
-            f"{left} runs are left: the same command takes them up again; "
+            f"{left} runs are left: run the same command again to continue; "
             f"`python -m benchmark.status {typed or '...'} --failed` lists failures",
             file=sys.stderr,
         )
@@ -174,15 +174,15 @@ def _sum_up(items: Sequence[GridJob], arguments: Sequence[str], crash: BaseExcep
 
 
 def refuse_job(config: DictConfig, overrides: Sequence[str], error: Exception) -> None:
-    """Record that a job of a sweep could not begin, for each of its runs that waits to be done."""
+    """Record for each unfinished run of a sweep's job that the job could not start."""
     job = job_from_config(config, overrides)
     for split, state in run_states(job).items():
-        with suppress(OSError), locked(job.path(split)) as mine:  # a folder that cannot be written keeps no reason
+        with suppress(OSError), locked(job.path(split)) as mine:  # nothing can be recorded in a read-only folder
             if mine and state in UNFINISHED:
                 record_failure(job.path(split), job.config, error)
 
 
 def show_estimate(config: DictConfig, overrides: Sequence[str]) -> None:
-    """Print what one configuration will take."""
+    """Print the estimate of one configuration."""
     job = job_from_config(config, overrides)
     print(estimate([job], Path(config.paths.data), job.device(config.device)))

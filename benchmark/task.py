@@ -9,9 +9,9 @@ from benchmark.errors import BenchmarkError
 
 @dataclass(frozen=True)
 class Task:
-    """Train on `n_initial` points, then `n_rounds` times label `batch_size` more (arXiv 2203.09410, Section 5.1).
+    """Train on `n_initial` points, then label `batch_size` more in each of `n_rounds` (arXiv 2203.09410, Section 5.1).
 
-    `n_valid` points choose the best epoch of a training. Raises BenchmarkError for other than positive numbers.
+    `n_valid` points are used to choose the best epoch of each training. Raises BenchmarkError unless all are positive.
     """
 
     batch_size: int = 256
@@ -32,5 +32,5 @@ class Task:
 
     @property
     def n_train_valid_and_pool(self) -> int:
-        """The fewest points beside the test set that the task can be done with."""
+        """The minimum number of points outside the test set."""
         return self.n_initial + self.n_valid + self.batch_size * self.n_rounds

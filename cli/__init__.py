@@ -1,7 +1,7 @@
-"""What the commands of the harness share: options, checks, progress, files, and how a command ends.
+"""Code shared by the commands of the harness: options, checks, progress, files and exit statuses.
 
-The package of a command imports this one first. What it imports next, such as torch, takes seconds, in which Ctrl-C
-ends the command at once, without a traceback; from then on `cli.run` decides.
+Every command's package imports this one first. The imports that follow, such as torch, take seconds. If you press
+Ctrl-C during that time, the command ends at once, without a traceback; after that, `cli.run` handles signals.
 """
 
 import os
@@ -15,6 +15,7 @@ def _end(signum: int, frame: FrameType | None) -> None:
     os._exit(128 + signum)
 
 
-# So Python calls itself while it imports the package of `python -m <command>`; nothing is touched in other programs.
+# This is what sys.argv looks like while Python imports the package of `python -m <command>`. Other programs that import
+# this package keep their signal handlers.
 if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, _end)

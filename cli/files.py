@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writing: a file appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _ASIDE = re.compile(r"\..+\.(?P<machine>[0-9a-f]{8})-(?P<pid>\d+)\.tmp")
 
 @contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
-    """A path to write a file to, which takes the place of `path` if the block ends without an error.
+    """Yield a temporary path, and rename it to `path` if the block ends without an error.
 
-    Its folder is made, and cleared of what processes that were killed have left in it.
+    Creates the folder and removes the temporary files that killed processes left there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(aside_name(path.name, os.getpid()))
@@ -34,21 +34,21 @@ def written_aside(path: Path) -> Iterator[Path]:
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Write a file aside and rename it, so that it appears whole or not at all."""
+    """Write a text to a temporary file and rename it to `path`."""
     with written_aside(path) as aside:
         aside.write_text(text, encoding="utf-8")
 
 
 def aside_name(name: str, pid: int) -> str:
-    """What a file is called while a process of this machine writes it."""
+    """Return the name of the temporary file that process `pid` on this machine writes in place of `name`."""
     return f".{name}.{_machine()}-{pid}.tmp"
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove from a folder what was written aside by a process that has ended, or more than a day ago."""
+    """Remove temporary files from a folder if they are older than a day or their process has ended."""
     for file in folder.glob(".*.tmp"):
         match = _ASIDE.fullmatch(file.name)
-        with suppress(OSError):  # another process was faster, or may not be meddled with
+        with suppress(OSError):  # another process has already removed it, or we lack permission
             old = time.time() - file.stat().st_mtime > OLD_SECONDS
             if match and file.is_file() and (old or _has_ended(**match.groupdict())):
                 file.unlink()
@@ -67,7 +67,7 @@ def _has_ended(machine: str, pid: str) -> bool:
 
 
 def _machine() -> str:
-    """A mark of what shares process numbers: the host since its start, or one container on it."""
+    """Return an identifier of everything that shares process ids: a host since its last boot, or a container on it."""
     parts = [platform.node()]
     with suppress(OSError):
         parts += [Path("/proc/sys/kernel/random/boot_id").read_text(), os.readlink("/proc/self/ns/pid")]

@@ -1,4 +1,4 @@
-"""Options `key=value`, whose types and help stand in one YAML file, and the nearest match for a misspelt word."""
+"""Options of the form `key=value`, documented in one YAML file, and suggestions for misspelt words."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ CONF = Path(__file__).parent.parent / "conf"
 
 
 class OptionError(ValueError):
-    """An argument that a command does not understand; the message names it and the valid ones."""
+    """An argument is invalid; the message names it and the valid ones."""
 
 
 def describe_options(name: str, purpose: str) -> str:
-    """The help of a command: its purpose and its option file, `conf/<last part of name>.yaml`."""
+    """Return the help text of a command: its purpose and its option file, `conf/<last part of name>.yaml`."""
     return (
         f"{purpose.strip()}\n\nUsage: python -m {name} [key=value ...]\n\n{_source(name).read_text(encoding='utf-8')}"
     )
 
 
 def read_options(name: str, arguments: Sequence[str]) -> DictConfig:
-    """The options of `conf/<last part of name>.yaml`, changed by arguments `key=value`.
+    """Read the options in `conf/<last part of name>.yaml` and apply arguments of the form `key=value`.
 
-    A value is of the kind of its default: true or false, a whole number of at least 1 (or 0 where that is the default),
-    or one text (none, too, where the default is none). Where the default is a list, the option is one, written a,b or
-    [a, b], of texts if the default is empty, else of whole numbers.
+    A value must have the type of its default: true or false, a whole number of at least 1 (or 0 if that is the
+    default), or a string (or null if that is the default). If the default is a list, the value is a list, written a,b
+    or [a, b], of strings if the default is empty and of whole numbers otherwise.
 
-    Raises OptionError for an unknown key, with the nearest, or a value of another kind.
+    Raises OptionError for a value of another type, or for an unknown key, with the closest known one.
     """
     defaults = OmegaConf.load(_source(name))
     assert isinstance(defaults, DictConfig)
@@ -64,14 +64,14 @@ def _checked(key: str, value: object, default: object) -> object:
         fits, kind = type(value) is int and value >= min(default, 1), f"a whole number of at least {min(default, 1)}"
     else:
         fits = isinstance(value, str) or value is default is None
-        kind = "one text (a number: in double quotes)"
+        kind = "a string (put a number in double quotes)"
     if not fits:
         raise OptionError(f"{key} must be {kind}, got {value!r}")
     return value
 
 
 def _items(key: str, value: object, *, numbers: bool) -> list[str] | list[int]:
-    """The items of a list: none, one, `a,b` or `[a, b]`."""
+    """Return the items of a list given as nothing, one item, `a,b` or `[a, b]`."""
     items = list(value) if isinstance(value, ListConfig) else [] if value is None else str(value).split(",")
     texts = [str(item).strip() for item in items]
     if not numbers:
@@ -82,7 +82,7 @@ def _items(key: str, value: object, *, numbers: bool) -> list[str] | list[int]:
 
 
 def check_choice(kind: str, value: str, valid: Iterable[str]) -> str:
-    """The value, if it is valid; otherwise an OptionError with the nearest and all valid ones."""
+    """Return the value if it is valid; otherwise raise OptionError with the closest and all valid values."""
     names = [str(name) for name in valid]
     if value not in names:
         raise OptionError(unknown(kind, value, names))
@@ -90,19 +90,19 @@ def check_choice(kind: str, value: str, valid: Iterable[str]) -> str:
 
 
 def unknown(kind: str, value: str, valid: Iterable[str]) -> str:
-    """The message for a name that does not exist: the nearest match and all valid ones."""
+    """Return the error message for an unknown name, with the closest match and all valid names."""
     names = list(valid)
     return f"unknown {kind} {value!r}.{did_you_mean(value, names)} Valid: {', '.join(names)}"
 
 
 def did_you_mean(value: str, valid: Iterable[str]) -> str:
-    """The nearest match as a sentence with a blank before it; empty if nothing is near."""
+    """Return " Did you mean ...?" with the closest match, or an empty string if nothing is close."""
     nearest = difflib.get_close_matches(str(value), list(valid), n=1, cutoff=0.4)
     return f" Did you mean {nearest[0]!r}?" if nearest else ""
 
 
 def one_line(error: BaseException) -> str:
-    """The first line of an error of OmegaConf or Hydra, after the key that it is about."""
+    """Return the first line of an OmegaConf or Hydra error, prefixed with the key that it is about."""
     key = getattr(error, "full_key", None)
     text = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return f"{key}: {text}" if key else text

@@ -1,4 +1,4 @@
-"""Processes that work for another one."""
+"""Worker processes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ SECONDS_BETWEEN_LOOKS = 0.5
 
 
 def work_for(parent: int) -> None:
-    """Make this process end soon after its parent has ended, however that happened; Ctrl-C is left to the parent.
+    """End this process soon after its parent ends, for whatever reason. Ctrl-C is left to the parent.
 
-    A thread looks every half second. Linux could send a signal instead, but does so when the *thread* ends that started
-    the process, and other systems know nothing like it.
+    A thread checks every half second. Linux could send a signal instead, but sends it when the *thread* that started
+    the process ends, and other systems have nothing like it.
 
-    parent: the parent's number, which it must tell itself: it may have ended already.
+    parent: the parent's process id. The parent must pass it, because it may have ended before this function runs.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

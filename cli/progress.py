@@ -1,4 +1,4 @@
-"""Progress of long work on stderr: a bar with the remaining time on a terminal, plain lines elsewhere."""
+"""Progress on stderr: a bar with the remaining time on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress:
-    """Progress of one piece of work. Use it as a context.
+    """Show the progress of one task. Use it as a context manager.
 
-    On a terminal a bar shows what is being done at the moment and the time that is left; `line` writes above it.
-    Elsewhere, and in a process of several, there are only lines: those of `line`, and where `amount` is given one every
-    ten seconds.
+    On a terminal, a bar shows the current step and the remaining time, and `line` writes above it. Elsewhere, and in
+    worker processes, there are only lines: those written by `line` and, if `amount` is given, one every ten seconds.
 
     Args:
         title: what is being done.
-        total: how much there is to do, in any unit; None if that is unknown.
-        amount: puts an amount of work into words, e.g. "3.1 MB".
+        total: the amount of work, in any unit; None if it is unknown.
+        amount: formats an amount of work, e.g. as "3.1 MB".
     """
 
     def __init__(
@@ -49,7 +48,7 @@ class Progress:
             TimeElapsedColumn(),
             TextColumn("{task.fields[text]}", markup=False),
         )
-        # A redirected stdout keeps its lines; what is printed to the same screen is to stand above the bar.
+        # Lines printed to the same terminal go above the bar; a redirected stdout is left alone.
         self._bar = Bar(*columns, console=self.console, transient=True, redirect_stdout=sys.stdout.isatty())
         self._bar.disable = not self.console.is_terminal or multiprocessing.parent_process() is not None
         self._task = self._bar.add_task(title, total=total or None, text="")
@@ -62,12 +61,12 @@ class Progress:
         self._bar.stop()
 
     def expect(self, work: float) -> None:
-        """Say that so much more work lies ahead."""
+        """Add to the amount of work that lies ahead."""
         self.total = (self.total or 0.0) + work
         self._bar.update(self._task, total=self.total)
 
     def advance(self, work: float, status: str = "") -> None:
-        """Say that so much work has been done, and what is being done now."""
+        """Report that an amount of work has been done, and what is being done now."""
         self.done += work
         text = ", ".join(filter(None, (self.so_far, status)))
         self._bar.update(self._task, completed=self.done, text=text)
@@ -77,12 +76,12 @@ class Progress:
             self.line(f"{self.title}: {self.so_far}")
 
     def line(self, text: str) -> None:
-        """Write a line that stays."""
+        """Print a line that stays on the screen."""
         self.console.print(text, markup=False)
 
     @property
     def so_far(self) -> str:
-        """E.g. "3.1 MB of 6.2 MB, 20 s left"."""
+        """The work done and the time left, e.g. "3.1 MB of 6.2 MB, 20 s left"."""
         texts = []
         if self._amount:
             texts.append(self._amount(self.done) + (f" of {self._amount(self.total)}" if self.total else ""))
@@ -92,14 +91,14 @@ class Progress:
 
     @property
     def left(self) -> str:
-        """The remaining time, if work goes on as fast as so far, e.g. "3 min 20 s"."""
+        """The estimated remaining time at the average speed so far, e.g. "3 min 20 s"."""
         if not self.done or not self.total:
             return "unknown time"
         return duration((time.monotonic() - self._started) * (self.total - self.done) / self.done)
 
 
 def with_progress(items: Collection[Item], doing: str) -> Iterator[Item]:
-    """The items, while their progress is shown; `doing` says what is done with them, as in "reading run records"."""
+    """Iterate over items and show the progress; `doing` is the title, such as "reading run records"."""
     with Progress(doing, len(items), lambda n: f"{n:,.0f}") as progress:
         for item in items:
             yield item
@@ -107,7 +106,7 @@ def with_progress(items: Collection[Item], doing: str) -> Iterator[Item]:
 
 
 def duration(seconds: float) -> str:
-    """A time for people: "45 s", "3 min 20 s", "2 h 05 min", "3 d 4 h"."""
+    """Format a duration: "45 s", "3 min 20 s", "2 h 05 min" or "3 d 4 h"."""
     s = max(0, round(seconds))
     if s < 60:
         return f"{s} s"

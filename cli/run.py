@@ -1,6 +1,6 @@
-"""How a command runs and ends: its help, one line for what is wrong, and an exit status that says which kind of end.
+"""Run a command: print its help, report an error in one line, and return an exit status.
 
-0: all is done. 1: something failed on the way. 2: bad input. 130: Ctrl-C; 143: SIGTERM (128 + the signal's number).
+0: everything is done. 1: something failed on the way. 2: bad input. 130: Ctrl-C. 143: SIGTERM (128 + signal number).
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ def run_command(
     expected: tuple[type[Exception], ...] = (),
     interrupted: str = "interrupted",
 ) -> int:
-    """Do what a command line asks for; gives the exit status.
+    """Run a command line and return the exit status.
 
     Args:
         arguments: the command line.
-        describe: gives what `--help` prints; None: the work sees to that itself.
-        work: is given the arguments and gives the exit status.
-        expected: errors whose message is meant for the user and says all, beside OptionError and OSError.
-        interrupted: what is said after Ctrl-C or SIGTERM.
+        describe: returns the text that `--help` prints; None: `work` handles `--help` itself.
+        work: takes the arguments and returns the exit status.
+        expected: errors that are reported to the user by their message alone, in addition to OptionError and OSError.
+        interrupted: the message after Ctrl-C or SIGTERM.
     """
     if describe and {"-h", "--help"} & set(arguments):
         print(describe())
@@ -43,7 +43,7 @@ def run_command(
         try:
             status = work(arguments)
             sys.stdout.flush()
-        except BrokenPipeError:  # the reader has seen enough, as in `... | head`
+        except BrokenPipeError:  # the reader stopped reading, as in `... | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             return 128 + signal.SIGPIPE
         except KeyboardInterrupt as interrupt:
@@ -58,19 +58,19 @@ def run_command(
 
 
 def complain(error: Exception) -> None:
-    """Print an error as one that the user can do something about."""
+    """Print the message of an error on stderr, without a traceback."""
     text = one_line(error) if isinstance(error, HydraException | OmegaConfBaseException) else error
     print(f"error: {text}", file=sys.stderr, flush=True)
 
 
 def interrupt_status(interrupt: KeyboardInterrupt) -> int:
-    """The exit status after Ctrl-C, SIGTERM or SIGHUP."""
+    """Return the exit status after Ctrl-C, SIGTERM or SIGHUP."""
     return 128 + int(interrupt.args[0] if interrupt.args else signal.SIGINT)
 
 
 @contextmanager
 def _signals_interrupt() -> Iterator[None]:
-    """Within the context SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt, but for those that are to be ignored."""
+    """Raise KeyboardInterrupt on SIGINT, SIGTERM and SIGHUP within the context, except for signals that are ignored."""
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt(signum)

@@ -1,4 +1,4 @@
-"""Whether the fields of a dataclass, filled from a configuration, hold what their annotations say."""
+"""Type checks of dataclasses that were filled from a configuration."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", NoneType: "null"}
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a string", NoneType: "null"}
 
 
 def check_fields(thing: object, where: str) -> None:
-    """Raise TypeError, naming the field, unless every field of a dataclass and of those in it is of its annotated type.
+    """Raise TypeError, naming the field, unless all fields of a dataclass have their annotated types.
 
-    A whole number is a number, true and false are none. Annotations of other kinds than those of data are not looked
-    at; what is no dataclass passes.
+    Nested dataclasses are checked too. An int passes as a float; a bool passes as neither. Annotations other than
+    those of plain data are ignored, and anything but a dataclass instance passes.
 
     where: the key of the dataclass in the configuration, for the message.
     """
@@ -47,5 +47,5 @@ def _in_words(hint: Any) -> str:
     if origin is Literal:
         return " or ".join(map(str, inner))
     if origin is tuple:
-        return f"a list of which each is {_in_words(inner[0])}"
+        return f"a list in which every item is {_in_words(inner[0])}"
     return _WORDS.get(hint, f"a {getattr(hint, '__name__', hint)}")

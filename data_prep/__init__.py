@@ -1,6 +1,6 @@
 """The data sets: description, download, preprocessing and storage."""
 
-import cli as cli  # first: it looks after Ctrl-C while the rest is imported
+import cli as cli  # first, because it handles Ctrl-C while the rest is imported
 from data_prep.dataset import DataSet, Download, Expected, Friedman, OpenML, OwnFile
 from data_prep.errors import DataError
 from data_prep.prepare import prepare

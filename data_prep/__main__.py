@@ -1,18 +1,19 @@
-"""Prepare the data sets of the benchmark, show which are there, verify them.
+"""Prepare the data sets of the benchmark, show their state, or verify them.
 
   python -m data_prep                          show all data sets and their state
-  python -m data_prep dataset=sgemm            prepare one, or show what became of its columns
+  python -m data_prep dataset=sgemm            prepare one, or show how its columns were used
   python -m data_prep dataset=fried,diamonds   prepare several
-  python -m data_prep dataset=all              prepare all; what cannot be had is reported, the rest is done
-  python -m data_prep verify=true              read everything again and compare with the recorded hashes
-  python -m data_prep report=true              one page of sources, hashes and counts, to send to the project
+  python -m data_prep dataset=all              prepare all; sets that cannot be fetched are reported
+  python -m data_prep verify=true              read everything again and compare it with the recorded hashes
+  python -m data_prep report=true              print a page of sources, hashes and counts to send to the project
 
-Raw files are looked for in <paths.data>/raw/<name>/ first and downloaded only if they are not there. OpenML files are
-also taken from openml-python's cache ($OPENML_CACHE_DIR). Your own CSV or parquet file becomes a data set with one YAML
-file in conf/dataset/; docs/data.md says how.
+A raw file is downloaded only if it is not in <paths.data>/raw/<name>/. OpenML files are also copied from
+openml-python's cache ($OPENML_CACHE_DIR). To turn your own CSV or parquet file into a data set, write one YAML file in
+conf/dataset/; see docs/data.md.
 
-You need not run this first: a run prepares what it needs. Next: `python -m benchmark` runs methods on the data sets,
-`python -m results` prints the tables, `python -m plots` draws the figures. `python -m bmdal` explains the library.
+You do not have to run this first: a benchmark run prepares its data set. Then `python -m benchmark` runs methods on the
+data sets, `python -m results` prints the tables, and `python -m plots` draws the figures. `python -m bmdal` gives an
+overview of the library.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ INTERRUPTED = "interrupted; nothing half-written is left, run the same command a
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command line; returns the exit status: 0 well, 1 a set does not match or verify, 2 an error."""
+    """Run the command line and return the exit status: 0 success, 1 a set fails its checks, 2 an error."""
     return run_command(arguments, _help, _work, (DataError,), INTERRUPTED)
 
 
@@ -57,7 +58,7 @@ def _work(arguments: Sequence[str]) -> int:
             datasets.append(load_dataset(name))
         except DataError as error:
             if len(chosen) == 1 or name not in names():
-                raise  # what was asked for, or a misspelt name: nothing is done before it is right
+                raise  # the only set asked for, or a misspelt name: do nothing until it is fixed
             failures[name] = error
     progress = ConsoleProgress()
     before = status_of(datasets[0], data).prepared if len(chosen) == 1 else None
@@ -77,7 +78,7 @@ def _work(arguments: Sequence[str]) -> int:
         states = [status_of(dataset, data) for dataset in datasets]
     print_status(states, data)
     if before is not None and _made(states[0].prepared) == made_before:
-        print_columns(before)  # of a set prepared just now they have been shown
+        print_columns(before)  # if the set was prepared just now, they have already been shown
     return _complain_of(failures) or (FAILED if any(state.outcome is Outcome.WRONG for state in states) else 0)
 
 
@@ -88,7 +89,7 @@ def _complain_of(failures: Mapping[str, DataError]) -> int:
 
 
 def _made(prepared: PreparedData | None) -> int | None:
-    """When the folder of a set was made, in nanoseconds."""
+    """Return when a set was prepared, in nanoseconds."""
     return (prepared.folder / "meta.json").stat().st_mtime_ns if prepared is not None else None
 
 

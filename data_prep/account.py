@@ -1,4 +1,4 @@
-"""What became of each column of a raw table."""
+"""How each column of a raw table was used."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from data_prep.words import Counts, Likeness, alike, likeness, shown
 
 Fate = Literal["number", "category", "target", "constant", "too many values", "drop", "ignored"]
 
-MAX_UNDECLARED = 20  # values of a column that looks like numbers and is yet taken as a category, with a warning
+MAX_UNDECLARED = 20  # maximum number of values for treating a column that looks numeric as a category, with a warning
 
 
 @dataclass(frozen=True)
 class Column:
     """One column of the raw table.
 
-    fate: an input as a number or as a category, a target, or why it was left out: the description drops it, the source
-        says that it is none (a row number), it is constant on the kept rows, or has too many values to be encoded.
-    declared: the description or the file says that it is a category.
-    features: the first of its columns in X and the one after its last.
-    n_values: number of different values of a column of text, on the kept rows.
-    looks_like: what a column of text looks like that nobody declared to be categorical.
-    n_words, words: how many values are no numbers, in all rows, and the three most frequent with their counts; of a
-        column of numbers and of an undeclared one that looks like numbers or was left out.
-    alike: two values of a category that differ only in case, blanks, or the way in which a number is written.
-    centre: X holds the raw values less this number.
-    lost: numbers of different values before and after the cast to float32, if that loses what they differ in.
-    rounded: a whole number beyond 2^53 as written, and as it was read.
+    fate: the use as a number, a category or a target, or why it was left out: the description drops it, the source says
+        that it is not an input (a row number), it is constant on the kept rows, or it has too many values to encode.
+    declared: whether the description or the file declares it a category.
+    features: its first column in X, and one past its last.
+    n_values: number of distinct values of a text column in the kept rows.
+    looks_like: what the values of a text column look like if it was not declared a category.
+    n_words, words: the number of values in all rows that are not numbers, and the three most frequent with their
+        counts; for numeric columns, and for undeclared columns that look like numbers or were left out.
+    alike: two values of a category that differ only in case, blanks, or how a number is written.
+    centre: the number that was subtracted from the raw values in X.
+    lost: the number of distinct values before and after the cast to float32, if the cast loses their differences.
+    rounded: a whole number beyond 2^53, as written and as read.
     """
 
     name: str
@@ -51,12 +51,12 @@ class Column:
     rounded: tuple[str, float] | None = None
 
     def as_plain(self) -> dict[str, Any]:
-        """For meta.json: what there is to say, the defaults left out."""
+        """Convert to plain data for meta.json, without fields that have their default."""
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Column:
-        """From meta.json."""
+        """Convert from the plain data of meta.json."""
         return cls(**{key: _as_tuples(value) for key, value in plain.items()})
 
 
@@ -67,7 +67,7 @@ def account(
     features: Sequence[Feature],
     rounded: Mapping[int, tuple[str, float]],
 ) -> tuple[Column, ...]:
-    """One entry for each column of the table, in its order."""
+    """Describe the use of each column of the table, in order."""
     places: dict[int, tuple[int, int]] = {}
     for j, feature in enumerate(features):
         places[feature.column] = (places.get(feature.column, (j, j))[0], j + 1)
@@ -78,9 +78,9 @@ def account(
 
 
 def refuse_unclear(columns: Sequence[Column]) -> None:
-    """Refuse to leave out columns that look like numbers, or to encode them one-hot with more than 20 values.
+    """Refuse columns that look numeric but would be left out or one-hot encoded with more than 20 values.
 
-    Raises DataError, unless the description or the file declares them.
+    Raises DataError unless the description or the file declares the columns.
     """
     unclear = [c for c in columns if is_unclear(c) and (c.features is None or (c.n_values or 0) > MAX_UNDECLARED)]
     if unclear:
@@ -90,32 +90,32 @@ def refuse_unclear(columns: Sequence[Column]) -> None:
 
 
 def is_unclear(column: Column) -> bool:
-    """Whether a column looks like numbers, is taken as a category, and nobody said what it is."""
+    """Return whether a column looks numeric, is treated as a category, and was not declared as one."""
     return column.looks_like == "numbers" and column.fate in ("category", "too many values")
 
 
 def unclear_text(column: Column) -> str:
-    """What is unclear about it."""
+    """Describe what is unclear about a column."""
     if not column.n_words:
         return f"column {column.name!r} holds numbers as text"
-    n = f"{column.n_words:,} values are no plain numbers" if column.n_words > 1 else "1 value is no plain number"
+    n = f"{column.n_words:,} values are not plain numbers" if column.n_words > 1 else "1 value is not a plain number"
     return f"column {column.name!r} looks like numbers, but {n}: {shown(column.words)}"
 
 
 def remedy(unclear: Sequence[Column], columns: Sequence[Column]) -> str:
-    """The settings that make it clear."""
+    """Describe the settings that resolve unclear columns."""
     listed = ", ".join(label(c, columns) for c in unclear)
     text = (
-        f"Write into the description `numeric: [{listed}]` if what is no number is missing, `categorical: [{listed}]` "
-        f"if the values are categories, or `drop: [{listed}]`"
+        f"In the description, write `numeric: [{listed}]` if values that are not numbers are missing values, "
+        f"`categorical: [{listed}]` if the values are categories, or `drop: [{listed}]`"
     )
     if any(character.isdigit() for c in unclear for word, _ in c.words for character in word):
-        text += "; numbers with units, signs or thousands separators have to be made plain in the file"
+        text += "; numbers with units, signs or thousands separators must be converted to plain numbers in the file"
     return text
 
 
 def label(column: Column, columns: Sequence[Column]) -> str:
-    """The name as one would write it in a description; the position where several columns have the name."""
+    """Return the column's name as written in a description, or its position if several columns have the name."""
     return repr(column.name) if [c.name for c in columns].count(column.name) == 1 else str(column.position)
 
 

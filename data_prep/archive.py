@@ -1,4 +1,4 @@
-"""Zip archives from elsewhere: find one member, and refuse an archive that means harm."""
+"""Zip archives: find one member, and refuse harmful archives."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from data_prep.blob import Blob
 from data_prep.errors import DataError
 
 MAX_UNPACKED_BYTES = 8 << 30  # the largest published archive unpacks to less than 1 GiB
-MAX_RATIO = 200  # unpacked to packed; tables of numbers stay below 20
+MAX_RATIO = 200  # unpacked size / packed size; tables of numbers stay below 20
 
 
 def zip_member(path: Path, member: str) -> Blob:
-    """The member of that path, or the only one with its file name in whatever folder.
+    """Return the member with the given path or, failing that, the only member with its file name in any folder.
 
-    Raises DataError if the archive is damaged, holds no such member, or has a member that leads outside, is a link
-    or a device, is encrypted, or unpacks to too much.
+    Raises DataError if the archive is damaged or lacks the member, or if any member points outside the archive, is a
+    link or a device, is encrypted, or unpacks to too many bytes.
     """
     try:
         with zipfile.ZipFile(path) as archive:

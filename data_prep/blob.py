@@ -1,4 +1,4 @@
-"""Something with bytes in it that can be read more than once: a file, or one member of a zip archive."""
+"""A source of bytes that can be read repeatedly: a file, or one member of a zip archive."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Blob:
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
-        """Open for reading; a member is decompressed on the way, nothing is unpacked to disk."""
+        """Open for reading; a member is decompressed on the fly, without unpacking it to disk."""
         if self.member is None:
             with self.path.open("rb") as stream:
                 yield stream
@@ -33,5 +33,5 @@ class Blob:
 
 
 def file_blob(path: Path) -> Blob:
-    """The file itself as a blob."""
+    """Return a whole file as a blob."""
     return Blob(path, path.stat().st_size)

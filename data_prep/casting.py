@@ -1,4 +1,4 @@
-"""From float64 to the float32 of X, which has seven digits: what that would lose, and how to keep it."""
+"""Cast from float64 to the float32 of X, which has seven digits: detect losses, and centre values to avoid them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ TOLERANCE = 1e-3
 
 
 def lost_values(values: NDArray[np.float64]) -> tuple[int, int] | None:
-    """Numbers of different values before and after the cast, if it loses what they differ in; else None.
+    """Return the number of distinct values before and after the cast if it loses their differences, else None.
 
-    So it does if the largest rounding error is above 1e-3 standard deviations, or if more than half of the different
-    values become equal to others. values: (n,), finite.
+    Differences count as lost if the largest rounding error is above 1e-3 standard deviations, or if more than half of
+    the distinct values become equal to others. values: (n,), finite.
     """
     with np.errstate(over="ignore"):
         rounded = values.astype(np.float32).astype(np.float64)
@@ -26,9 +26,9 @@ def lost_values(values: NDArray[np.float64]) -> tuple[int, int] | None:
 
 
 def centred(name: str, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-    """The values minus their median, which is exact near the median, and the median.
+    """Subtract the median, which is exact for values near it. Return the differences and the median.
 
-    Raises DataError if they are so close together that float32 does not even hold their differences.
+    Raises DataError if the values are so close together that float32 cannot represent even their differences.
     """
     centre = float(np.median(values))
     with np.errstate(over="ignore"):
@@ -43,7 +43,7 @@ def centred(name: str, values: NDArray[np.float64]) -> tuple[NDArray[np.float64]
 
 
 def spread(values: NDArray[np.float64]) -> float:
-    """The standard deviation (population), which neither very large nor very small values overthrow."""
+    """Return the population standard deviation, avoiding overflow and underflow."""
     with np.errstate(over="ignore"):
         differences = values - np.median(values)
         largest = np.abs(differences).max()

@@ -1,4 +1,4 @@
-"""The data sets of conf/dataset/: one YAML each, composed as Hydra composes them for the benchmark."""
+"""The data sets in conf/dataset/, one YAML file each, composed with Hydra as in the benchmark."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ CONF = Path(__file__).parent.parent / "conf"
 
 
 def names(conf: Path = CONF) -> list[str]:
-    """All data sets that have a file in conf/dataset, in alphabetical order."""
+    """Return the names of all data sets in conf/dataset, in alphabetical order."""
     return sorted(path.stem for path in (conf / "dataset").glob("*.yaml"))
 
 
 def load_dataset(name: str, conf: Path = CONF) -> DataSet:
-    """The description in conf/dataset/<name>.yaml.
+    """Load the description in conf/dataset/<name>.yaml.
 
-    Raises DataError if there is none (the message lists the valid names and the nearest), or if it does not make a
-    DataSet of that name.
+    Raises DataError if there is none (the message lists the valid names and the closest one), or if it does not
+    describe a DataSet of that name.
     """
     if name not in names(conf):
         raise DataError(unknown("data set", name, [*names(conf), "all"]))
@@ -41,12 +41,12 @@ def load_dataset(name: str, conf: Path = CONF) -> DataSet:
     except (HydraException, OmegaConfBaseException, YAMLError, TypeError) as error:
         raise DataError(f"{path}: {error.__cause__ or error}") from error
     if not isinstance(dataset, DataSet):
-        raise DataError(f"{path}: must make a data set; begin it with `_target_: data_prep.DataSet`")
+        raise DataError(f"{path}: must describe a data set; begin it with `_target_: data_prep.DataSet`")
     return dataset
 
 
 def check_name(path: Path) -> None:
-    """Raise DataError unless the description in a file gives the set the name of the file: it is found by that."""
+    """Raise DataError unless the data set has the name of its file, by which it is found."""
     try:
         name = OmegaConf.select(OmegaConf.load(path), "name")
     except YAMLError as error:

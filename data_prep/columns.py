@@ -1,4 +1,4 @@
-"""Which column of a raw table is what."""
+"""The roles of the columns of a raw table."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from data_prep.tables import Table
 
 @dataclass(frozen=True)
 class Columns:
-    """Positions of the columns in use; `used` are inputs and targets in the order of the file.
+    """Positions of the columns by role; `used` are the inputs and targets in the order of the file.
 
-    categorical: known to be so before the table is read (declared by the file or by the description).
-    numeric: anything in them that is no number counts as missing. dropped: left out as the description says.
+    categorical: declared by the file or the description. numeric: values that are not numbers count as missing.
+    dropped: left out by the description.
     """
 
     inputs: tuple[int, ...]
@@ -30,10 +30,10 @@ class Columns:
 
 
 def resolve_columns(dataset: DataSet, table: Table) -> Columns:
-    """The positions that the description's column names and numbers mean in this table.
+    """Resolve the description's column names and numbers to positions in a table.
 
-    Raises DataError if one does not exist or two have its name, if the target is dropped, if a column is said to be
-    numeric and categorical, or if no input is left.
+    Raises DataError if a column does not exist, if several columns have its name, if the target is dropped, if a column
+    is listed as both numeric and categorical, or if no input is left.
     """
 
     def positions(key: str, references: tuple[ColumnRef, ...]) -> frozenset[int]:
@@ -73,4 +73,4 @@ def _position(dataset: str, key: str, reference: ColumnRef, names: tuple[str, ..
         return places[0]
     shown = ", ".join(names[:40]) + (", …" if len(names) > 40 else "")
     hint = did_you_mean(reference, names)
-    raise DataError(f"data set {dataset}: {key}={reference!r} is no column of the table.{hint} Columns: {shown}")
+    raise DataError(f"data set {dataset}: {key}={reference!r} is not a column of the table.{hint} Columns: {shown}")

@@ -1,8 +1,7 @@
-"""The description of one data set, as conf/dataset/<name>.yaml gives it.
+"""The description of one data set, as in conf/dataset/<name>.yaml.
 
-A description is plain data: where the raw table comes from, which column is the target, what to leave out, and what
-the prepared set is expected to look like. How a raw table becomes arrays stands in `rows.py` and
-`features.py`.
+A description is plain data: the source of the raw table, the target column, what to leave out, and what is expected of
+the prepared set. `rows.py` and `features.py` turn the raw table into arrays.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Any
 from data_prep.errors import DataError
 from data_prep.typed import check_fields
 
-ColumnRef = int | str  # a position counted from 0, or a name of the file's header
+ColumnRef = int | str  # a position counted from 0, or a name in the file's header
 
 MAX_BYTES = 1 << 30
 MAX_GENERATED_ROWS = 10_000_000
@@ -23,13 +22,13 @@ MAX_GENERATED_ROWS = 10_000_000
 
 @dataclass(frozen=True)
 class Download:
-    """A file that some web server offers: a zip archive with a table in it, or the table itself.
+    """A file on a web server: a table, or a zip archive that contains it.
 
-    addresses: tried in turn, the preferred one first.
-    member: the table's path inside the archive, or, for a `.mat` file, the name of its variable.
-    content_hash: of the table itself ("sha256:<hex>" or "git-blob:<hex>"); None if nobody has published one, then the
-        first download's hash is recorded beside the file and held from then on.
-    max_bytes: a longer file is refused.
+    addresses: tried in order, the preferred one first.
+    member: the table's path in the archive or, for a `.mat` file, the name of its variable.
+    content_hash: hash of the table itself ("sha256:<hex>" or "git-blob:<hex>"). If no hash has been published (None),
+        the hash of the first download is recorded next to the file and enforced from then on.
+    max_bytes: larger files are refused.
     """
 
     addresses: tuple[str, ...]
@@ -49,12 +48,12 @@ class Download:
 
 @dataclass(frozen=True)
 class OpenML:
-    """A data set of openml.org, by its number there.
+    """A data set of openml.org, identified by its number.
 
-    servers: base addresses of the XML interface, which knows where the files are.
-    mirrors: addresses of a parquet copy, for the day on which the interface does not answer.
-    bundled: name of a parquet copy in `data_prep/bundled`, which is used before anything is fetched.
-    max_bytes: a longer file is refused.
+    servers: base addresses of the XML interface, which returns the addresses of the files.
+    mirrors: addresses of a parquet copy, used if the interface does not answer.
+    bundled: name of a parquet copy in `data_prep/bundled`; if given, nothing is fetched.
+    max_bytes: larger files are refused.
     """
 
     id: int
@@ -71,7 +70,7 @@ class OpenML:
 
 @dataclass(frozen=True)
 class Friedman:
-    """The generated set: n_rows draws from the formula of Friedman (1991). See `friedman.py`.
+    """A generated set: n_rows draws from the formula of Friedman (1991). See `friedman.py`.
 
     Raises DataError unless 1 <= n_rows <= 10,000,000 and seed >= 0.
     """
@@ -89,7 +88,7 @@ class Friedman:
 
 @dataclass(frozen=True)
 class OwnFile:
-    """A CSV or parquet file of the user's own; a relative path counts from the working directory."""
+    """A user's own CSV or parquet file; a relative path is relative to the working directory."""
 
     path: str
 
@@ -102,7 +101,7 @@ Source = Download | OpenML | Friedman | OwnFile
 
 @dataclass(frozen=True)
 class Expected:
-    """Counts of the prepared set, on the task 256x16 (arXiv 2203.09410, Table of data sets)."""
+    """Expected counts of the prepared set on the task 256x16 (arXiv 2203.09410, table of data sets)."""
 
     pool: int
     test: int
@@ -114,27 +113,27 @@ class Expected:
 
 @dataclass(frozen=True)
 class DataSet:
-    """One data set: a source, or the path of an own file, and how its columns are to be used.
+    """One data set: a source, or the path of your own file, and how to use its columns.
 
-    name: what the set is called in folders, records and on the command line.
-    target: the target column; of several the median is taken, row by row.
+    name: the name in folders, in records and on the command line.
+    target: the target column; if several are given, the target is their median in each row.
     source: where the raw table comes from; or
-    path: an own CSV (`.csv`, `.tsv`, `.txt`, `.data`) or parquet (`.parquet`, `.pq`) file, a shorthand for
+    path: your own CSV (`.csv`, `.tsv`, `.txt`, `.data`) or parquet (`.parquet`, `.pq`) file, short for
         `source=OwnFile(path)`.
-    drop: columns to leave out, before missing values are looked at.
+    drop: columns to leave out; their missing values do not matter.
     log_target: take the natural logarithm of the target.
-    categorical: columns to encode one-hot although they hold numbers. Columns of text always are.
-    numeric: columns in which anything that is no number counts as missing.
+    categorical: columns to one-hot encode although they contain numbers. Text columns always are.
+    numeric: columns in which values that are not numbers count as missing.
     header, separator: layout of a text table.
     expected: counts to compare the prepared set with.
-    data_hash: of the prepared arrays, likewise (see `Meta`); None where no one has seen the published file.
-    published_name: its name in the original's result folders, where that differs.
-    licence, citation: for the user to read.
+    data_hash: expected hash of the prepared arrays (see `Meta`); None if the published file was not available.
+    published_name: the name in the original's result folders, if different.
+    licence, citation: for information.
 
-    Columns are named by position, counted from 0, or by the file's header.
+    Columns are given by position, counted from 0, or by their name in the file's header.
 
-    Raises DataError if a value is not of its type, the name is no plain folder name, or not exactly one of `source` and
-    `path` is given.
+    Raises DataError if a value has the wrong type, if the name is not a plain folder name, or unless exactly one of
+    `source` and `path` is given.
     """
 
     name: str
@@ -157,7 +156,7 @@ class DataSet:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", str(self.name)):
             raise DataError(f"data set name {self.name!r}: use letters, digits, '_' and '-' only")
         if (self.source is None) == (self.path is None):
-            raise DataError(f"data set {self.name}: give either `path` (an own file) or `source`, not both or none")
+            raise DataError(f"data set {self.name}: give either `path` (your own file) or `source`, not both or none")
         if self.path is not None:
             object.__setattr__(self, "source", OwnFile(self.path))
         for field in ("target", "drop", "categorical", "numeric"):
@@ -175,7 +174,7 @@ class DataSet:
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """The part of the description that decides what the arrays hold, as plain data for meta.json."""
+        """The part of the description that affects the arrays, as plain data for meta.json."""
         recipe = asdict(self)
         for field in ("path", "expected", "data_hash", "published_name", "licence", "citation"):
             del recipe[field]
@@ -185,19 +184,19 @@ class DataSet:
             "mirrors",
             "bundled",
             "max_bytes",
-        ):  # where the bytes come from does not change them
+        ):  # these do not affect the arrays
             recipe["source"].pop(field, None)
         recipe["source"]["kind"] = type(self.source).__name__
         return {key: _as_plain(value) for key, value in recipe.items()}
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:
-    """A YAML scalar or list as a tuple (Hydra hands over its own list type)."""
+    """Convert a YAML scalar or list to a tuple (Hydra passes its own list type)."""
     return (value,) if isinstance(value, str | int) or not isinstance(value, Iterable) else tuple(value)
 
 
 def _as_plain(value: Any) -> Any:
-    """Tuples as lists, the way JSON gives them back."""
+    """Convert tuples to lists, as JSON returns them."""
     if isinstance(value, dict):
         return {key: _as_plain(item) for key, item in value.items()}
     return [_as_plain(item) for item in value] if isinstance(value, list | tuple) else value

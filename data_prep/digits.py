@@ -1,4 +1,4 @@
-"""Numbers with more digits than float64 has: identifiers of 64 bits, decimals of a database."""
+"""Numbers with more digits than float64 has, such as 64-bit identifiers and database decimals."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from data_prep.errors import DataError
 from data_prep.rows import Rows
 from data_prep.tables import Table
 
-_FIRST_ROUNDED = 2.0**53  # up to here float64 holds every whole number
+_FIRST_ROUNDED = 2.0**53  # float64 represents every whole number up to here
 
 
 def rounded_numbers(table: Table, columns: Columns, rows: Rows) -> dict[int, tuple[str, float]]:
-    """Columns of numbers in which reading as float64 rounds whole numbers: a value as written and as read.
+    """Return the numeric columns in which float64 rounds whole numbers, with one value as written and as read.
 
-    Columns in which that can be are read once more, as text; the others cost nothing.
+    Only columns in which this is possible are read again, as text.
 
     Raises DataError if values become equal, or change by more than 1e-3 standard deviations.
     """
@@ -44,11 +44,11 @@ def _is_doubtful(values: NDArray[np.float64]) -> bool:
 
 
 def _rounded(written: Iterable[str], name: str, is_target: bool) -> tuple[str, float] | None:
-    """An example of a rounded whole number, if there is one; refuses what loses more than that."""
+    """Return an example of a rounded whole number, if any. Raises DataError if more than that is lost."""
     texts = sorted({text.strip() for text in written})
     exact = [Decimal(text) for text in texts]
     read = [float(text) for text in texts]
-    # A float64 may be written by all its digits, or by the fewest that tell it from the next.
+    # A float64 may be written with all its digits, or with the fewest that distinguish it from its neighbours.
     errors = [float(min(abs(e - Decimal(r)), abs(e - Decimal(repr(r))))) for e, r in zip(exact, read, strict=True)]
     worst = int(np.argmax(errors))
     before, after = len(set(exact)), len(set(read))

@@ -1,4 +1,4 @@
-"""Raw tables that web servers offer: found in the raw folder, or fetched, and made sure of."""
+"""Raw tables from web servers: find them in the raw folder or fetch them, and check them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ T = TypeVar("T")
 
 
 def use_download(dataset: DataSet, source: Download, fetcher: Fetcher, use: Use[T]) -> tuple[RawFile, T]:
-    """The raw file in the fetcher's folder, put there by hand or fetched now, and what `use` makes of its table.
+    """Return the raw file in the fetcher's folder, which is fetched if missing, and the result of `use` on its table.
 
-    Raises DataError if the file there is damaged or has the wrong hash, or if there is none and no address gives it.
+    Raises DataError if the file is damaged or has the wrong hash, or if it is missing and cannot be fetched.
     """
 
     def table(path: Path) -> Table:
@@ -48,14 +48,14 @@ def use_download(dataset: DataSet, source: Download, fetcher: Fetcher, use: Use[
 
 
 def _lying_there(source: Download, folder: Path) -> Path | None:
-    """A file in the folder under a name that one of the addresses, or the table itself, has."""
+    """Return a file in the folder that has the name of one of the addresses or of the table itself."""
     names = [*source.addresses, PurePosixPath(source.member).name]
     there = {local_name(path.name): path for path in folder.glob("*") if path.is_file()}
     return next((there[local_name(name)] for name in names if local_name(name) in there), None)
 
 
 def _table_in(path: Path, source: Download) -> Blob:
-    """The table as a blob, its content checked as far as something is known of it."""
+    """Return the table as a blob after checking its content and, if one is known, its hash."""
     blob = zip_member(path, source.member) if path.suffix == ".zip" else file_blob(path)
     algorithm, _, known = (source.content_hash or "sha256:").partition(":")
     try:

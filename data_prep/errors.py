@@ -2,4 +2,4 @@
 
 
 class DataError(ValueError):
-    """Data that cannot be fetched, read or prepared; the message names the file or key and says what to do."""
+    """Data cannot be fetched, read or prepared; the message names the file or key and says what to do."""

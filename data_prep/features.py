@@ -1,7 +1,7 @@
-"""From kept rows to the columns of X and the target y, by the rules of arXiv 2203.09410, Appendix on data sets.
+"""Turn the kept rows into the columns of X and the target y, following arXiv 2203.09410, appendix on data sets.
 
-Constant columns are dropped; numeric columns come first; categorical columns follow one-hot, the smallest first
-while the total number of values stays within 300; the target is standardized over all rows.
+Constant columns are dropped. Numeric columns come first; then categorical columns are one-hot encoded, those with the
+fewest values first, while the total number of values stays within 300. The target is standardized over all rows.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from data_prep.errors import DataError
 from data_prep.rows import Rows
 
 MAX_ONE_HOT = 300
-FAR_FROM_ZERO = 1e-6  # range of a target, relative to its size, below which its median is subtracted first
+FAR_FROM_ZERO = 1e-6  # if the range of a target relative to its magnitude is smaller, its median is subtracted first
 
 
 @dataclass(frozen=True)
 class Feature:
     """One column of X: its name, its values (n,), and the column of the table that it comes from.
 
-    centre: what was subtracted from the raw values. lost: numbers of different values before and after the cast to
-    float32, where it loses what they differ in.
+    centre: the number that was subtracted from the raw values. lost: the number of distinct values before and after the
+    cast to float32, if the cast loses their differences.
     """
 
     name: str
@@ -47,11 +47,11 @@ class Target:
 
 
 def make_features(rows: Rows, columns: Columns, names: Sequence[str], *, centre: bool) -> list[Feature]:
-    """The columns of X in order; `names` are those of the table.
+    """Make the columns of X, in order; `names` are the column names of the table.
 
-    centre: subtract the median of a column first where the cast to float32 would lose what its values differ in.
+    centre: whether to subtract the median of a column if the cast to float32 would lose the differences of its values.
 
-    Raises DataError if no column varies, or the values of one are too close together even so.
+    Raises DataError if no column varies, or if the values of a column are too close together even after centring.
     """
     varying = [i for i in columns.inputs if (rows.frame[i] != rows.frame[i].iloc[0]).any()]
     numbers = [i for i in varying if i not in rows.categorical]
@@ -67,14 +67,14 @@ def make_features(rows: Rows, columns: Columns, names: Sequence[str], *, centre:
 
 
 def make_target(rows: Rows, columns: Columns, log: bool) -> Target:
-    """The median of the target columns, its natural logarithm if asked for, standardized (population std).
+    """Make the target: the median of the target columns, its natural logarithm if `log`, standardized (population std).
 
-    Raises DataError if it is constant or not finite, or not positive where the logarithm is asked for.
+    Raises DataError if the target is constant or not finite or, with `log`, not positive.
     """
     raw = np.median(rows.frame[list(columns.targets)].to_numpy(np.float64), axis=1)
     if log and raw.min() <= 0:
         raise DataError(
-            f"log_target=true, but the target has values <= 0 (the least is {raw.min()}); leave log_target out"
+            f"log_target=true, but the target has values <= 0 (the smallest is {raw.min()}); leave log_target out"
         )
     raw = np.log(raw) if log else raw
     if not np.isfinite(raw).all():
@@ -83,12 +83,12 @@ def make_target(rows: Rows, columns: Columns, log: bool) -> Target:
         )
     with np.errstate(over="ignore", invalid="ignore"):
         spread = float(np.ptp(raw))
-        # Far from zero the sums lose digits; those of the differences from the median lose none.
+        # Far from zero, sums of the values lose digits; sums of differences from the median do not.
         near = float(np.median(raw)) if spread < FAR_FROM_ZERO * np.abs(raw).max() else 0.0
         rest = raw - near
         mean, std = float(np.mean(rest)), float(np.std(rest))
     if spread == 0:
-        raise DataError(f"the target is constant ({near}), there is nothing to learn; `target` names another column")
+        raise DataError(f"the target is constant ({near}), so there is nothing to learn; choose another `target`")
     if not 0 < std < np.inf:
         raise DataError(
             f"the target, from {raw.min():g} to {raw.max():g}, is too small or too large to be standardized; multiply "
@@ -98,9 +98,9 @@ def make_target(rows: Rows, columns: Columns, log: bool) -> Target:
 
 
 def encoded_columns(frame: pd.DataFrame, categorical: Sequence[int]) -> list[int]:
-    """The categorical columns to encode, smallest first while the total number of values stays within 300.
+    """Return the categorical columns to encode, smallest first, while the total number of values stays within 300.
 
-    Columns with the same number of values are taken together or not at all, as in the published runs.
+    Columns with the same number of values are encoded together or not at all, as in the published runs.
     """
     sizes = {i: frame[i].nunique() for i in categorical}
     by_size = sorted(categorical, key=sizes.__getitem__)
@@ -118,7 +118,7 @@ def _number(i: int, name: str, values: NDArray[np.float64], centre: bool) -> Fea
 
 
 def _indicators(i: int, name: str, column: pd.Series) -> Iterator[Feature]:
-    """One indicator per value (of two values only the second's), then one for "missing", all zero here."""
+    """Make one indicator per value (if there are two, only for the second) and one for "missing", which is all zero."""
     values = sorted(column.unique(), key=_value_order)
     for value in values[1:] if len(values) == 2 else values:
         yield Feature(f"{name}={value}", (column == value).to_numpy(), i)
@@ -126,7 +126,7 @@ def _indicators(i: int, name: str, column: pd.Series) -> Iterator[Feature]:
 
 
 def _value_order(value: str) -> tuple[int, float, str]:
-    """Numbers by size, then words by letter."""
+    """Sort key: numbers by size, then words alphabetically."""
     try:
         return 0, float(value), value
     except ValueError:

@@ -1,4 +1,4 @@
-"""One fetcher for all sources: several addresses in turn, retries, and a file that appears once it has proved right."""
+"""A fetcher for all sources: it tries several addresses, retries, and puts a file in place only after it is checked."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 
 
 class FetchError(DataError):
-    """No address gave the file; the message says what each of them did."""
+    """The file could not be fetched; the message says what went wrong at each address."""
 
 
 @dataclass(frozen=True)
 class Fetched(Generic[T]):
-    """A fetched file, the address that gave it, and what the check made of it."""
+    """A fetched file, its address, and the result of the check."""
 
     path: Path
     address: str
@@ -55,16 +55,16 @@ class Fetcher:
         max_bytes: int,
         parameters: Mapping[str, str] | None = None,
     ) -> Fetched[T]:
-        """Fetch one file of at most `max_bytes` from the first address that gives it.
+        """Fetch one file of at most `max_bytes` from the first address that serves it.
 
-        All addresses are tried in turn once per entry of `patience.waits`, those that will not do better left out.
+        All addresses are tried in turn once per entry of `patience.waits`, except those for which a retry is useless.
 
-        check: called with the file before it is put in place; a DataError means that the content is wrong, as it is
-            when another hash is recorded for a file of that name.
-        file_name: its name in the folder; None takes the one of the address.
-        parameters: go into the query of each address, and into no message.
+        check: called with the file before it is put in place; it raises DataError if the content is wrong. A file with
+            a hash other than the recorded one is wrong too.
+        file_name: the name in the folder; None: the name in the address.
+        parameters: query parameters for each address; they never appear in messages.
 
-        Raises FetchError if no address gives the file, NoRoomError if the disk is full.
+        Raises FetchError if no address serves the file, NoRoomError if the disk is full.
         """
         aside = aside_of(self.folder / "fetch")
         failures: dict[str, str] = {}
@@ -112,12 +112,12 @@ class Fetcher:
 
 
 def local_name(address: str) -> str:
-    """The file name that an address stands for, without escapes, blanks and plus signs."""
+    """Return the file name in an address, without escapes, blanks and plus signs."""
     return unquote(urlsplit(address).path).rpartition("/")[2].replace("+", "_").replace(" ", "_")
 
 
 def _worth_another_try(error: Exception) -> bool:
-    """Whether the same address may answer better in a moment."""
+    """Return whether it makes sense to try the same address again."""
     if isinstance(error, requests.HTTPError):
         return error.response is not None and error.response.status_code in _TRY_AGAIN
     if isinstance(error, requests.ConnectTimeout):
@@ -129,13 +129,13 @@ def _worth_another_try(error: Exception) -> bool:
 
 
 def _never_connected(error: requests.ConnectionError) -> bool:
-    """No such host, no network, nobody listening."""
+    """Return whether no connection was made: no such host, no network, or nothing listening."""
     cause = error.args[0] if error.args else None
     return isinstance(getattr(cause, "reason", None), urllib3.exceptions.NewConnectionError)
 
 
 def _reason(error: Exception) -> str:
-    """A failure in a few words, without the Python objects and whole addresses that requests puts into its messages."""
+    """Describe a failure in a few words, without the Python objects and full addresses in the messages of requests."""
     if isinstance(error, DataError | requests.TooManyRedirects):
         return str(error)
     if isinstance(error, requests.HTTPError):
@@ -145,5 +145,5 @@ def _reason(error: Exception) -> str:
     if isinstance(error, requests.ConnectionError):
         return "no connection" if _never_connected(error) else "the connection broke off"
     if isinstance(error, urllib3.exceptions.ProtocolError):
-        return "the file came incomplete"
+        return "the file is incomplete"
     return f"no usable answer ({type(error).__name__})"

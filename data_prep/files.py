@@ -1,4 +1,4 @@
-"""Files that appear whole: written aside and renamed; what dead processes left aside; disks that are full."""
+"""Write files atomically, find leftovers of killed processes, and handle full disks."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ _DAY = 86_400.0  # seconds
 
 
 class NoRoomError(DataError):
-    """The disk is full. The message names the folder and the bytes that were to be written there (None: unknown)."""
+    """The disk is full. The message names the folder and the number of bytes that did not fit (None: unknown)."""
 
     def __init__(self, folder: Path, n_bytes: int | None) -> None:
         needed = "one more file" if n_bytes is None else f"{n_bytes:,} bytes"
         super().__init__(
-            f"{folder}: the disk is full, there is no room for {needed}; free some, or choose another folder "
+            f"{folder}: the disk is full, there is no room for {needed}; free some space, or choose another folder "
             "(paths.data=..., or $BMDAL_DATA)"
         )
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether an error says that a disk, a quota or the largest possible file is full."""
+    """Return whether an error means that the disk or quota is full, or the file too large for the file system."""
     return isinstance(error, OSError) and error.errno in _FULL
 
 
 @contextmanager
 def room_for(n_bytes: int | None, folder: Path) -> Iterator[None]:
-    """Write `n_bytes` (None: unknown, few) into the folder. Raises NoRoomError if they do not fit."""
+    """Raise NoRoomError if the disk fills up while the block writes `n_bytes` (None: unknown, few) into the folder."""
     try:
         yield
     except OSError as error:
@@ -45,12 +45,12 @@ def room_for(n_bytes: int | None, folder: Path) -> Iterator[None]:
 
 
 def aside_of(path: Path) -> Path:
-    """Where this process writes what is to appear at `path`; the name says which machine and process."""
+    """Return the temporary path at which this process writes `path`; its name contains the machine and process."""
     return path.with_name(f".{path.name}.{platform.node()}-{os.getpid()}.tmp")
 
 
 def place(path: Path, write: Callable[[Path], object], n_bytes: int) -> None:
-    """Put a file of `n_bytes` in its place whole, or leave nothing. Raises NoRoomError if the disk is full."""
+    """Write a file of `n_bytes` atomically. Raises NoRoomError if the disk is full."""
     aside = aside_of(path)
     try:
         with room_for(n_bytes, path.parent):
@@ -64,13 +64,13 @@ def place(path: Path, write: Callable[[Path], object], n_bytes: int) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have the content of a file on the disk before anything that comes after."""
+    """Flush the content of a file to the disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a folder with all that is in it."""
+    """Remove a file, or a folder with everything in it."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -78,10 +78,10 @@ def remove(path: Path) -> None:
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether nobody writes there any more, given that the caller holds the lock of the set.
+    """Return whether a temporary file or folder is abandoned, given that the caller holds the lock of the set.
 
-    So it is if a process of this machine has begun it, for on one machine the lock holds; of another one, which may
-    not see the lock on a shared file system, if nothing has been written for a day.
+    If a process on this machine created it, it is abandoned, because the lock is exclusive on one machine. Another
+    machine may not see the lock on a shared file system, so its files count as abandoned after a day without a change.
     """
     if f".{platform.node()}-" in path.name:
         return True

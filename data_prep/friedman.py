@@ -1,4 +1,4 @@
-"""The generated data set `friedman`, so that the first run needs no download."""
+"""The generated data set `friedman`, which makes a first run possible without a download."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import pandas as pd
 
 
 def friedman_frame(n_rows: int, seed: int) -> pd.DataFrame:
-    """Draws from y = 10 sin(pi x1 x2) + 20 (x3 - 0.5)^2 + 10 x4 + 5 x5 + N(0, 1), x1..x10 uniform on [0, 1].
+    """Draw from y = 10 sin(pi x1 x2) + 20 (x3 - 0.5)^2 + 10 x4 + 5 x5 + N(0, 1), x1..x10 uniform on [0, 1].
 
-    Returns a frame (n_rows, 11) with columns X1..X10 and Y, as the OpenML set `fried` names them.
+    Returns a frame (n_rows, 11) with columns X1..X10 and Y, as in the OpenML set `fried`.
     Source: Friedman, Multivariate adaptive regression splines, Annals of Statistics 19(1), 1991.
     """
     generator = np.random.default_rng(seed)

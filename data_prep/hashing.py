@@ -1,4 +1,4 @@
-"""Hashes of files and streams, read in pieces."""
+"""Hash files and streams, reading them in pieces."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PIECE = 1 << 20
 
 
 def sha256_of_files(*paths: Path) -> str:
-    """The sha256 of the files' bytes, one file after the other, in hex."""
+    """Return the sha256 of the concatenated files, in hex."""
     digest = hashlib.sha256()
     for path in paths:
         with path.open("rb") as stream:
@@ -20,9 +20,9 @@ def sha256_of_files(*paths: Path) -> str:
 
 
 def stream_hash(stream: BinaryIO, size: int, algorithm: str) -> str:
-    """The hash of a stream of `size` bytes in hex; algorithm "sha256", "md5" or "git-blob".
+    """Return the hash of a stream of `size` bytes in hex; algorithm "sha256", "md5" or "git-blob".
 
-    "git-blob" is how git names a file: the sha1 of "blob <size>", a zero byte, and the content.
+    "git-blob" is git's hash of a file: the sha1 of "blob <size>", a zero byte, and the content.
     """
     if algorithm == "git-blob":
         digest = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)

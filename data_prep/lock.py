@@ -1,4 +1,4 @@
-"""One process at a time fetches and prepares a set, and puts right what killed ones left behind."""
+"""Lock a set while it is fetched and prepared, and clean up after killed processes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from data_prep.store import prepared_folder, set_aside
 
 @contextmanager
 def locked(name: str, data: Path, progress: Progress) -> Iterator[None]:
-    """Hold the right to fetch and prepare a set; the system lets go of it when the holder dies.
+    """Hold the lock for fetching and preparing a set; the system releases it if the process dies.
 
-    Raises DataError if the disk is full, or the file system knows no locks.
+    Raises DataError if the disk is full, or the file system does not support locks.
     """
     lock = FileLock(_lock_file(name, data))
     folder = Path(lock.lock_file).parent
@@ -33,7 +33,7 @@ def locked(name: str, data: Path, progress: Progress) -> Iterator[None]:
                 lock.acquire()
     except NotImplementedError as error:
         raise DataError(
-            f"{folder}: its file system has no locks ({error}); prepare the sets in a folder on another one and copy it"
+            f"{folder}: its file system has no locks ({error}); prepare the sets on another file system and copy them"
         ) from error
     try:
         _put_right(name, data)
@@ -43,9 +43,9 @@ def locked(name: str, data: Path, progress: Progress) -> Iterator[None]:
 
 
 def clear_up(data: Path) -> None:
-    """Put right what killed processes left of any set, but for those that a living process works on.
+    """Clean up after killed processes, except for sets that another process is working on.
 
-    A folder that cannot be written to stays as it is.
+    Read-only folders stay as they are.
     """
     aside = (*(data / "prepared").glob(".*.tmp"), *(data / "raw").glob("*/.*.tmp"))
     names = {path.name.split(".")[1] if path.parent.name == "prepared" else path.parent.name for path in aside}
@@ -55,7 +55,7 @@ def clear_up(data: Path) -> None:
 
 
 def _put_right(name: str, data: Path) -> None:
-    """A set half swapped comes back, what was half written goes; the caller holds the lock."""
+    """Restore a set whose replacement was interrupted, and remove abandoned files. The caller holds the lock."""
     folder = prepared_folder(data, name)
     old = set_aside(folder)
     if old.exists():

@@ -1,4 +1,4 @@
-"""Peak memory of a piece of work in this process."""
+"""Measure the peak memory of a part of this process's work."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
 def reset_peak() -> None:
-    """Start counting again. Linux only; elsewhere the peak stays that of the whole process."""
+    """Reset the peak. Works on Linux only; elsewhere the peak remains that of the whole process."""
     with contextlib.suppress(OSError):
         _CLEAR.write_text("5")
 
 
 def peak_bytes() -> int:
-    """Largest resident memory since `reset_peak`, in bytes."""
+    """Return the largest resident memory since `reset_peak`, in bytes."""
     with contextlib.suppress(OSError):
         for line in _STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):

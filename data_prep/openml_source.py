@@ -1,8 +1,8 @@
-"""Raw tables of openml.org: found in the raw folder or in openml-python's cache, or fetched.
+"""Raw tables from openml.org: find them in the raw folder or in openml-python's cache, or fetch them.
 
-openml-python says where its cache is and what the user's key is. It would wait for a stalled server without end, delete
-the cache folder of a set that it cannot get, and hold an ARFF file in memory whole; so our fetcher asks for the
-description of a data set and for the file itself.
+openml-python only provides the location of its cache and the user's key. It would wait forever for a stalled server,
+delete the cache folder of a set that it cannot fetch, and load a whole ARFF file into memory. So our own fetcher
+downloads the description of a data set and the file itself.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _XML = "{http://openml.org/openml}"
 
 @dataclass(frozen=True)
 class Description:
-    """What is needed of OpenML's description of a data set.
+    """The parts of OpenML's description of a data set that we need.
 
-    arff_address, parquet_address: where the two formats are (None: not offered). arff_md5: of the ARFF file.
-    ignored: columns that are no inputs, row numbers for instance.
+    arff_address, parquet_address: addresses of the two formats (None: not offered). arff_md5: md5 of the ARFF file.
+    ignored: columns that are not inputs, such as row numbers.
     """
 
     arff_address: str | None = None
@@ -49,16 +49,16 @@ class Description:
 
 
 def parquet_name(id: int) -> str:
-    """What the parquet file of an OpenML data set is called."""
+    """Return the file name of the parquet file of an OpenML data set."""
     return f"dataset_{id}.pq"
 
 
 def use_openml(source: OpenML, fetcher: Fetcher, use: Use[T]) -> tuple[RawFile, T]:
-    """The file in the fetcher's folder, and what `use` makes of its table.
+    """Return the raw file in the fetcher's folder and the result of `use` on its table.
 
-    It lies there, or is copied from this project or openml-python's cache, or fetched. Parquet is preferred, ARFF gives
-    the same. Raises DataError if the file there is damaged or has the wrong hash, or if there is none and no server
-    gives it.
+    A missing file is copied from this project or from openml-python's cache, or fetched. Parquet is preferred; ARFF
+    gives the same result. Raises DataError if the file is damaged or has the wrong hash, or if it is missing and cannot
+    be fetched.
     """
     folder = fetcher.folder
     failures: list[str] = []
@@ -89,17 +89,17 @@ def use_openml(source: OpenML, fetcher: Fetcher, use: Use[T]) -> tuple[RawFile, 
         except FetchError as error:
             failures.append(str(error))
     raise DataError(
-        f"data set {fetcher.name}: OpenML did not give it ({'; '.join(failures) or 'its description names no file'}). "
+        f"data set {fetcher.name}: not fetched from OpenML ({'; '.join(failures) or 'its description names no file'}). "
         f"Download the data from https://www.openml.org/d/{source.id} elsewhere, put it into {folder} as {ARFF} (or "
         f"{parquet_name(source.id)} if it is parquet), and run again"
     )
 
 
 def read_description(path: Path, id: int) -> Description:
-    """What OpenML's description of data set `id` says. Raises DataError if the file is none."""
+    """Read OpenML's description of data set `id`. Raises DataError if the file is not such a description."""
     try:
         root = ElementTree.fromstring(path.read_bytes())
-    except (ElementTree.ParseError, ValueError, LookupError) as error:  # of text that is no XML, of its encoding
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # not XML, or a wrong or unknown encoding
         raise DataError(f"{path}: not OpenML's description of data set {id} ({error}); remove it") from error
     found = (root.findtext(f"{_XML}id") or "").strip()
     if root.tag != f"{_XML}data_set_description" or found != str(id):
@@ -119,19 +119,19 @@ def read_description(path: Path, id: int) -> Description:
 
 
 def _lying_there(folder: Path) -> Path | None:
-    """The parquet or ARFF file in a folder, whatever it is called."""
+    """Return the parquet or ARFF file in a folder, under any name."""
     return next(iter([*sorted(folder.glob("[!.]*.pq")), *sorted(folder.glob("[!.]*.arff"))]), None)
 
 
 def _bundled(source: OpenML, folder: Path) -> Path | None:
-    """A copy in the folder of the file that comes with this project, if there is one."""
+    """Copy the file that comes with this project, if there is one, to the folder."""
     return None if source.bundled is None else _copy(BUNDLED / source.bundled, folder / parquet_name(source.id))
 
 
 def _from_cache(source: OpenML, folder: Path, root: Path) -> Path | None:
-    """A copy in the folder of what openml-python's cache has: the cache is the user's, and is left as it is.
+    """Copy the set from openml-python's cache to the folder, leaving the user's cache unchanged.
 
-    Raises DataError if it is damaged there.
+    Raises DataError if the cached file is damaged.
     """
     for server in source.servers:
         cache = root.joinpath(*reversed(urlsplit(server).netloc.split(".")), "datasets", str(source.id))
@@ -146,12 +146,12 @@ def _from_cache(source: OpenML, folder: Path, root: Path) -> Path | None:
 
 
 def _beside(folder: Path, id: int) -> Description:
-    """The description that lies in the folder; empty if there is none."""
+    """Return the description in the folder; empty if there is none."""
     return read_description(folder / DESCRIPTION, id) if (folder / DESCRIPTION).is_file() else Description()
 
 
 def _described(source: OpenML, fetcher: Fetcher, key: str, failures: list[str]) -> Description:
-    """The description from the first server that gives it, else the one that lies in the fetcher's folder."""
+    """Fetch the description from the first server that answers, or read the one in the fetcher's folder."""
     try:
         return fetcher.fetch(
             [f"{server}/data/{source.id}" for server in source.servers],
@@ -166,7 +166,7 @@ def _described(source: OpenML, fetcher: Fetcher, key: str, failures: list[str]) 
 
 
 def _configuration() -> tuple[Path, str]:
-    """openml-python's cache folder and the user's key. Raises FetchError if it does not start."""
+    """Return openml-python's cache folder and the user's key. Raises FetchError if the package cannot be imported."""
     try:
         from openml import config  # takes a second, and reads the user's files
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Prepare one data set: fetch or find the raw file, preprocess it, store the arrays."""
+"""Prepare one data set: find or fetch the raw file, preprocess it, and store the arrays."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from data_prep.transfer import Patience
 
 PATIENCE = Patience()
 
-_MOST_COLUMNS = 10_000  # of a fetched table; the widest published one has 386
+_MOST_COLUMNS = 10_000  # maximum for a fetched table; the widest published one has 386
 
 
 def prepare(
@@ -53,18 +53,17 @@ def prepare(
     progress: Progress | None = None,
     patience: Patience = PATIENCE,
 ) -> PreparedData:
-    """The prepared set; made first if it is missing, or was made by other rules or from another description.
+    """Return the prepared set. Prepare it if it is missing or was made by other rules or from another description.
 
-    The raw file is looked for in `<data>/raw/<name>/` and fetched if it is not there; the arrays go to
-    `<data>/prepared/<name>/`, a folder that appears whole or not at all. Processes that want the same set wait for
-    the one that prepares it.
+    The raw file is fetched unless it is in `<data>/raw/<name>/`. The arrays go to `<data>/prepared/<name>/`, a folder
+    that is written as a whole or not at all. Processes that need the same set wait for the one that prepares it.
 
-    overwrite: prepare again in any case, the way out when a prepared set is damaged.
-    progress: where to report; None is the console (standard error).
+    overwrite: prepare again in any case, for example because a prepared set is damaged.
+    progress: where to report; None: the console (standard error).
     patience: how long to wait for servers.
 
-    Raises DataError, and leaves what is there untouched, if the set is damaged, cannot be fetched, or does not hold
-    what the description says.
+    Raises DataError, and leaves existing files untouched, if the set is damaged, cannot be fetched, or does not match
+    its description.
     """
     progress = progress or ConsoleProgress()
     try:
@@ -72,7 +71,7 @@ def prepare(
         prepared = None if overwrite else _current(dataset, data)
         if prepared is None:
             with locked(dataset.name, data, progress):
-                # Another process may have done it while this one waited.
+                # Another process may have prepared it while this one waited.
                 prepared = None if overwrite else _current(dataset, data)
                 if prepared is None:
                     _make(dataset, data, progress, patience)
@@ -88,7 +87,7 @@ def prepare(
 
 
 def mismatch(dataset: DataSet, meta: Meta) -> str | None:
-    """What differs from the expected counts and hash, both each; None if all agree or nothing is expected."""
+    """Describe differences from the expected counts and hash; None if there are none or nothing is expected."""
     expected, found = vars(dataset.expected or meta.counts), vars(meta.counts)
     differs = [f"{key} {found[key]} (expected {expected[key]})" for key in expected if found[key] != expected[key]]
     if not differs and dataset.data_hash not in (None, meta.data_hash):
@@ -97,14 +96,14 @@ def mismatch(dataset: DataSet, meta: Meta) -> str | None:
 
 
 def is_current(dataset: DataSet, prepared: PreparedData) -> bool:
-    """Whether the set was prepared from this description and, if it is from an own file, from its present content."""
+    """Return whether the set was prepared from this description and from the current content of a user's own file."""
     meta = prepared.meta
     if meta.recipe != dataset.recipe:
         return False
     if not isinstance(dataset.source, OwnFile):
         return True
     if not meta.columns:
-        return False  # made when large values were cast to float32 as they were
+        return False  # prepared by a version that did not centre large values before casting to float32
     path = Path(dataset.source.path)
     if meta.raw is None or not path.is_file():
         return True
@@ -114,7 +113,7 @@ def is_current(dataset: DataSet, prepared: PreparedData) -> bool:
 
 
 def _current(dataset: DataSet, data: Path) -> PreparedData | None:
-    """The set as it lies there, or None if it is missing or was made otherwise."""
+    """Return the existing set, or None if it is missing or out of date."""
     folder = prepared_folder(data, dataset.name)
     if not folder.is_dir() or version_of(folder) not in (None, PREPARATION_VERSION):
         return None
@@ -123,7 +122,7 @@ def _current(dataset: DataSet, data: Path) -> PreparedData | None:
 
 
 def _make(dataset: DataSet, data: Path, progress: Progress, patience: Patience) -> None:
-    """Prepare the set aside, then put it in its place. The caller holds the lock."""
+    """Prepare the set in a temporary folder and rename it. The caller holds the lock."""
     started = time.monotonic()
     reset_peak()
     folder = prepared_folder(data, dataset.name)
@@ -131,10 +130,10 @@ def _make(dataset: DataSet, data: Path, progress: Progress, patience: Patience) 
 
     def use(table: Table, strict: bool) -> Meta:
         if strict and len(table.columns) > _MOST_COLUMNS:
-            raise DataError(f"another table than the expected one: {len(table.columns):,} columns")
+            raise DataError(f"not the expected table: {len(table.columns):,} columns")
         meta = _written(dataset, table, aside, progress)
         if strict and (text := mismatch(dataset, meta)):
-            raise DataError(f"another table than the expected one: {text}")
+            raise DataError(f"not the expected table: {text}")
         return meta
 
     try:
@@ -156,7 +155,7 @@ def _make(dataset: DataSet, data: Path, progress: Progress, patience: Patience) 
 
 
 def _written(dataset: DataSet, table: Table, aside: Path, progress: Progress) -> Meta:
-    """The arrays of a table, written into the folder `aside`, and what meta.json is to say of them."""
+    """Write the arrays of a table to the folder `aside`. Return the content of meta.json."""
     columns = resolve_columns(dataset, table)
     rows = kept_rows(dataset.name, table, columns, progress)
     own = isinstance(dataset.source, OwnFile)
@@ -196,7 +195,7 @@ def _written(dataset: DataSet, table: Table, aside: Path, progress: Progress) ->
 
 
 def _swap_in(aside: Path, folder: Path) -> None:
-    """Put a finished folder in its place; a set that stood there goes only when the new one is complete."""
+    """Put a finished folder in place; an existing set is only removed after that."""
     for path in aside.iterdir():
         sync(path)
     old = set_aside(folder)

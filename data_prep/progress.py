@@ -1,4 +1,4 @@
-"""Progress of long work: what the work reports to, and how that is shown."""
+"""Progress reports, and how they are shown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Advance = Callable[[float], None]  # called with the amount done so far
 
 
 class Progress(Protocol):
-    """What the work reports to: remarks, and tasks with an amount done so far of a total (None if unknown)."""
+    """Receives notes, and the progress of tasks towards a total (None if unknown)."""
 
     def note(self, text: str) -> None: ...
 
@@ -24,7 +24,7 @@ class Progress(Protocol):
 
 
 class ConsoleProgress:
-    """Reports on standard error."""
+    """Report on standard error."""
 
     def note(self, text: str) -> None:
         """Print one line."""
@@ -32,7 +32,7 @@ class ConsoleProgress:
 
     @contextmanager
     def task(self, text: str, total: float | None, unit: Unit) -> Iterator[Advance]:
-        """Show a bar, or lines, until the block ends."""
+        """Show a bar, or print lines, until the block ends."""
         amounts: dict[Unit, Callable[[float], str]] = {
             "bytes": lambda done: decimal(int(done)),
             "rows": lambda done: f"{int(done):,} rows",

@@ -1,4 +1,4 @@
-"""Where each data set came from and what it became, on one page that a user with a network can send to the project."""
+"""A page on the origin and the hashes of each data set, which a user with a network can send to the project."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ PACKAGES = ("numpy", "pandas", "pyarrow", "requests")
 
 
 def page(datasets: Sequence[DataSet], data: Path) -> str:
-    """Source, address that served, hashes and counts of each set, and whether they are as expected; own files left out.
+    """Return a page with the source, serving address, hashes and counts of each set, and whether they are as expected.
 
-    Reads the arrays to verify them. Holds no path and no name of this machine.
+    Users' own files are left out. Reads the arrays to verify them. Contains no paths and no machine names.
     """
     software = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     lines = [
         f"Data sets on {datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, {software}, "
         f"{platform.system()} {platform.machine()}",
-        "matches: counts and hash are the known ones. unknown: the counts match, and nobody knows the hash yet.",
+        "matches: counts and hash are the known ones. unknown: the counts match, but no hash is known yet.",
     ]
     for dataset in datasets:
         if not isinstance(dataset.source, OwnFile):
@@ -34,7 +34,7 @@ def page(datasets: Sequence[DataSet], data: Path) -> str:
 
 
 def verdict(dataset: DataSet, meta: Meta) -> str:
-    """Whether a prepared set matches what its description expects; "unknown" if that says too little."""
+    """Return whether a prepared set matches its description; "unknown" if the description lacks counts or a hash."""
     if text := mismatch(dataset, meta):
         return f"does not match: {text}"
     return "matches" if dataset.expected and dataset.data_hash else "unknown"

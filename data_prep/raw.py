@@ -1,4 +1,4 @@
-"""The raw table of a data set, whatever its source."""
+"""The raw table of a data set, from any source."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ T = TypeVar("T")
 
 
 def raw_folder(data: Path, name: str) -> Path:
-    """Where the raw file of a set lies, or is to be put by hand."""
+    """Return the folder of a set's raw file; you can also put the file there by hand."""
     return data / "raw" / name
 
 
 def use_raw(
     dataset: DataSet, data: Path, progress: Progress, patience: Patience, use: Use[T]
 ) -> tuple[RawFile | None, T]:
-    """The file of the raw table (None for a generated set), fetched if need be, and what `use` makes of the table.
+    """Return the raw file (None for a generated set), fetched if necessary, and the result of `use` on its table.
 
-    A fetched file is put in place only after that, so that one which is of no use blocks nothing; `use` is told
-    whether nothing but the expected counts and hash can tell a wrong file.
+    A fetched file is put in place only after `use` has accepted it, so a bad file never blocks anything. The second
+    argument of `use` is True if only the expected counts and hash can reveal a wrong file.
 
     Raises DataError if the file is missing and cannot be fetched, has the wrong hash, is damaged, or is refused.
     """
@@ -53,7 +53,7 @@ def use_raw(
 
 def _own_file(dataset: DataSet, path: Path, progress: Progress) -> tuple[Table, RawFile]:
     if not path.is_file():
-        raise DataError(f"data set {dataset.name}: path={str(path)!r} is no file (seen from {Path.cwd()})")
+        raise DataError(f"data set {dataset.name}: path={str(path)!r} is not a file (seen from {Path.cwd()})")
     raw = RawFile(str(path.resolve()), sha256_of_files(path), path.stat().st_size, None)
     if path.suffix in (".parquet", ".pq"):
         return ParquetTable(path), raw

@@ -1,4 +1,4 @@
-"""Raw files and the hashes held beside them: what a file was when it was first used, it has to stay."""
+"""Raw files and the hashes recorded next to them: after its first use, a file must not change."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from data_prep.hashing import sha256_of_files
 from data_prep.tables import Table
 
 T = TypeVar("T")
-Use = Callable[[Table, bool], T]  # makes something of a table; True: refuse one that differs from what is expected
+Use = Callable[[Table, bool], T]  # processes a table; True: refuse a table that differs from the expected one
 
 
 @dataclass(frozen=True)
 class RawFile:
-    """The file that a set was made from.
+    """The raw file of a set.
 
-    name: of the file; an own file with its full path. sha256: of all its bytes. address: where it was fetched from,
-    None if it was there already.
+    name: name of the file, or the full path of a user's own file. sha256: hash of the whole file. address: where it was
+    fetched from; None if it was already there.
     """
 
     name: str
@@ -32,12 +32,12 @@ class RawFile:
 
 
 def hash_file(path: Path) -> Path:
-    """Where the hash of a raw file is recorded, in the format of sha256sum."""
+    """Return the path of the recorded hash of a raw file, in the format of sha256sum."""
     return path.with_name(f"{path.name}.sha256")
 
 
 def checked_sha256(path: Path, record: Path) -> str:
-    """The sha256 of the file at `path`. Raises DataError if `record` says that it was another one."""
+    """Return the sha256 of the file at `path`. Raises DataError if the file `record` has another one."""
     sha256 = sha256_of_files(path)
     if record.is_file():
         recorded = record.read_text("utf-8", "replace").split()[:1]
@@ -50,17 +50,17 @@ def checked_sha256(path: Path, record: Path) -> str:
 
 
 def held_raw_file(path: Path, address: str | None) -> RawFile:
-    """The raw file at `path`, of the same content as ever. Raises DataError if another hash is recorded."""
+    """Return the raw file at `path`. Raises DataError if its hash differs from the recorded one."""
     try:
         return RawFile(path.name, checked_sha256(path, hash_file(path)), path.stat().st_size, address)
     except DataError as error:
-        raise DataError(f"{error}, else remove the file to have it fetched again") from error
+        raise DataError(f"{error}, otherwise remove the file to fetch it again") from error
 
 
 def used_as_it_lies(path: Path, use: Callable[[], T]) -> tuple[RawFile, T]:
-    """The raw file that lies at `path`, and what `use` makes of it.
+    """Return the existing raw file at `path` and the result of `use`.
 
-    Raises DataError, which says that the file may have to go, if another hash is recorded or `use` refuses it.
+    Raises DataError, which suggests removing the file, if its hash differs from the recorded one or `use` refuses it.
     """
     raw = held_raw_file(path, None)
     try:
@@ -68,15 +68,13 @@ def used_as_it_lies(path: Path, use: Callable[[], T]) -> tuple[RawFile, T]:
     except NoRoomError:
         raise
     except DataError as error:
-        raise DataError(
-            f"{error}. Remove the file to have it fetched again if it is not the right one: {path}"
-        ) from error
+        raise DataError(f"{error}. Remove the file to fetch it again if it is not the right one: {path}") from error
 
 
 def record_hash(path: Path, sha256: str) -> None:
-    """Record the hash of a raw file that has proved readable, unless one is recorded already.
+    """Record the hash of a raw file that has been read successfully, unless one is already recorded.
 
-    In a folder that cannot be written to the file is simply used.
+    In a read-only folder, nothing is recorded.
     """
     record = hash_file(path)
     if record.exists():

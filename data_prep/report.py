@@ -1,4 +1,4 @@
-"""What became of the columns, in a few lines however many there are."""
+"""Report how the columns were used, in a few lines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MOST_NAMED = 6
 
 
 def columns_text(columns: Sequence[Column]) -> str:
-    """A heading, and one line for all columns with the same fate."""
+    """Return a heading and one line per group of columns with the same fate."""
     numbers = _with_fate("number", columns)
     centred = [c for c in numbers if c.centre is not None]
     groups: list[tuple[str, str, list[Column], Callable[[Column], str]]] = [
@@ -26,7 +26,7 @@ def columns_text(columns: Sequence[Column]) -> str:
                 ("constant", "constant on the kept rows"),
                 ("too many values", "too many values"),
                 ("drop", "by `drop`"),
-                ("ignored", "no input at its source"),
+                ("ignored", "not an input according to the source"),
             )
         ),
     ]
@@ -39,25 +39,25 @@ def columns_text(columns: Sequence[Column]) -> str:
 
 
 def warnings_text(columns: Sequence[Column]) -> Iterator[str]:
-    """What a user should look at, a sentence each."""
+    """Yield warnings for the user, one sentence each."""
     if unclear := [c for c in columns if is_unclear(c)][:_MOST_NAMED]:
         taken = "; ".join(f"{unclear_text(c)}; it is taken as a category of {c.n_values:,} values" for c in unclear)
         yield f"{taken}. {remedy(unclear, columns)}"
     if many := [c for c in columns if c.fate == "too many values" and not is_unclear(c)]:
         yield (
-            f"left out, as at most {MAX_ONE_HOT} values are encoded in all, the columns with fewest first: "
+            f"left out, because at most {MAX_ONE_HOT} values are encoded in total, smallest columns first: "
             f"{_listed(many, columns, _examples)}. If they matter, store them as numbers or "
-            "as fewer categories, else write them into `drop`"
+            "as fewer categories, otherwise add them to `drop`"
         )
     if dates := [c for c in columns if c.looks_like == "dates" and (c.n_values or 0) > MAX_UNDECLARED and c.features]:
         yield f"dates or times taken as categories: {_listed(dates, columns, _sizes)}. Store them as numbers, or `drop`"
     if same := [c for c in columns if c.alike]:
         pairs = _listed(same, columns, lambda c: " and ".join(map(repr, c.alike)))
-        yield f"categories that differ only in case, blanks or the way to write a number: {pairs}"
+        yield f"categories that differ only in case, blanks or how a number is written: {pairs}"
     if rounded := [c for c in columns if c.rounded]:
         yield (
             "whole numbers beyond 2^53, which are rounded: "
-            f"{_listed(rounded, columns, _rounded)}. Names of things belong into `drop` or `categorical`"
+            f"{_listed(rounded, columns, _rounded)}. Identifiers belong in `drop` or `categorical`"
         )
     if lost := [c for c in columns if c.lost]:
         yield f"different values become equal in float32: {_listed(lost, columns, _lost)}"
@@ -73,7 +73,7 @@ def _listed(group: Sequence[Column], columns: Sequence[Column], detail: Callable
 
 
 def _not_read(column: Column) -> str:
-    return f"{column.n_words:,} values are no numbers and count as missing" if column.n_words else ""
+    return f"{column.n_words:,} values are not numbers and count as missing" if column.n_words else ""
 
 
 def _subtracted(column: Column) -> str:

@@ -1,7 +1,7 @@
-"""Which rows of a raw table are kept: the complete ones, and of more than 500,000 a random part.
+"""Choose the rows of a raw table: the complete rows or, if there are more than 500,000, a random subset of them.
 
-The table is read twice, chunk by chunk: once to see which rows are complete and which columns hold text, once to
-gather the rows that are kept. So memory grows with the kept rows, not with the table (methane has 31 million).
+The table is read twice in chunks: first to find out which rows are complete and which columns contain text, then to
+collect the kept rows. So memory grows with the kept rows, not with the table (methane has 31 million rows).
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Rows:
     """The kept rows in final order.
 
     frame: (n, columns in use), labelled by position; text columns as text, all others float64, nothing missing.
-    categorical: positions of the columns of text. n_raw: rows of the raw table.
-    words: by position, of all rows of the raw table, the values that are no numbers; not of columns that are known to
-    be categorical. numbers: of the kept rows in the raw table, ascending.
+    categorical: positions of the text columns. n_raw: number of rows of the raw table.
+    words: by position, the values in all rows of the raw table that are not numbers, except in declared categorical
+    columns. numbers: row numbers of the kept rows in the raw table, ascending.
     """
 
     frame: pd.DataFrame
@@ -40,14 +40,14 @@ class Rows:
     numbers: NDArray[np.intp]
 
     def read_again(self, table: Table, columns: Sequence[int]) -> Iterator[pd.DataFrame]:
-        """The given columns of the kept rows as text, part by part, in the order of the file."""
+        """Read the given columns of the kept rows again as text, in parts, in the order of the file."""
         for frame, _ in _parts(table, columns, columns, self.numbers):
             yield frame
 
 
 @dataclass(frozen=True)
 class _Survey:
-    """complete: (n_raw,) bool. text: positions of the columns in which a value is no number. words: see `Rows`."""
+    """complete: (n_raw,) bool. text: positions of columns with a value that is not a number. words: see `Rows`."""
 
     complete: NDArray[np.bool_]
     text: frozenset[int]
@@ -55,9 +55,9 @@ class _Survey:
 
 
 def kept_rows(name: str, table: Table, columns: Columns, progress: Progress) -> Rows:
-    """The complete rows; of n > 500,000 the first 500,000 of default_rng(12345).permutation(n), in that order.
+    """Return the complete rows; if n > 500,000, the first 500,000 of default_rng(12345).permutation(n), in that order.
 
-    Source: arXiv 2203.09410, Appendix on data sets. Raises DataError if a target holds text or no row is complete.
+    Source: arXiv 2203.09410, appendix on data sets. Raises DataError if a target contains text or no row is complete.
     """
     survey = _survey(name, table, columns, progress)
     n = int(survey.complete.sum())
@@ -80,7 +80,7 @@ def _survey(name: str, table: Table, columns: Columns, progress: Progress) -> _S
     n_missing = np.zeros(len(columns.used), dtype=np.int64)
     with progress.task(f"{name}: looking through the table", table.size, table.unit) as advance:
         for chunk in table.chunks(columns.used, None):
-            if chunk.frame.empty:  # no value says of which type it is
+            if chunk.frame.empty:  # no values to determine the types from
                 continue
             here = {i for i in columns.used if not holds_numbers(chunk.frame[i])}
             text |= here
@@ -97,7 +97,7 @@ def _survey(name: str, table: Table, columns: Columns, progress: Progress) -> _S
             found = f": {shown(words[i].most_common())}" if i in words and words[i].n else ""
             raise DataError(
                 f"data set {name}: the target {target!r} holds text{found}; the target must be a number. "
-                f"`numeric: [{target!r}]` leaves out the rows in which it is none"
+                f"`numeric: [{target!r}]` leaves out the rows in which it is not"
             )
     where = _where_missing(table, columns, dict(zip(columns.used, n_missing.tolist(), strict=True)), words)
     if not any(part.any() for part in complete):
@@ -108,17 +108,17 @@ def _survey(name: str, table: Table, columns: Columns, progress: Progress) -> _S
     survey = _Survey(np.concatenate(complete), frozenset(text), words)
     if n_dropped := int((~survey.complete).sum()):
         n = len(survey.complete)
-        progress.note(f"warning: {name}: {n_dropped:,} of {n:,} rows are left out, they lack a value: {where}")
+        progress.note(f"warning: {name}: {n_dropped:,} of {n:,} rows are left out because values are missing: {where}")
     return survey
 
 
 def _where_missing(table: Table, columns: Columns, n_missing: dict[int, int], words: dict[int, WordCount]) -> str:
-    """The columns that lack most values, those of the target before all others."""
+    """List the columns with the most missing values, the targets first."""
 
     def number(i: int) -> str:
         if i not in columns.numeric or not words[i].n:
             return f"{n_missing[i]:,}"
-        return f"{n_missing[i]:,}, of which {words[i].n:,} are no numbers: {shown(words[i].most_common())}"
+        return f"{n_missing[i]:,}, of which {words[i].n:,} are not numbers: {shown(words[i].most_common())}"
 
     order = sorted(n_missing, key=lambda i: (i not in columns.targets, -n_missing[i]))
     kinds = dict.fromkeys(columns.targets, "target ")
@@ -133,7 +133,7 @@ def _gather(
     numbers: NDArray[np.intp],
     progress: Progress,
 ) -> pd.DataFrame:
-    """The rows with the given numbers, which ascend."""
+    """Return the rows with the given numbers, which are ascending."""
     parts: list[pd.DataFrame] = []
     with progress.task(f"{name}: reading {len(numbers):,} rows", table.size, table.unit) as advance:
         for frame, done in _parts(table, columns.used, text, numbers):
@@ -145,7 +145,7 @@ def _gather(
 def _parts(
     table: Table, columns: Sequence[int], text: Collection[int], numbers: NDArray[np.intp]
 ) -> Iterator[tuple[pd.DataFrame, float]]:
-    """The rows with the given numbers, which ascend, chunk by chunk, and how far the table has been read."""
+    """Yield the rows with the given ascending numbers, chunk by chunk, and how far the table has been read."""
     first = 0
     for chunk in table.chunks(columns, text):
         last = first + len(chunk.frame)
@@ -155,7 +155,7 @@ def _parts(
 
 
 def _coerced(frame: pd.DataFrame, numeric: frozenset[int]) -> pd.DataFrame:
-    """The frame with the given columns as numbers, NaN where a value is none."""
+    """Convert the given columns of a frame to numbers, with NaN for values that are not numbers."""
     words = [i for i in numeric if i in frame.columns and not holds_numbers(frame[i])]
     if not words:
         return frame

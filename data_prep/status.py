@@ -23,7 +23,7 @@ from data_prep.store import PreparedData, load_prepared, prepared_folder
 
 
 class Outcome(Enum):
-    """How a set stands; WRONG calls for action."""
+    """The state of a set; WRONG needs action by the user."""
 
     GOOD = "prepared"
     MISSING = "missing"
@@ -42,7 +42,7 @@ class State:
 
 
 def status_of(dataset: DataSet, data: Path) -> State:
-    """How the set stands, judged from meta.json and the files' sizes."""
+    """Return the state of a set, judged by meta.json and the sizes of the files."""
     if not prepared_folder(data, dataset.name).is_dir():
         remark = f"not prepared; {_raw_remark(dataset, data)}"
         return State(dataset.name, Outcome.MISSING, remark, dataset.expected)
@@ -59,7 +59,7 @@ def status_of(dataset: DataSet, data: Path) -> State:
 
 
 def verified(dataset: DataSet, data: Path, progress: Progress) -> State:
-    """How the set stands after all its files, raw and prepared, were read and compared with their hashes."""
+    """Return the state of a set after reading all its files, raw and prepared, and comparing them with their hashes."""
     state = status_of(dataset, data)
     progress.note(f"{dataset.name}: verifying")
     try:
@@ -82,7 +82,7 @@ def verified(dataset: DataSet, data: Path, progress: Progress) -> State:
 
 
 def print_status(states: list[State], data: Path) -> None:
-    """Print the table, below it the remarks, one a line, and where things are."""
+    """Print the table, then the remarks, one per line, and the folders."""
     table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("data set", "state"):
         table.add_column(heading, no_wrap=True)
@@ -92,7 +92,7 @@ def print_status(states: list[State], data: Path) -> None:
         table.add_row(*_cells(state))
     console = Console(highlight=False)
     if not console.is_terminal:
-        console.width = 120  # a file or a pipe has no width of its own
+        console.width = 120  # files and pipes have no width
     console.print(table)
     for state in states:
         if state.remark:
@@ -103,7 +103,7 @@ def print_status(states: list[State], data: Path) -> None:
 
 
 def print_columns(prepared: PreparedData) -> None:
-    """Print what became of the rows and columns of the raw table, and what to look at."""
+    """Print how the rows and columns of the raw table were used, and the warnings."""
     meta = prepared.meta
     if not meta.columns:
         return  # prepared before that was recorded
@@ -139,7 +139,9 @@ def _raw_remark(dataset: DataSet, data: Path) -> str:
         return "generated, needs no file"
     if isinstance(dataset.source, OwnFile):
         path = Path(dataset.source.path)
-        return f"file {path} is there" if path.is_file() else f"path={str(path)!r} is no file (seen from {Path.cwd()})"
+        return (
+            f"file {path} is there" if path.is_file() else f"path={str(path)!r} is not a file (seen from {Path.cwd()})"
+        )
     folder = raw_folder(data, dataset.name)
     there = sorted(p.name for p in folder.glob("[!.]*") if p.is_file() and p.suffix != ".sha256")
     return f"raw file {there[0]} is there" if there else "no raw file yet"

@@ -1,4 +1,4 @@
-"""Prepared data sets on disk: X.npy, y.npy and meta.json in one folder that appears whole or not at all."""
+"""Prepared data sets on disk: X.npy, y.npy and meta.json in one folder that is written as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from data_prep.hashing import sha256_of_files
 from data_prep.rawfile import RawFile
 from data_prep.typed import check_fields
 
-PREPARATION_VERSION = 1  # raise it when the same raw table would give other arrays
+PREPARATION_VERSION = 1  # increase it whenever the same raw table would give different arrays
 
 N_INITIAL_AND_VALIDATION = 256 + 1024  # on the task 256x16, for which the expected counts are given
 MAX_TRAIN_AND_POOL = 200_000
@@ -35,13 +35,13 @@ _SWAP_PAUSES = (0.01, 0.05, 0.2, 0.5)  # seconds; a swap is two renames
 
 @dataclass(frozen=True)
 class Meta:
-    """What meta.json says of a prepared set.
+    """The content of a prepared set's meta.json.
 
-    recipe: the part of the description that decides what the arrays hold. raw: None for a generated set.
+    recipe: the part of the description that affects the arrays. raw: None for a generated set.
     n_raw_rows: rows of the raw table; n, n_test, d: rows, test rows and features of the prepared set.
-    target_mean, target_std: of the target before standardization (after the logarithm).
+    target_mean, target_std: mean and standard deviation of the target before standardization (after the logarithm).
     data_hash: sha256 of the bytes of X.npy followed by those of y.npy. peak_bytes: memory of the preparation.
-    columns: what became of each column of the raw table; empty if the set was prepared before this was recorded.
+    columns: how each column of the raw table was used; empty if the set was prepared before this was recorded.
     """
 
     preparation_version: int
@@ -66,16 +66,16 @@ class Meta:
 
     @property
     def counts(self) -> Expected:
-        """Pool, test and feature counts on the task 256x16, to be compared with the expected ones."""
+        """Pool, test and feature counts on the task 256x16, for comparison with the expected ones."""
         return Expected(max(0, self.n - self.n_test - N_INITIAL_AND_VALIDATION), self.n_test, self.d)
 
 
 @dataclass(frozen=True)
 class PreparedData:
-    """A prepared set, its arrays memory-mapped read-only, so that many processes share one copy.
+    """A prepared set with read-only, memory-mapped arrays, which many processes can share.
 
-    X: (n, d) float32. y: (n,) float32, standardized. The last `n_test` rows are test rows only after the
-    permutation of a split (arXiv 2203.09410, Section 5), not as stored.
+    X: (n, d) float32. y: (n,) float32, standardized. The last `n_test` rows are test rows only after the permutation of
+    a split (arXiv 2203.09410, Section 5), not as stored.
     """
 
     name: str
@@ -86,7 +86,7 @@ class PreparedData:
 
     @property
     def data_hash(self) -> str:
-        """sha256 that covers both arrays, in hex."""
+        """The sha256 of both arrays, in hex."""
         return self.meta.data_hash
 
     @property
@@ -101,19 +101,19 @@ class PreparedData:
 
 
 def n_test_of(n: int) -> int:
-    """Number of test points among n: max(int(0.2 n), n - 200,000)."""
+    """Return the number of test points among n: max(int(0.2 n), n - 200,000)."""
     return max(int(0.2 * n), n - MAX_TRAIN_AND_POOL)
 
 
 def prepared_folder(data: Path, name: str) -> Path:
-    """Where the prepared set lies."""
+    """Return the folder of a prepared set."""
     return data / "prepared" / name
 
 
 def write_arrays(folder: Path, features: Sequence[Feature], target: Target) -> str:
-    """Write X.npy, some rows at a time, and y.npy; returns their common hash.
+    """Write X.npy, a few rows at a time, and y.npy. Return their joint hash.
 
-    Raises DataError if a value is infinite, or too large for float32; NoRoomError if the disk is full.
+    Raises DataError if a value is infinite or too large for float32, NoRoomError if the disk is full.
     """
     n = len(target.y)
     for feature in features:
@@ -136,7 +136,7 @@ def write_arrays(folder: Path, features: Sequence[Feature], target: Target) -> s
 
 
 def _write_array(path: Path, shape: tuple[int, ...], parts: Iterable[NDArray[np.float32]]) -> None:
-    """Write an array part by part; writing to a memory map would end the process when the disk is full."""
+    """Write an array in parts. Writing to a memory map would kill the process if the disk is full."""
     with path.open("wb") as file:
         write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
         for part in parts:
@@ -152,17 +152,17 @@ def write_meta(folder: Path, meta: Meta) -> None:
 
 
 def set_aside(folder: Path) -> Path:
-    """Where a prepared set goes while a new one takes its place."""
+    """Return the path of the old set while a new one is put in its place."""
     return folder.with_name(f".{folder.name}.old.tmp")
 
 
 def load_prepared(data: Path, name: str, *, verify: bool = True) -> PreparedData:
-    """Open the prepared set `name` below the folder `data`: read meta.json, map the arrays, and verify their hash.
+    """Open the prepared set `name` in the folder `data`: read meta.json, map the arrays, and verify their hash.
 
-    A process verifies a set once, and again when inode, size or a time stamp of a file has changed since; verify=False
-    leaves that out. At the moment in which another process puts a new set in its place, waits for the new one.
+    A process verifies a set once, and again if the inode, size or a time stamp of a file has changed since;
+    verify=False skips this. If another process is just replacing the set, waits for the new one.
 
-    Raises DataError, which names the file and the command that prepares again, if the set is missing or damaged.
+    Raises DataError, naming the file and the command that prepares the set, if it is missing or damaged.
     """
     folder = prepared_folder(data, name)
     for pause in _SWAP_PAUSES:
@@ -178,7 +178,7 @@ def load_prepared(data: Path, name: str, *, verify: bool = True) -> PreparedData
 
 
 def _inode(folder: Path) -> int | None:
-    """What tells a folder from another one of the same name; None if there is none."""
+    """Return the inode of a folder, to tell it from another one of the same name; None if it does not exist."""
     try:
         return folder.stat().st_ino
     except FileNotFoundError:
@@ -202,7 +202,7 @@ def _open_prepared(data: Path, name: str, verify: bool) -> PreparedData:
 
 
 def _stamp(path: Path) -> tuple[Path, int, int, int, int, int]:
-    """The path of a file, and what changes when its content does."""
+    """Return the path of a file and the metadata that changes with its content."""
     status = path.stat()
     return path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
@@ -213,7 +213,7 @@ def _hash_of(*stamps: tuple[Path, int, int, int, int, int]) -> str:
 
 
 def read_meta(folder: Path, command: str) -> Meta:
-    """Read meta.json. Raises DataError if it is damaged; `command` is what the message says to run."""
+    """Read meta.json. Raises DataError if it is damaged; the message suggests running `command`."""
     path = folder / "meta.json"
     made_by = version_of(folder)
     if made_by not in (None, PREPARATION_VERSION):
@@ -230,7 +230,7 @@ def read_meta(folder: Path, command: str) -> Meta:
         for part in (meta, *meta.columns, *([meta.raw] if meta.raw else [])):
             check_fields(part)
         if min(meta.n, meta.d) < 1 or meta.n_test != n_test_of(meta.n):
-            raise DataError(f"n={meta.n}, n_test={meta.n_test}, d={meta.d}: do not belong together")
+            raise DataError(f"n={meta.n}, n_test={meta.n_test}, d={meta.d}: inconsistent numbers")
         return meta
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(
@@ -239,7 +239,7 @@ def read_meta(folder: Path, command: str) -> Meta:
 
 
 def version_of(folder: Path) -> int | None:
-    """The version of the rules that a set was made by; None if meta.json does not say."""
+    """Return the version of the rules that a set was prepared with; None if meta.json does not contain it."""
     try:
         found = json.loads((folder / "meta.json").read_text("utf-8"))["preparation_version"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -251,11 +251,11 @@ def _open_array(path: Path, shape: tuple[int, ...], command: str) -> NDArray[np.
     remedy = f"run `{command} overwrite=true` to prepare again"
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # damaged headers lead numpy into errors of many kinds
+    except Exception as error:  # damaged headers cause many kinds of errors in numpy
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(f"{path}: damaged ({reason}); {remedy}") from error
     if not isinstance(array, np.memmap):
-        raise DataError(f"{path}: damaged: an archive and no array; {remedy}")
+        raise DataError(f"{path}: damaged: an archive instead of an array; {remedy}")
     if array.shape != shape or array.dtype != np.float32 or path.stat().st_size != array.offset + array.nbytes:
         raise DataError(
             f"{path}: damaged: {array.dtype} {array.shape} in {path.stat().st_size:,} bytes, but meta.json says "

@@ -1,4 +1,4 @@
-"""One transfer from a web server, bounded in whatever the server does: size, slowness, redirects, compression."""
+"""Transfer one file from a web server, with limits on size, time, redirects and compression."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from data_prep.errors import DataError
 from data_prep.files import NoRoomError, is_full
 from data_prep.progress import Advance, Progress
 
-_PIECE = 1 << 12  # small, so that a slow connection is seen to advance
+_PIECE = 1 << 12  # small, so that even a slow connection shows progress
 _MAX_REDIRECTS = 10
 _POLL_SECONDS = 0.1
 
 
 class TooSlowError(DataError):
-    """The server takes longer than allowed; another time it may not."""
+    """The server is too slow; a retry may be faster."""
 
 
 @dataclass(frozen=True)
 class Patience:
     """How long to wait for servers.
 
-    connect_seconds, read_seconds: for a connection, for the next bytes.
-    bytes_per_second: less than that over `read_seconds` is too slow.
-    waits: all addresses are tried in turn once per entry, after that many seconds.
+    connect_seconds, read_seconds: time limits for the connection and for the next bytes.
+    bytes_per_second: minimum average speed over `read_seconds`.
+    waits: seconds to wait before each pass over all addresses.
     """
 
     connect_seconds: float = 10.0
@@ -51,10 +51,10 @@ def download(
     text: str,
     parameters: Mapping[str, str] | None = None,
 ) -> None:
-    """Write what is at an address into the file `path`. `text` is for the progress; `parameters` go into the query.
+    """Download an address to the file `path`. `text` is the title of the progress, `parameters` the query parameters.
 
-    Raises DataError if there are more than `max_bytes`, TooSlowError if they come too slowly, NoRoomError if the disk
-    is full, and the errors of requests and urllib3.
+    Raises DataError for more than `max_bytes`, TooSlowError if the transfer is too slow, NoRoomError if the disk is
+    full, and the errors of requests and urllib3.
     """
     receiver = _Receiver(address, path, max_bytes, patience, parameters)
     receiver.start()
@@ -85,10 +85,10 @@ def download(
 
 
 class _Receiver(Thread):
-    """Receives a file in a thread, as no setting of a connection bounds the time that it takes all told.
+    """Receive a file in a thread, because no connection setting limits the total time of a transfer.
 
-    done: bytes written so far. total: bytes announced, if any. error: why it ended, unless all is there.
-    stopped: nobody waits any more.
+    done: bytes written so far. total: size announced by the server, if any. error: the error that ended the transfer.
+    stopped: set when the transfer is no longer wanted.
     """
 
     def __init__(
@@ -109,13 +109,13 @@ class _Receiver(Thread):
                     while not self.stopped and (piece := response.raw.read(_PIECE, decode_content=True)):
                         self.done += len(piece)
                         if self.done > self._max_bytes:
-                            raise DataError(f"more than {self._max_bytes:,} bytes come")
+                            raise DataError(f"the server sends more than {self._max_bytes:,} bytes")
                         file.write(piece)
         except Exception as error:  # the waiting thread raises it
             self.error = error
 
     def _answer(self, session: requests.Session) -> requests.Response:
-        """The answer to be read, after redirects; a session by itself would read the bodies of these to the end."""
+        """Follow redirects and return the final response. A session would read the bodies of redirects to the end."""
         address, parameters = self._address, self._parameters
         for _ in range(_MAX_REDIRECTS):
             headers = {"Accept-Encoding": "identity"}

@@ -1,4 +1,4 @@
-"""Whether the fields of a dataclass hold what their annotations say; for what comes from files that people write."""
+"""Type checks of dataclasses that are filled from files written by people."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or 
 
 
 def check_fields(owner: Any) -> None:
-    """Raise DataError, which names key and value, unless every field of a dataclass is of its type."""
+    """Raise DataError, naming the key and the value, unless every field of a dataclass has its annotated type."""
     hints = get_type_hints(type(owner))
     for field in fields(owner):
         value, kind = getattr(owner, field.name), hints[field.name]
@@ -48,7 +48,7 @@ def _in_words(kind: Any) -> str:
     if origin in (Union, UnionType):
         return " or ".join(map(_in_words, parts))
     if origin is tuple:
-        return f"a list, each of it {_in_words(parts[0])}"
+        return f"a list in which every item is {_in_words(parts[0])}"
     if origin is Literal:
         return f"one of {', '.join(parts)}"
     return _WORDS.get(origin or kind, getattr(kind, "__name__", "something else"))

@@ -1,4 +1,4 @@
-"""Values that are no numbers: how many there are, which, and what they look like."""
+"""Values that are not numbers: count them, and guess what they look like."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Likeness = Literal["numbers", "dates"]
 Counts = tuple[tuple[str, int], ...]
 
 _MOST_KEPT = 10_000
-_MOST_AFFIXES = 5  # kg, g, %: a number with a unit; of more kinds it is a code
+_MOST_AFFIXES = 5  # a few affixes such as kg, g, % are units; more kinds mean that the values are codes
 
 _DATE = re.compile(
     r"\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?([ T]\d.*)?"  # 2026-01-31, 31.1.2026, 2026-01-31T12:00
@@ -30,50 +30,50 @@ _OTHERWISE_WRITTEN = re.compile(
 
 
 def holds_numbers(column: pd.Series) -> bool:
-    """Whether a column has a type of numbers; truth values are none."""
+    """Return whether a column has a numeric type; bool does not count."""
     return pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype)
 
 
 def is_number(word: str) -> bool:
-    """Whether a word is read as a number."""
+    """Return whether a word is read as a number."""
     return bool(as_numbers(pd.Series([word], dtype=object)).notna().all())
 
 
 def as_numbers(column: pd.Series) -> pd.Series:
-    """The column as numbers, NaN where a value is none; the same whether it was read as text or not."""
+    """Convert a column to numbers, with NaN for other values; the result does not depend on the type it was read as."""
     if holds_numbers(column):
         return column
     return pd.to_numeric(column.map(str, na_action="ignore"), errors="coerce").astype(np.float64)
 
 
 class WordCount:
-    """Counts words chunk by chunk; beyond 10,000 different ones new words count in `n` alone."""
+    """Count words chunk by chunk. After 10,000 distinct words, new ones only count towards `n`."""
 
     def __init__(self) -> None:
         self.n = 0
         self._counts: Counter[str] = Counter()
 
     def add(self, words: pd.Series) -> None:
-        """Count the words of a chunk, nothing missing."""
+        """Count the words of a chunk without missing values."""
         self.n += len(words)
         for word, n in words.map(str).value_counts().items():
             if word in self._counts or len(self._counts) < _MOST_KEPT:
                 self._counts[str(word)] += int(n)
 
     def most_common(self) -> Counts:
-        """The three most frequent words and how often they are there."""
+        """Return the three most frequent words and their counts."""
         return tuple(self._counts.most_common(3))
 
 
 def shown(words: Iterable[tuple[str, int]]) -> str:
-    """Words and their counts for a message: '-' (2), '?' (1)."""
+    """Format words and their counts for a message: '-' (2), '?' (1)."""
     return ", ".join(f"{short(word)!r} ({n:,})" for word, n in words)
 
 
 def likeness(values: Sequence[str]) -> Likeness | None:
-    """What at least half of the different values of a column look like, if that is no category.
+    """Return what at least half of the distinct values of a column look like; None if they look like categories.
 
-    A number may be written in a way that is not read: with thousands separators, a decimal comma, a unit or a sign.
+    Numbers may be written in a way that cannot be read: with thousands separators, a decimal comma, a unit or a sign.
     """
     plain = as_numbers(pd.Series(values, dtype=object)).notna()
     others = [value.strip() for value, known in zip(values, plain, strict=True) if not known]
@@ -86,7 +86,7 @@ def likeness(values: Sequence[str]) -> Likeness | None:
 
 
 def alike(values: Iterable[str]) -> tuple[str, ...]:
-    """The first values that are the same but for case, blanks or the way to write a number; empty if there are none."""
+    """Return the first two values that differ only in case, blanks or how a number is written; empty if none do."""
     groups: dict[str | float, list[str]] = {}
     for value in values:
         same = groups.setdefault(_plain(value), [])
@@ -104,5 +104,5 @@ def _plain(value: str) -> str | float:
 
 
 def short(word: str) -> str:
-    """The word, cut to 40 characters."""
+    """Cut a word to 40 characters."""
     return word if len(word) <= 40 else word[:39] + "…"

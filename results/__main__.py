@@ -1,7 +1,7 @@
 """Print or write the paper's tables from run records: means of log metrics with standard errors, and statistics.
 
-First: `python -m benchmark` writes the records; `python -m data_prep` shows its data sets. Of the same records
-`python -m plots` draws the figures. `python -m bmdal` says what the library does.
+`python -m benchmark` writes the records, and `python -m data_prep` shows its data sets. `python -m plots` draws the
+figures from the same records. `python -m bmdal` gives an overview of the library.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from results.render import FORMATS, SUFFIXES, Table
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command line; gives the exit status."""
+    """Run the command line and return the exit status."""
     return run_command(arguments, lambda: describe_options("results", __doc__ or ""), _work, EXPECTED)
 
 

@@ -1,12 +1,12 @@
-"""From rounds to the reported numbers: means over rounds, then splits, then data sets, with standard errors.
+"""Aggregate rounds to the reported numbers: means over rounds, then splits, then data sets, with standard errors.
 
-The protocol of arXiv 2203.09410, Section 5 and Appendix E.4. Data sets count as fixed, so that only the splits
+This is the protocol of arXiv 2203.09410, Section 5 and Appendix E.4. Data sets count as fixed, so only the splits
 contribute to the standard error:
 
     mean = mean over data sets of (mean over splits of value)
     stderr = sqrt(sum over data sets of var_over_splits / n_splits) / n_data_sets      (population variance)
 
-A single split does not tell how much splits differ: there is no standard error without a second one on every data set.
+There is no standard error unless every data set has at least two splits.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _RUN = [*GROUP, "dataset", "method", "split"]
 
 @dataclass(frozen=True)
 class CommonPart:
-    """The rows of the runs that every method has, and what had to be left out for that."""
+    """The rows of the runs that all methods have in common, and notes on what was left out."""
 
     frame: pd.DataFrame
     notes: tuple[str, ...]
@@ -35,7 +35,7 @@ class CommonPart:
 def run_values(
     frame: pd.DataFrame, *, metrics: Sequence[str] = METRICS, final: bool = False, log: bool = True
 ) -> pd.DataFrame:
-    """One row per run: each metric's (natural logarithm's) mean over rounds 1..n, or its value in round n."""
+    """Return a row per run: the mean of each metric (or its natural log) over rounds 1..n, or its value in round n."""
     rounds = frame[frame["round"] > 0]
     if final:
         rounds = rounds[rounds["round"] == rounds.groupby(_RUN, observed=True)["round"].transform("max")]
@@ -46,10 +46,10 @@ def run_values(
 
 
 def mean_and_stderr(values: pd.DataFrame, columns: Sequence[str], by: Sequence[str]) -> pd.DataFrame:
-    """Means over splits, then data sets, of some columns, with their standard errors.
+    """Average columns over splits, then over data sets, with standard errors.
 
-    `values` has one row per (`by`, data set, split); the result one per `by` with columns `<column>` and
-    `<column>_stderr` (NaN where a data set has a single split), `n_datasets`, and `n_runs`.
+    `values` has one row per (`by`, data set, split). The result has one row per `by`, with columns `<column>`,
+    `<column>_stderr` (NaN if a data set has a single split), `n_datasets` and `n_runs`.
     """
     per_dataset = values.groupby([*by, "dataset"], observed=True)[list(columns)]
     n_splits = per_dataset.size()
@@ -64,9 +64,9 @@ def mean_and_stderr(values: pd.DataFrame, columns: Sequence[str], by: Sequence[s
 
 
 def summarize(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per (experiment, task, method): `log_<metric>` and `log_<metric>_stderr`, and `seconds` per batch.
+    """Return a row per (experiment, task, method) with `log_<metric>`, `log_<metric>_stderr` and `seconds` per batch.
 
-    The frame should hold a common part (`common_part`), otherwise methods are averaged over different runs.
+    The frame should be a common part (`common_part`); otherwise methods are averaged over different runs.
     """
     by = [*GROUP, "method"]
     values = run_values(frame).rename(columns={metric: f"log_{metric}" for metric in METRICS})
@@ -75,7 +75,7 @@ def summarize(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def selection_seconds(frame: pd.DataFrame) -> pd.DataFrame:
-    """Mean seconds of kernel and selection per batch: of the runs timed alone where there are any, otherwise of all."""
+    """Return the mean seconds of kernel and selection per batch, over runs timed alone or, if there are none, all."""
     timed = frame[frame["timed_alone"]]
     timed = frame if timed.empty else timed
     batches = timed[[*GROUP, "dataset", "method"]].assign(seconds=timed["kernel_seconds"] + timed["selection_seconds"])
@@ -84,16 +84,16 @@ def selection_seconds(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def learning_curves(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """One row per (method, n_train) of one experiment and task: `log`, `log_stderr`, `n_datasets`, `n_runs`."""
+    """Return a row per (method, n_train) of one experiment and task: `log`, `log_stderr`, `n_datasets`, `n_runs`."""
     values = frame[["method", "n_train", "dataset", "split"]].assign(log=np.log(frame[metric]))
     return mean_and_stderr(values, ["log"], ["method", "n_train"])
 
 
 def common_part(frame: pd.DataFrame, columns: Sequence[str] = ("method",)) -> CommonPart:
-    """The runs whose (data set, split) every method has; or every (method, task), with these columns.
+    """Keep the runs on the (data set, split) pairs that every method has, or every (method, task) with these columns.
 
-    Methods that share nothing with the others, fewest runs first, are left out; the notes name all that is missing.
-    Raises ResultsError if runs under the same task have different numbers of rounds.
+    As long as no pair is shared by all, the method with the fewest runs is left out. The notes list everything that is
+    missing. Raises ResultsError if runs of the same task have different numbers of rounds.
     """
     frame, there = _presence(frame, columns)
     shared, notes = _shared(there)
@@ -101,10 +101,10 @@ def common_part(frame: pd.DataFrame, columns: Sequence[str] = ("method",)) -> Co
 
 
 def common_part_by_dataset(frame: pd.DataFrame, columns: Sequence[str] = ("method",)) -> CommonPart:
-    """On each data set by itself the runs whose split every method has that has run on it at all.
+    """Keep, on each data set separately, the runs on the splits shared by all methods that have run on it.
 
-    For tables and figures that show data sets one by one, in which a method may be missing on some. Otherwise as
-    `common_part`.
+    This is for tables and figures that show each data set separately, where a method may be missing on some. Otherwise
+    the same as `common_part`.
     """
     frame, there = _presence(frame, columns)
     parts, notes = [], []
@@ -116,9 +116,9 @@ def common_part_by_dataset(frame: pd.DataFrame, columns: Sequence[str] = ("metho
 
 
 def _presence(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The frame with a column `series`, what these columns say; and whether there is a run, (data set, split) x series.
+    """Join the columns into a column `series`, and return the frame and a table (data set, split) x series of bools.
 
-    Raises ResultsError if runs under the same task have different numbers of rounds.
+    The table says which runs exist. Raises ResultsError if runs of the same task have different numbers of rounds.
     """
     _check_rounds(frame)
     texts = frame[list(columns)].astype(str)
@@ -130,7 +130,7 @@ def _presence(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[pd.DataFrame
 
 
 def _shared(there: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """The rows that all series have, without those series that had to be left out for it, and notes that name these."""
+    """Return the rows that all series share, without the series that were left out, and notes on the latter."""
     notes = []
     while not there.all(axis=1).any():
         fewest = there.sum().idxmin()
@@ -140,7 +140,7 @@ def _shared(there: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _chosen_part(frame: pd.DataFrame, there: pd.DataFrame, parts: list[pd.DataFrame], notes: list[str]) -> CommonPart:
-    """The rows of some parts of the grid `there`; `frame` has a column `series`."""
+    """Return the rows of `frame`, which has a column `series`, in some parts of the grid `there`."""
     chosen = pd.concat([part.stack() for part in parts]).index
     kept = frame[pd.MultiIndex.from_frame(frame[["dataset", "split", "series"]]).isin(chosen)]
     missing = [_missing_note(str(name), there[name]) for name in there if not there[name].all()]
@@ -174,7 +174,7 @@ def _missing_note(series: str, there: pd.Series) -> str:
 
 
 def _command_notes(frame: pd.DataFrame, there: pd.DataFrame) -> Iterator[str]:
-    """The sweeps that run what is missing, one for each experiment and task; what is there they do not repeat."""
+    """Return the commands that run what is missing, one per experiment and task. They do not repeat existing runs."""
     incomplete = frame[frame["series"].isin(there.columns[~there.all()])]
     for (experiment, task), part in incomplete.groupby(GROUP, observed=True):
         lacking = there[part["series"].unique()]
@@ -185,12 +185,12 @@ def _command_notes(frame: pd.DataFrame, there: pd.DataFrame) -> Iterator[str]:
             f"to run what is missing: python -m benchmark -m experiment.name={experiment} "
             f"task.batch_size={batch_size} task.n_rounds={n_rounds} "
             f"dataset={','.join(datasets)} method={','.join(sorted(part['method'].unique()))} "
-            f"'splits=[{','.join(map(str, splits))}]', with whatever else the other runs were given"
+            f"'splits=[{','.join(map(str, splits))}]', plus any other options of the existing runs"
         )
 
 
 def _ranges(numbers: Sequence[int]) -> str:
-    """`0-3, 7` for 0, 1, 2, 3, 7."""
+    """Format numbers as ranges: `0-3, 7` for 0, 1, 2, 3, 7."""
     numbers = sorted(numbers)
     starts = [n for n in numbers if n - 1 not in numbers]
     ends = [n for n in numbers if n + 1 not in numbers]

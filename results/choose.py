@@ -1,4 +1,4 @@
-"""The run records that a command line of this package or of `plots` asks for."""
+"""Load the run records that the options of `results` or `plots` select."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ EXPECTED = (ResultsError, RecordError)
 
 
 def load_chosen(options: DictConfig) -> pd.DataFrame:
-    """The records that the options choose; damaged ones are named on stderr where the options skip them.
+    """Load the records that the options select. With `skip_damaged`, damaged records are named on stderr.
 
-    Raises ResultsError or OptionError for a name that no record has, and if nothing is left.
+    Raises ResultsError or OptionError for a name that no record has, or if nothing is left.
     """
     skipped: list[RecordError] | None = [] if options.skip_damaged else None
     frame = load_records(options.paths.runs, skipped=skipped, progress=True)

@@ -1,4 +1,4 @@
-"""Our means beside the published ones: differences in standard errors, and a plain verdict for each method."""
+"""Compare our means with the published ones: differences in standard errors, and a verdict for each method."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from scipy import stats
 from results.aggregate import summarize
 from results.published import differs_from_published, load_published, published_counterpart
 
-AGREES_WITHIN = 3.0  # standard errors: of 76 methods that are alike, one in five runs of the grid has one beyond
+AGREES_WITHIN = 3.0  # standard errors; if all 76 methods agree, one in five runs of the grid has one beyond this limit
 MIN_SPLITS = 5
 _ROUNDING_SD = 0.001 / np.sqrt(12)  # the published means are rounded to three digits
 
 
 def compare_with_published(common: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """One row per method of one experiment and task that is among the published ones.
+    """Return one row per published method in the records of one experiment and task.
 
-    Columns: `method`, `ours`, `ours_stderr`, `published`, `published_stderr`, `stderrs` (their difference in standard
-    errors, NaN where the grids differ) and `verdict`: agrees, differs, or not comparable and why.
+    Columns: `method`, `ours`, `ours_stderr`, `published`, `published_stderr`, `stderrs` (the difference in standard
+    errors, NaN if the grids differ) and `verdict`: agrees, differs, or not comparable with the reason.
     """
     published = load_published(published_counterpart(common)).set_index("method")
     summary = summarize(common)
@@ -43,14 +43,14 @@ def compare_with_published(common: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def rank_correlation(comparison: pd.DataFrame) -> float:
-    """Spearman's rank correlation of our means with the published ones; NaN for fewer than three methods."""
+    """Return Spearman's rank correlation between our means and the published ones; NaN for fewer than three methods."""
     if len(comparison) < 3:
         return float("nan")
     return float(stats.spearmanr(comparison["ours"], comparison["published"]).statistic)
 
 
 def _what_lacks(common: pd.DataFrame) -> str:
-    """Why a mean over these runs is not comparable to the published mean; empty if it is."""
+    """Return why the mean over these runs is not comparable with the published mean; empty if it is."""
     if difference := differs_from_published(common):
         return difference
     n_splits = common.groupby("dataset", observed=True)["split"].nunique().min()

@@ -1,4 +1,4 @@
-"""Which table shows what: from the records of possibly several experiments to finished tables."""
+"""Compose the tables from the records of one or several experiments."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _HASH_TAIL = re.compile(r"(?<=\b[0-9a-f]{8})[0-9a-f]+")
 
 @dataclass(frozen=True)
 class Request:
-    """The records of one experiment and task, and what a table of them is to show."""
+    """The records of one experiment and task, and what a table of them should show."""
 
     frame: pd.DataFrame
     metric: str
@@ -66,7 +66,7 @@ class Request:
 
     @property
     def where(self) -> str:
-        """How titles name the experiment and task."""
+        """The experiment and task, for titles."""
         return f"{self.experiment}, {self.task}"
 
 
@@ -79,11 +79,11 @@ def compose_tables(
     all_methods: bool,
     left_out: list[str] | None = None,
 ) -> list[Table]:
-    """The wanted table, or `all`, of every (experiment, task) of the records.
+    """Make the wanted table, or `all`, for every (experiment, task) of the records.
 
-    Tables of selected methods show `all_methods` if asked to, otherwise those that the paper selects.
+    Tables of selected methods show all methods with `all_methods`, and otherwise the paper's selection.
 
-    Raises ResultsError if the records do not allow a table; with a list `left_out`, the reasons are appended to it.
+    Raises ResultsError if a table cannot be made from the records; with a list `left_out`, appends the reason to it.
     """
     makers = [maker for name, maker in _makers(frame, metric, reference, all_methods) if wanted in (name, "all")]
     tables = []
@@ -112,7 +112,7 @@ def _make_named(make: Callable[[Request], list[Table]], request: Request) -> lis
 
 
 def published_tables() -> list[Table]:
-    """The published method tables and the ranking of the literature's methods, which need no records."""
+    """Make the published method tables and rankings of the methods from the literature, which need no records."""
     tables = []
     for name in PUBLISHED_R2:
         summary = load_published(name)
@@ -130,7 +130,7 @@ def _methods(request: Request) -> list[Table]:
     reason = differs_from_published(common.frame)
     published = None if reason else load_published(published_counterpart(request.frame))
     title = f"Mean log metrics over rounds, splits and data sets ({request.where})"
-    unlike = (f"no published numbers beside these: {reason}",) if reason else ()
+    unlike = (f"no published numbers for comparison: {reason}",) if reason else ()
     return [methods_table(summarize(common.frame), title, published=published, notes=(*coverage(common), *unlike))]
 
 
@@ -170,7 +170,7 @@ def _paired(request: Request) -> list[Table]:
 def _savings(request: Request) -> list[Table]:
     common = common_part(request.frame)
     found = savings(common.frame, request.metric, request.reference)
-    title = f"Labels saved beside {request.reference}, by mean log {METRIC_NAMES[request.metric]} ({request.where})"
+    title = f"Labels saved compared with {request.reference}, mean log {METRIC_NAMES[request.metric]} ({request.where})"
     return [savings_table(found, request.metric, title, coverage(common))]
 
 
@@ -188,12 +188,12 @@ def _wins(request: Request) -> list[Table]:
 
 def _comparison(request: Request) -> list[Table]:
     common = _beside_published(request.frame)
-    title = f"Beside the published {published_counterpart(request.frame)} numbers ({request.where})"
+    title = f"Comparison with the published {published_counterpart(request.frame)} numbers ({request.where})"
     return [comparison_table(common.frame, request.metric, title, coverage(common))]
 
 
 def _beside_published(frame: pd.DataFrame) -> CommonPart:
-    """The common part, of the published data sets alone if all of them have run, and what was left out for that."""
+    """Return the common part, only of the published data sets if all of them have run, with a note on the others."""
     comparable = only_published(frame)
     common = common_part(comparable)
     others = sorted(set(frame["dataset"]) - set(comparable["dataset"]))
@@ -202,7 +202,7 @@ def _beside_published(frame: pd.DataFrame) -> CommonPart:
 
 
 def coverage(common: CommonPart) -> tuple[str, ...]:
-    """Which data sets and splits a table averages over, what is missing, and what had better not be averaged."""
+    """Return notes on the data sets and splits that a table averages over, missing runs, and mixtures of conditions."""
     datasets = sorted(common.frame["dataset"].unique())
     cells = common.frame[["dataset", "split"]].drop_duplicates()
     n_splits = cells.groupby("dataset", observed=True).size()
@@ -214,7 +214,7 @@ def coverage(common: CommonPart) -> tuple[str, ...]:
 
 
 def _mixtures(frame: pd.DataFrame) -> Iterator[str]:
-    """What differs between runs that are averaged together although it should not."""
+    """Report settings that differ between runs that are averaged together, although they should not."""
     trainings = sorted(frame["training"].unique())
     if len(trainings) > 1:
         yield f"runs of different training are averaged together: {'; '.join(trainings)}"
@@ -227,7 +227,7 @@ def _mixtures(frame: pd.DataFrame) -> Iterator[str]:
 
 
 def _shortened(names: Sequence[str]) -> str:
-    """The first few names, with the first digits of the hashes in them."""
+    """Return the first few names, with hashes shortened to their first digits."""
     shown = [_HASH_TAIL.sub("", name) for name in names[:_NAMES_SHOWN]]
     more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
     return ", ".join(shown) + more

@@ -1,4 +1,4 @@
-"""The descriptions of the data sets in conf/dataset, as far as results need them."""
+"""The parts of the data-set descriptions in conf/dataset that results need."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _FOLDER = Path(__file__).parent.parent / "conf" / "dataset"
 
 
 def original_names() -> dict[str, str]:
-    """Our name of each data set that is called otherwise in the original's result folders, by that name."""
+    """Map the names of data sets in the original's result folders to ours, where they differ."""
     return {d.published_name: d.name for d in _descriptions() if d.get("published_name")}
 
 
 def datasets_table() -> Table:
-    """The data sets: counts on the task 256x16 as expected from the paper, licence and citation."""
+    """Make a table of the data sets: the paper's counts for the task 256x16, licence and citation."""
     columns = (
         ("dataset", "Data set"),
         ("pool", "Pool"),

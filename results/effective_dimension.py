@@ -1,4 +1,4 @@
-"""Effective dimension of the pool features: sketched gradients against last-layer features."""
+"""Compare the effective dimension of pool features: sketched gradients and last-layer features."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ROUND = ["experiment", "task", "selection", "dataset", "split", "round"]
 
 @dataclass(frozen=True)
 class DimensionComparison:
-    """In which share of rounds grad_rp-512 has the larger effective dimension, and both averages."""
+    """The share of rounds in which grad_rp-512 has the larger effective dimension, and both averages."""
 
     share_larger: float
     mean_grad: float
@@ -23,7 +23,7 @@ class DimensionComparison:
 
 
 def paired_dimensions(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rounds of methods `<selection>_grad_rp-512` beside those of `<selection>_ll`: columns `grad` and `ll`.
+    """Pair the rounds of methods `<selection>_grad_rp-512` and `<selection>_ll` in columns `grad` and `ll`.
 
     Raises ResultsError if no selection method has run with both kernels.
     """
@@ -44,7 +44,7 @@ def _side(frame: pd.DataFrame, kernel: str) -> pd.Series:
 
 
 def compare_dimensions(paired: pd.DataFrame) -> DimensionComparison:
-    """Summary of `paired_dimensions`."""
+    """Summarize the result of `paired_dimensions`."""
     return DimensionComparison(
         share_larger=float((paired["grad"] > paired["ll"]).mean()),
         mean_grad=float(paired["grad"].mean()),

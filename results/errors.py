@@ -1,4 +1,4 @@
-"""The error that users of this package meet; damaged records raise `results.record.RecordError`."""
+"""The error of this package; damaged records raise `results.record.RecordError`."""
 
 
 class ResultsError(ValueError):

@@ -1,4 +1,4 @@
-"""All run records of a folder as one tidy table, kept in a columnar cache that follows the files."""
+"""Load all run records of a folder as one tidy table, with a columnar cache that follows changes in the files."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ def load_records(
     skipped: list[RecordError] | None = None,
     progress: bool = False,
 ) -> pd.DataFrame:
-    """One row per (experiment, dataset, task, method, split, round) of the run records in a folder.
+    """Load the run records in a folder, one row per (experiment, dataset, task, method, split, round).
 
     Further columns: `n_train`, the five metrics, seconds of training, kernel and selection, `n_filled`,
-    `effective_dimension`, `training` (its settings as text), and the provenance of the run. What a record does not say
-    is NaN. Names are categoricals. Runs that still work are not there.
+    `effective_dimension`, `training` (its settings as text), and the provenance of the run. Values that a record does
+    not contain are NaN. Names are categoricals. Only complete runs are included.
 
-    The rows are kept in `<runs>/.records.parquet`; only files that are new or changed since
-    are read, and a folder that cannot be written is read without a cache.
+    The rows are cached in `<runs>/.records.parquet`, so only new and changed files are read. If the folder is
+    read-only, no cache is written.
 
-    Raises ResultsError if the folder or any record is missing, and one RecordError that names all damaged files;
-    with a list `skipped`, their errors are appended to it instead.
+    Raises ResultsError if the folder is missing or has no records, and a RecordError that names all damaged files; with
+    a list `skipped`, their errors are appended to it instead.
     """
     folder = Path(runs)
     files = dict(_find_records(folder))
@@ -82,7 +82,7 @@ def load_records(
 
 
 def damaged_records(runs: Path) -> list[RecordError]:
-    """What is wrong with the complete records of a folder that cannot be read."""
+    """Return the errors of the complete records in a folder that cannot be read."""
     damaged: list[RecordError] = []
     with contextlib.suppress(ResultsError):
         load_records(runs, skipped=damaged)
@@ -90,7 +90,7 @@ def damaged_records(runs: Path) -> list[RecordError]:
 
 
 def _find_records(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Fingerprint (path, time of change, size) and path of each complete record."""
+    """Yield the fingerprint (path, modification time, size) and the path of each complete record."""
     if not folder.is_dir():
         raise ResultsError(
             f"no folder {folder.resolve()}; `python -m benchmark` writes run records, `paths.runs=...` "
@@ -101,7 +101,7 @@ def _find_records(folder: Path) -> Iterator[tuple[str, Path]]:
         for name in sorted(names):
             if _RECORD_NAME.fullmatch(name):
                 path = Path(parent, name)
-                with contextlib.suppress(FileNotFoundError):  # a run that works moves its files
+                with contextlib.suppress(FileNotFoundError):  # running jobs move their files
                     status = path.stat()
                     yield f"{path.relative_to(folder)}|{status.st_mtime_ns}|{status.st_size}", path
 
@@ -135,7 +135,7 @@ def _joint_error(damaged: list[RecordError]) -> RecordError:
 
 
 def _read_cache(cache: Path) -> pa.Table:
-    # A cache that is missing, damaged or of another layout costs a rereading and nothing else.
+    # If the cache is missing, damaged or has another schema, the records are simply read again.
     with contextlib.suppress(OSError, pa.ArrowInvalid):
         table = pq.read_table(cache)
         if table.schema.equals(_SCHEMA):

@@ -1,4 +1,4 @@
-"""What the results need to know about method names: grouping, labels and the sets of methods the paper shows.
+"""Method names: grouping, labels, and the sets of methods that the paper shows.
 
 A name is `selection[-mode]_kernel[_transform...]`, as in `lcmd-tp_grad_rp-512` (arXiv 2203.09410, Section 5).
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 RANDOM = "random"
 
-# In the order in which the paper's tables group them.
+# In the order of the paper's tables.
 SELECTION_LABELS = {
     "random": "Random",
     "maxdiag": "MaxDiag",
@@ -20,7 +20,7 @@ SELECTION_LABELS = {
     "lcmd": "LCMD",
 }
 
-# Methods of the literature as combinations of the framework (arXiv 2203.09410, Table 2).
+# Methods from the literature as combinations of the framework (arXiv 2203.09410, Table 2).
 LITERATURE = {
     "random": "No BMAL (random)",
     "maxdiag_ll_train": "BALD",
@@ -56,45 +56,45 @@ _SELECTED_SILU = (
 
 
 def selection_of(method: str) -> str:
-    """The selection token of a method's name, without its mode: `bait-fb` of `bait-fb-p_ll_train`."""
+    """Return the selection method in a method's name, without its mode: `bait-fb` for `bait-fb-p_ll_train`."""
     return method.partition("_")[0].removesuffix("-p").removesuffix("-tp")
 
 
 def mode_of(method: str) -> str:
-    """`P`, `TP`, or nothing for a selection that has no mode."""
+    """Return `P` or `TP`, or an empty string for a selection method without a mode."""
     token = method.partition("_")[0]
     return "TP" if token.endswith("-tp") else "P" if token.endswith("-p") else ""
 
 
 def kernel_of(method: str) -> str:
-    """Base kernel and transformations as a chain: `grad > rp-512 > train`; nothing for `random`."""
+    """Return base kernel and transformations as a chain, `grad > rp-512 > train`; an empty string for `random`."""
     return " > ".join(method.split("_")[1:])
 
 
 def label_of(method: str) -> str:
-    """A short label: selection method and mode, as `LCMD-TP`."""
+    """Return a short label with selection method and mode, such as `LCMD-TP`."""
     selection = selection_of(method)
     return "-".join(part for part in (SELECTION_LABELS.get(selection, selection), mode_of(method)) if part)
 
 
 def labels_of(methods: list[str]) -> dict[str, str]:
-    """A label for each method; where short ones would coincide, the kernel is added."""
+    """Return a label for each method. If short labels would coincide, the kernel is added."""
     short = {method: label_of(method) for method in methods}
     shared = {label for label in short.values() if list(short.values()).count(label) > 1}
     return {method: f"{label} ({kernel_of(method)})" if label in shared else label for method, label in short.items()}
 
 
 def group_rank(method: str) -> int:
-    """The place of a method's selection in the paper's tables; unknown selections come last."""
+    """Return the position of a method's selection method in the paper's tables; unknown ones come last."""
     selections = list(SELECTION_LABELS)
     selection = selection_of(method)
     return selections.index(selection) if selection in selections else len(selections)
 
 
 def selected_methods(published: str, present: list[str]) -> list[str]:
-    """The methods that a figure shows: all that are present, or, of more than ten, those that the paper selects.
+    """Return the methods that a figure shows: all that are present or, if there are more than ten, the paper's choice.
 
-    `published` says which of the paper's experiments selects them, `relu` or `silu`.
+    `published` is the experiment of the paper to take the choice from, `relu` or `silu`.
     """
     chosen = _SELECTED_SILU if published == "silu" else _SELECTED_RELU
     shown = [method for method in chosen if method in present]

@@ -1,9 +1,9 @@
-"""Import of the result folders of the original software (DOI 10.18419/darus-3394) into run records.
+"""Import the result folders of the original software (DOI 10.18419/darus-3394) as run records.
 
-Their layout: `<experiment>/<data set>_<task>/NN_<method>/<split>/results.json`. They become runs of the experiment
-`original-<experiment>`, so that they are never averaged together with one's own. What the original did not keep per
-round stands here as follows: training seconds are a run's total divided by its trainings, the number of randomly
-filled points is unknown unless none were needed, and selected indices, data hash and environment are unknown.
+The layout is `<experiment>/<data set>_<task>/NN_<method>/<split>/results.json`. The records belong to the experiment
+`original-<experiment>`, so they are never averaged with your own. The original did not store everything per round:
+training seconds are the total of the run divided by the number of trainings, the number of randomly filled points is
+unknown unless it is 0, and the selected indices, data hash and environment are unknown.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from results.errors import ResultsError
 from results.record import METRICS, NO_SELECTION, Provenance, RoundRecord, RunRecord, record_path, write_record
 
 _TASK = re.compile(r"(?P<dataset>.+)_(?P<task>(?P<batch>\d+)x(?P<rounds>\d+))")
-_N_INITIAL = 256  # the training points of every task of the original before the first round
+_N_INITIAL = 256  # initial training points in every task of the original
 _EXPERIMENT_PREFIX = "original-"
 _TIMED_SPLIT = 9  # the published runs timed this split alone on its device
 _UNKNOWN = "unknown"
-# What the original trains with where a result does not say otherwise.
+# The original's training settings if a result does not contain them.
 _TRAINING_DEFAULTS = {"n_epochs": 256, "batch_size": 256}
 
 
 def import_original(folder: Path, runs: Path) -> int:
-    """Write a run record for each `results.json` below a folder that holds experiments; gives their number.
+    """Write a run record for each `results.json` in a folder of experiments. Return the number of records written.
 
-    A record that is already there is left as it is, so that an interrupted import goes on where it stopped.
+    Existing records are left as they are, so an interrupted import continues where it stopped.
 
-    Raises ResultsError for a folder without results, and for a damaged file, which it names.
+    Raises ResultsError for a folder without results, or, naming the file, for a damaged result.
     """
     names = original_names()
     sources = list(_find_results(folder))
@@ -61,9 +61,9 @@ def _find_results(folder: Path) -> Iterator[Path]:
 
 
 def read_original(source: Path, names: dict[str, str]) -> RunRecord:
-    """One `results.json` as a record; `names` gives our name of data sets that the original calls otherwise.
+    """Convert one `results.json` to a record; `names` maps the original's data-set names to ours where they differ.
 
-    Raises ResultsError, which names the file, if it is damaged.
+    Raises ResultsError, naming the file, if it is damaged.
     """
     experiment, folder, method, split, _ = source.parts[-5:]
     task = _TASK.fullmatch(folder)
@@ -103,7 +103,7 @@ def read_original(source: Path, names: dict[str, str]) -> RunRecord:
 
 
 def _config(original: dict[str, Any]) -> dict[str, Any]:
-    """The settings of the training as our records have them, and everything else as it was."""
+    """Return the training settings under the names of our records, and the original configuration."""
     names = {"activation": "act", "sigma_w": "weight_gain", "sigma_b": "bias_gain", "learning_rate": "lr"}
     training = {ours: original[theirs] for ours, theirs in names.items() if theirs in original}
     training |= {name: original.get(name, default) for name, default in _TRAINING_DEFAULTS.items()}

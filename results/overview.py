@@ -1,4 +1,4 @@
-"""What ran: the grid and how complete it is, devices, versions, and computing time."""
+"""Overview of the runs: the grid and its completeness, devices, versions and computing time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ENVIRONMENT = ("device", "torch", "numpy", "python", "code_version")
 
 
 def overview_table(frame: pd.DataFrame) -> Table:
-    """One row per experiment and task: methods, data sets, splits, runs of the full grid, hours, environment."""
+    """Make a table with one row per experiment and task: methods, data sets, splits, runs, hours, environment."""
     columns = (
         ("experiment", "Experiment"),
         ("task", "Task"),

@@ -1,12 +1,12 @@
-"""Will active learning pay? The improvement over random predicted from the initial training set alone.
+"""Will active learning pay? Predict the improvement over random selection from the initial training set alone.
 
-On data sets where the errors after the first training vary more from sample to sample, active learning improves more
-on random selection: a linear fit of the relative improvement of `lcmd-tp_grad_rp-512`
+The more the errors after the first training vary between points, the more active learning improves on random selection.
+This module fits a line to the relative improvement of `lcmd-tp_grad_rp-512`,
 
     (L - R) / (R - I)   L, R: mean log RMSE over rounds of the method and of random; I: log RMSE of the first network
 
-on `log RMSE - log MAE` of the first network (arXiv 2203.09410, Section 6). An improvement of 0.3 means that the
-error falls 30 % further than with random selection, on the logarithmic scale.
+as a function of `log RMSE - log MAE` of the first network (arXiv 2203.09410, Section 6). An improvement of 0.3 means
+that the error falls 30 % further than with random selection, on the logarithmic scale.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MIN_DATASETS = 3
 
 @dataclass(frozen=True)
 class QuotientFit:
-    """A straight line through the points of several data sets, with what its uncertainty needs."""
+    """A line fitted to several data sets, and the quantities needed for its prediction interval."""
 
     slope: float
     intercept: float
@@ -39,7 +39,7 @@ class QuotientFit:
     x_squares: float
 
     def predict(self, quotient: float | np.ndarray) -> np.ndarray:
-        """Expected improvement at log RMSE - log MAE, and its 95 % prediction interval: `(3, ...)`."""
+        """Return the expected improvement and its 95 % prediction interval, given log RMSE - log MAE: `(3, ...)`."""
         quotient = np.asarray(quotient, dtype=float)
         expected = self.slope * quotient + self.intercept
         spread = np.sqrt(1 + 1 / self.n_datasets + (quotient - self.x_mean) ** 2 / self.x_squares)
@@ -49,10 +49,10 @@ class QuotientFit:
 
 @dataclass(frozen=True)
 class Predictions:
-    """A fit, the experiment and task whose records it goes through, and what it says of every data set.
+    """A fit, the experiment and task it is based on, and its predictions for all data sets.
 
     Columns of `table`: `dataset`, `quotient`, `predicted`, `low`, `high` (95 % prediction interval), `measured` (NaN
-    where not run).
+    if not run).
     """
 
     fit: QuotientFit
@@ -62,10 +62,10 @@ class Predictions:
 
 
 def initial_quotients(frame: pd.DataFrame) -> pd.Series:
-    """log RMSE - log MAE after the first training of each data set, averaged over splits.
+    """Return log RMSE - log MAE after the first training on each data set, averaged over splits.
 
-    Of random selection where a data set has it; otherwise of any methods but ensembles, for all but these start from
-    the same network and points.
+    Uses random selection if it has run on the data set, and otherwise all methods except ensembles, because those
+    methods all start from the same network and points.
     """
     first = frame[(frame["round"] == 0) & ~frame["method"].astype(str).str.contains("_ens-")]
     is_random = first["method"] == RANDOM
@@ -77,7 +77,7 @@ def initial_quotients(frame: pd.DataFrame) -> pd.Series:
 
 
 def relative_improvements(frame: pd.DataFrame, method: str = PAPER_METHOD) -> pd.Series:
-    """The relative improvement of a method over random on each data set, for the splits that both have."""
+    """Return the relative improvement of a method over random on each data set, over the splits that both have."""
     values = run_values(frame, metrics=["rmse"])
     runs = values.pivot_table(index=["dataset", "split"], columns="method", values="rmse", observed=True)
     if not {method, RANDOM} <= set(runs.columns):
@@ -89,9 +89,9 @@ def relative_improvements(frame: pd.DataFrame, method: str = PAPER_METHOD) -> pd
 
 
 def fit_line(points: pd.DataFrame) -> QuotientFit:
-    """Least squares through `quotient` and `improvement` of at least three data sets.
+    """Fit `improvement` to `quotient` by least squares on at least three data sets.
 
-    Raises ResultsError if all of them have the same quotient.
+    Raises ResultsError if all data sets have the same quotient.
     """
     quotient, improvement = points["quotient"], points["improvement"]
     if quotient.nunique() == 1:
@@ -110,9 +110,9 @@ def fit_line(points: pd.DataFrame) -> QuotientFit:
 
 
 def quotient_points(frame: pd.DataFrame, method: str = PAPER_METHOD) -> pd.DataFrame:
-    """`quotient` and `improvement` of each data set of one experiment and task that has what they need.
+    """Return `quotient` and `improvement` of each data set of one experiment and task that has the necessary runs.
 
-    Raises ResultsError if these are fewer than three data sets: the published fit's coefficients are not known.
+    Raises ResultsError for fewer than three data sets, because the coefficients of the published fit are not known.
     """
     improvement = relative_improvements(frame, method)
     points = pd.DataFrame({"quotient": initial_quotients(frame), "improvement": improvement})
@@ -129,10 +129,10 @@ def quotient_points(frame: pd.DataFrame, method: str = PAPER_METHOD) -> pd.DataF
 
 
 def predict_improvements(frame: pd.DataFrame) -> Predictions:
-    """The fit on the experiment, task and training that cover most data sets, and its prediction for every data set.
+    """Fit a line to the experiment, task and training that cover most data sets, and predict for every data set.
 
-    A data set needs no more than the round before any selection, in any experiment with the same training and as many
-    initial points. A data set that is itself in the fit is predicted from the others, which takes a fit on four.
+    A prediction only needs the first training on the data set, in any experiment with the same training and number of
+    initial points. A data set in the fit is predicted from the other ones, so the fit must have at least four.
 
     Raises ResultsError as `quotient_points` does.
     """

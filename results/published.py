@@ -1,4 +1,4 @@
-"""The published numbers: mean log metrics of the 76 methods over the 15 data sets, with standard errors.
+"""The published numbers: mean log metrics of 76 methods over 15 data sets, with standard errors.
 
 Source: arXiv 2203.09410 and its data archive (DOI 10.18419/darus-3394), as printed by the original software.
 """
@@ -16,7 +16,7 @@ PUBLISHED_TASK = "256x16"
 # R^2 of the linear fit of the relative improvement of lcmd-tp_grad_rp-512 (Section 6); its coefficients were not
 # published as numbers.
 PUBLISHED_R2 = {"relu": 0.763, "silu": 0.788}
-# The share of rounds in which grad_rp-512 has a larger effective dimension than ll, and both averages.
+# The share of rounds in which grad_rp-512 has a larger effective dimension than ll, and the averages of both.
 PUBLISHED_EFFECTIVE_DIMENSION = {"relu": (0.951, 5.47, 1.66), "silu": (0.897, 3.96, 2.34)}
 # The data sets that the published numbers average over.
 PUBLISHED_DATASETS = (
@@ -40,7 +40,7 @@ _FOLDER = Path(__file__).parent / "published"
 
 
 def load_published(name: str) -> pd.DataFrame:
-    """The published summary of `relu` or `silu`: `method`, then `log_<metric>` and `log_<metric>_stderr`.
+    """Load the published summary of `relu` or `silu`: `method`, then `log_<metric>` and `log_<metric>_stderr`.
 
     Raises ResultsError for another name.
     """
@@ -53,18 +53,18 @@ def load_published(name: str) -> pd.DataFrame:
 
 
 def published_counterpart(frame: pd.DataFrame) -> str:
-    """Which published experiment the records are measured against: `silu` for SiLU networks, otherwise `relu`."""
+    """Return the published experiment to compare the records with: `silu` for SiLU networks, otherwise `relu`."""
     return "silu" if frame["training"].astype(str).str.contains("activation=silu").any() else "relu"
 
 
 def only_published(frame: pd.DataFrame) -> pd.DataFrame:
-    """The records of the published data sets, if all of them are there on the published task; otherwise all records."""
+    """Keep only the published data sets if all of them have run on the published task; otherwise keep all records."""
     published = frame[frame["dataset"].isin(PUBLISHED_DATASETS)]
     return frame if differs_from_published(published) else published
 
 
 def differs_from_published(frame: pd.DataFrame) -> str:
-    """Why a mean over these records is of another quantity than the published mean; empty if it is of the same."""
+    """Return why the mean over these records is not the quantity of the published mean; empty if it is."""
     if frame["training"].astype(str).str.contains("n_trees=").any():
         return "forests, published: networks"
     tasks, datasets = sorted(frame["task"].unique()), set(frame["dataset"])

@@ -1,14 +1,14 @@
-"""The record of one run: what was measured in every round, and where every number comes from.
+"""The record of one run: the measurements of every round and their provenance.
 
 A run is one (experiment, data set, task, method, split). Its record is one JSON file,
 
     <runs>/<experiment>/<data set>/<task>/<method>/split-<s>.json
 
-While the run works, the rounds it has finished stand in `split-<s>.partial.json` beside it, and if it fails, the
-reason in `split-<s>.failed.json`. Files are written aside and renamed, so that a reader never sees half a file.
+While a run is in progress, its finished rounds are in `split-<s>.partial.json` next to it. If it fails, the reason is
+in `split-<s>.failed.json`. Files are written to a temporary file and renamed, so a reader never sees half a file.
 
-The annotations of the classes are the schema of these files, together with `_check_rounds`, for what no field says
-alone. Whatever reads or writes a record goes through both.
+The annotations of the classes are the schema of these files. `_check_rounds` checks what a single field cannot express.
+All code that reads or writes a record uses both.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from cli.files import write_text_atomically
 FORMAT_VERSION = 1
 METRICS = ("mae", "rmse", "q95", "q99", "maxe")
 MOST_TEXT = 100_000
-"""Characters of the longest text that a record may hold: a traceback, or a configuration."""
+"""Maximum number of characters of a text in a record, such as a traceback or a configuration."""
 NO_SELECTION: dict[str, Any] = dict.fromkeys(
     ("kernel_seconds", "selection_seconds", "n_filled", "effective_dimension", "indices")
 )
-"""The fields of the last round, after which nothing is selected."""
+"""The selection fields of the last round, which selects nothing."""
 _TASK = re.compile(r"([1-9]\d{0,8})x(0|[1-9]\d{0,8})", re.ASCII)
 _INDICES = re.compile(rb'"indices": \[([^\]]*)\]')
 REMEDY = "move the file away to have the run repeated"
@@ -49,14 +49,14 @@ def _finite_and_short(value: Any) -> Any:
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Seconds = Annotated[float, Field(ge=0)]
-Metric = Annotated[float, Field(gt=0)]  # tables and figures are made of logarithms
+Metric = Annotated[float, Field(gt=0)]  # tables and figures use logarithms
 Text = Annotated[str, Field(max_length=1000)]
 Settings = Annotated[dict[str, JsonValue], AfterValidator(_finite_and_short)]
 Format = Annotated[int, Field(ge=FORMAT_VERSION, le=FORMAT_VERSION)]
 
 
 class RecordError(ValueError):
-    """A record that cannot be read or written; the message names the file."""
+    """A record cannot be read or written; the message names the file."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class RoundRecord:
     """One round: the errors on the test set after training, then the selection (absent in the last round).
 
     Times are wall-clock seconds. `indices` are the selected points as row numbers of the prepared data set, in the
-    order of selection. `effective_dimension` is that of the pool features (None when they have over 1,000 columns).
+    order of selection. `effective_dimension` is that of the pool features (None if they have more than 1,000 columns).
     """
 
     __pydantic_config__ = _STRICT
@@ -86,11 +86,11 @@ class RoundRecord:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Everything beside the configuration that a number depends on.
+    """Everything apart from the configuration that the results depend on.
 
-    A run that was interrupted and went on under other conditions, such as another device, says in `earlier` what
-    differed in its first `n_rounds`; it counts as timed alone if it was so all the time. `sklearn` is scikit-learn's
-    version, which records have only of models that it trains.
+    If a run was interrupted and resumed under other conditions, such as another device, `earlier` says what was
+    different in its first `n_rounds`. It counts as timed alone only if all of its rounds were. `sklearn` is the version
+    of scikit-learn; only records of models trained with it contain it.
     """
 
     __pydantic_config__ = _STRICT
@@ -113,7 +113,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What one run measured, with the resolved configuration that it ran under."""
+    """The measurements of one run, with its resolved configuration."""
 
     __pydantic_config__ = _STRICT
 
@@ -131,7 +131,7 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class FailureRecord:
-    """Why a run failed: `error` in one line, the traceback, and the configuration that it ran under."""
+    """Why a run failed: `error` in one line, the traceback, and the configuration of the run."""
 
     __pydantic_config__ = _STRICT
 
@@ -153,22 +153,22 @@ _RUN, _FAILURE = TypeAdapter(RunRecord), TypeAdapter(FailureRecord)
 
 
 def record_path(runs: Path, experiment: str, dataset: str, task: str, method: str, split: int) -> Path:
-    """Where the complete record of a run lies."""
+    """Return the path of the complete record of a run."""
     return runs / experiment / dataset / task / method / f"split-{split}.json"
 
 
 def partial_path(path: Path) -> Path:
-    """Where the finished rounds of a run that still works lie, given the path of its record."""
+    """Return the path of the partial record of a run in progress, given the path of its complete record."""
     return path.with_suffix(".partial.json")
 
 
 def failed_path(path: Path) -> Path:
-    """Where the reason of a failure lies, given the path of the run's record."""
+    """Return the path of the failure record of a run, given the path of its complete record."""
     return path.with_suffix(".failed.json")
 
 
 def write_record(record: RunRecord | FailureRecord, path: Path) -> None:
-    """Write a record atomically. Raises RecordError if it could not be read again, as with a number that is NaN."""
+    """Write a record atomically. Raises RecordError if it could not be read again, for example because of a NaN."""
     raw = asdict(record)
     if isinstance(record, RunRecord) and record.provenance.sklearn is None:
         del raw["provenance"]["sklearn"]
@@ -184,11 +184,11 @@ def write_record(record: RunRecord | FailureRecord, path: Path) -> None:
 def read_record(path: Path, *, with_indices: bool = True) -> RunRecord:
     """Read a complete record.
 
-    The selected indices are nine tenths of a file. Without them (`indices` is empty) reading is three times faster,
-    and nothing is checked of them but that there are some, and all are whole numbers of at least 0.
+    The selected indices make up nine tenths of a file. Without them (`indices` is empty), reading is three times
+    faster, and the only check is that there are some and that all are whole numbers of at least 0.
 
-    Raises RecordError, which names the file and what is wrong in it, if it is damaged, of another format, not complete
-    or the record of another run than that whose place it has.
+    Raises RecordError, naming the file and the fault, if the record is damaged, has another format, is not complete or
+    belongs to another run.
     """
     record = _read(path, _RUN, lambda place: place, with_indices=with_indices)
     if not record.complete:
@@ -197,7 +197,7 @@ def read_record(path: Path, *, with_indices: bool = True) -> RunRecord:
 
 
 def read_partial(path: Path) -> RunRecord:
-    """Read the rounds that a run has finished so far, perhaps all. Raises RecordError as `read_record` does."""
+    """Read the rounds that a run has finished so far, possibly all. Raises RecordError as `read_record` does."""
     return _read(path, _RUN, partial_path)
 
 
@@ -226,7 +226,7 @@ def _left_out(indices: re.Match[bytes]) -> bytes:
 
 
 def _parse(schema: TypeAdapter[Record], text: bytes, with_indices: bool = True) -> Record:
-    """The record that a text holds. Raises ValueError, which says what is wrong with which field."""
+    """Parse a record. Raises ValueError, naming the field and the fault."""
     try:
         record = schema.validate_json(text)
     except ValidationError as error:
@@ -237,7 +237,7 @@ def _parse(schema: TypeAdapter[Record], text: bytes, with_indices: bool = True) 
 
 
 def _in_words(error: ValidationError) -> str:
-    """The first fault that a schema finds, e.g. "rounds[2].rmse should be greater than 0, got -1.0"."""
+    """Describe the first fault of a validation, e.g. "rounds[2].rmse should be greater than 0, got -1.0"."""
     faults = error.errors(include_url=False, include_context=False)
     fault = next((fault for fault in faults if fault["loc"] == ("format_version",)), faults[0])
     got = reprlib.repr(fault["input"])
@@ -260,7 +260,7 @@ def _printable(text: str) -> str:
 
 
 def _check_rounds(record: RunRecord, with_indices: bool) -> None:
-    """Raise ValueError if the rounds are not the first ones, or all, of a run of the task, in their order."""
+    """Raise ValueError unless the rounds are the first rounds of the task, or all of them, in order."""
     named = _TASK.fullmatch(record.task)
     if named is None:
         raise ValueError(f"task should be <batch size>x<rounds>, e.g. 256x16, got {reprlib.repr(record.task)}")
@@ -279,7 +279,7 @@ def _check_rounds(record: RunRecord, with_indices: bool) -> None:
     for name in NO_SELECTION:
         if len(rounds) > n_rounds and getattr(rounds[n_rounds], name) is not None:
             raise ValueError(f"rounds[{n_rounds}].{name} should be null, as the last round selects nothing")
-    given = [batch for batch in batches if batch is not None]  # of imported runs no selected points are known
+    given = [batch for batch in batches if batch is not None]  # imported runs have no selected points
     if given and len(given) < len(batches):
         raise ValueError(f"rounds[{batches.index(None)}].indices should be a valid array, got None")
     if given and with_indices:
@@ -287,7 +287,7 @@ def _check_rounds(record: RunRecord, with_indices: bool) -> None:
 
 
 def _check_task(record: RunRecord, batch_size: int, n_rounds: int) -> None:
-    """Raise ValueError if the configuration, where it has a task, has another one than the name says."""
+    """Raise ValueError if the configuration has a task that disagrees with the record's task name or rounds."""
     expected = {"batch_size": batch_size, "n_rounds": n_rounds}
     if record.rounds:
         expected["n_initial"] = record.rounds[0].n_train
@@ -298,7 +298,7 @@ def _check_task(record: RunRecord, batch_size: int, n_rounds: int) -> None:
 
 
 def _check_batches(batches: Sequence[Sequence[int]], batch_size: int) -> None:
-    """Raise ValueError unless each batch has its size, and no point is selected twice."""
+    """Raise ValueError unless every batch has the right size and no point is selected twice."""
     selected: set[int] = set()
     for number, batch in enumerate(batches):
         if len(batch) != batch_size:

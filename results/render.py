@@ -1,4 +1,4 @@
-"""A table as text, CSV, Markdown or LaTeX."""
+"""Render a table as text, CSV, Markdown or LaTeX."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Cell:
-    """A number with an optional standard error, or a text; `best` ones are emphasized."""
+    """A number with an optional standard error, or a text; cells marked `best` are emphasized."""
 
     value: float | int | str | None
     stderr: float | None = None
@@ -20,7 +20,7 @@ class Cell:
 
     @property
     def text(self) -> str:
-        """The number rounded to `digits`, with its standard error; a dash where there is none."""
+        """The number rounded to `digits`, with its standard error; a dash if there is no number."""
         if isinstance(self.value, str | int):
             return str(self.value)
         if self.value is None or math.isnan(self.value):
@@ -32,9 +32,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells under (name, label) columns; a change of `groups` from row to row draws a rule.
+    """Rows of cells under (name, label) columns; a rule is drawn where `groups` changes from row to row.
 
-    `name` is a file's stem. Column names head the CSV file, labels everything that people read.
+    `name` is the stem of the file name. The CSV file uses the column names, all other formats the labels.
     """
 
     name: str
@@ -45,16 +45,16 @@ class Table:
     notes: tuple[str, ...] = ()
 
     def is_text(self, column: int) -> bool:
-        """Whether a column holds texts rather than numbers."""
+        """Return whether a column holds text rather than numbers."""
         return any(isinstance(row[column].value, str) for row in self.rows)
 
     def starts_group(self, row: int) -> bool:
-        """Whether a rule stands above this row."""
+        """Return whether a rule is drawn above this row."""
         return bool(self.groups) and row > 0 and self.groups[row] != self.groups[row - 1]
 
 
 def to_text(table: Table) -> str:
-    """Aligned columns; the best of a column carries an asterisk."""
+    """Render aligned columns, with an asterisk on the best cells."""
     body = [[cell.text + ("*" if cell.best else " ") for cell in row] for row in table.rows]
     labels = [label for _, label in table.columns]
     widths = [max(map(len, column)) for column in zip(labels, *body, strict=True)]
@@ -75,9 +75,9 @@ def to_text(table: Table) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """Full precision; a column whose cells have standard errors is followed by `<name>_stderr`.
+    """Render as CSV in full precision; a column with standard errors is followed by `<name>_stderr`.
 
-    A text that a spreadsheet would take for a formula has an apostrophe before it.
+    A text that a spreadsheet would take for a formula is prefixed with an apostrophe.
     """
     with_error = [any(row[place].stderr is not None for row in table.rows) for place in range(len(table.columns))]
     header = [
@@ -104,11 +104,11 @@ def _no_formula(value: float | int | str | None) -> float | int | str | None:
     if not isinstance(value, str):
         return value
     quote = "'" if value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else ""
-    return quote + value.replace("\r", " ")  # which the csv module would leave without quotation marks
+    return quote + value.replace("\r", " ")  # the csv module does not quote \r
 
 
 def to_markdown(table: Table) -> str:
-    """A pipe table under its title, best in bold."""
+    """Render a pipe table under its title, with the best cells in bold."""
     head = [label for _, label in table.columns]
     align = [":---" if table.is_text(place) else "---:" for place in range(len(head))]
     body = [[f"**{cell.text}**" if cell.best else cell.text for cell in row] for row in table.rows]
@@ -118,7 +118,7 @@ def to_markdown(table: Table) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """A booktabs table (`\\usepackage{booktabs}`), best in bold, title as caption, notes as comments."""
+    """Render a booktabs table (`\\usepackage{booktabs}`): best in bold, title as caption, notes as comments."""
     spec = "".join("l" if table.is_text(place) else "r" for place in range(len(table.columns)))
     lines = [f"% {note}" for note in table.notes]
     lines += [r"\begin{table}", r"\centering", rf"\caption{{{_escape(table.title)}}}"]

@@ -1,4 +1,4 @@
-"""What a method is worth in labels: how early it reaches the error that the reference has in the end."""
+"""How many labels a method saves: how early it reaches the final error of the reference."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from results.methods import RANDOM, labels_of
 from results.tables import METRIC_NAMES
 
 SURE = 3.0
-"""Standard errors beyond which a difference is called one."""
+"""Number of standard errors above which a difference counts as sure."""
 
 
 @dataclass(frozen=True)
 class Saving:
-    """A method beside the reference, on equal splits.
+    """A method compared with the reference on the same splits.
 
     Attributes:
         method, reference: their names.
         n_labels: labelled points after the last round.
-        difference: of the mean log metric after the last round; below 0 the method is better.
+        difference: difference of the mean log metric after the last round; negative if the method is better.
         stderr: its standard error over splits; NaN for a single split.
-        n_needed: with how many labels the method's mean curve reaches the reference's last value, interpolated
+        n_needed: number of labels at which the method's mean curve reaches the reference's last value, interpolated
             linearly between rounds; None if it does not.
-        n_splits: of each data set, at least.
+        n_splits: minimum number of splits per data set.
     """
 
     method: str
@@ -44,13 +44,13 @@ class Saving:
         return bool(abs(self.difference) > SURE * self.stderr)
 
     def words(self, metric: str) -> str:
-        """What was seen, in a sentence or two."""
+        """Describe the comparison in one or two sentences."""
         name, other = (labels_of([m])[m] if m != RANDOM else "random selection" for m in (self.method, self.reference))
         percent = 100 * abs(np.expm1(self.difference))
         what = METRIC_NAMES[metric]
         measured = f"log {what} {self.difference:+.3f} ± {self.stderr:.3f} over {self.n_splits} splits"
         if np.isnan(self.stderr):
-            return f"{name}: a single split says nothing of the difference to {other} ({self.difference:+.3f})."
+            return f"{name}: one split is not enough to judge the difference to {other} ({self.difference:+.3f})."
         if not self.is_sure:
             return f"With {self.n_labels} labels {name} and {other} are within three standard errors ({measured})."
         better = "below" if self.difference < 0 else "above"
@@ -58,13 +58,16 @@ class Saving:
         if self.n_needed is None:
             return seen
         saved = 100 * (1 - self.n_needed / self.n_labels)
-        return f"{seen} The last error of {other} takes {name} about {self.n_needed:.0f} labels, {saved:.0f} % fewer."
+        return (
+            f"{seen} {name} reaches the final error of {other} with about {self.n_needed:.0f} labels, "
+            f"{saved:.0f} % fewer."
+        )
 
 
 def savings(frame: pd.DataFrame, metric: str, reference: str) -> list[Saving]:
-    """Every method beside the reference, the best first; the frame is a common part of one experiment and task.
+    """Compare every method with the reference, best first; the frame is a common part of one experiment and task.
 
-    Raises ResultsError if the reference has no records or stands alone.
+    Raises ResultsError if the reference has no records, or if there is no other method.
     """
     methods = [str(m) for m in frame["method"].unique()]
     if reference not in methods or len(methods) < 2:
@@ -94,7 +97,7 @@ def _curve(curves: pd.DataFrame, method: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _first_below(n: np.ndarray, values: np.ndarray, goal: float) -> float | None:
-    """Where a curve comes to a value and stays below it, as seen from its end; None if it ends above."""
+    """Return where a curve falls to a value and stays at or below it until the end; None if it ends above."""
     above = np.flatnonzero(values > goal)
     if len(above) == 0:
         return float(n[0])

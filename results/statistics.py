@@ -1,7 +1,7 @@
 """Statistics that reviewers ask for: paired differences, ranks over data sets, wins, ties and losses.
 
-All work on the common part of one experiment and task, and on the mean log metric over rounds 1..n of each run.
-Lower is better everywhere.
+All functions expect the common part of one experiment and task, and use each run's mean log metric over rounds 1..n.
+Lower is always better.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from results.aggregate import run_values
 from results.errors import ResultsError
 
 CONFIDENCE = 0.95
-TIE_STDERRS = 2.0  # a smaller difference, in standard errors of the paired difference, is a tie
+TIE_STDERRS = 2.0  # a difference of fewer standard errors of the paired difference is a tie
 _N_RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """Friedman test over data sets, with Nemenyi's critical difference.
+    """The Friedman test over data sets, with Nemenyi's critical difference.
 
     `mean_ranks` and `p_values` (n_methods, n_methods) are indexed by method; 1 is the best rank.
     """
@@ -37,16 +37,16 @@ class Ranks:
 
 
 def paired_values(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Mean log metric of each run: rows (data set, split), a column per method."""
+    """Return the mean log metric of each run, with rows (data set, split) and one column per method."""
     values = run_values(frame, metrics=[metric])
     return values.pivot_table(index=["dataset", "split"], columns="method", values=metric, observed=True)
 
 
 def paired_differences(frame: pd.DataFrame, metric: str, reference: str, seed: int = 0) -> pd.DataFrame:
-    """Each method minus the reference, on equal splits, averaged over splits and data sets.
+    """Return each method minus the reference on the same splits, averaged over splits and data sets.
 
-    One row per other method: `difference` of the mean log metric and its 95 % percentile bootstrap interval `low`,
-    `high`, from resampled splits within each data set (NaN where a data set has a single split).
+    One row per other method: `difference` of the mean log metric, and its 95 % percentile bootstrap interval `low`,
+    `high` from resampling the splits within each data set (NaN if a data set has a single split).
 
     Raises ResultsError if the reference has no records.
     """
@@ -85,7 +85,7 @@ def _bootstrap_interval(samples: list[np.ndarray], generator: np.random.Generato
 
 
 def friedman_ranks(frame: pd.DataFrame, metric: str) -> Ranks:
-    """Whether the methods differ at all over the data sets, and which pairs differ (Nemenyi).
+    """Test whether the methods differ over the data sets (Friedman), and which pairs differ (Nemenyi).
 
     The critical difference is `q / sqrt(2) * sqrt(k (k + 1) / (6 N))` for k methods on N data sets, q the 95 % point
     of the studentized range (Demsar, JMLR 7, 2006).
@@ -115,9 +115,9 @@ def friedman_ranks(frame: pd.DataFrame, metric: str) -> Ranks:
 
 
 def wins_ties_losses(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """On how many data sets each method (row) wins, ties and loses against each other one (column).
+    """Count the data sets on which each method (row) wins, ties and loses against each other method (column).
 
-    A cell is a tuple of three counts. A data set is tied if the mean of the paired differences over splits is within
+    A cell is a tuple of three counts. A data set is a tie if the mean of the paired differences over splits is within
     `TIE_STDERRS` of its standard errors.
     """
     values = paired_values(frame, metric)

@@ -1,4 +1,4 @@
-"""Tables of statistics, of predictions, and of our means beside the published ones."""
+"""Tables of statistics and predictions, and the comparison with the published means."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from results.tables import METRIC_LABELS, METRIC_NAMES
 
 
 def paired_table(frame: pd.DataFrame, metric: str, reference: str, title: str, notes: tuple[str, ...]) -> Table:
-    """Differences to the reference on equal splits, with bootstrap intervals, best first."""
+    """Make a table of differences to the reference on the same splits, with bootstrap intervals, best first."""
     columns = (
         ("method", "Method"),
         ("difference", f"log {METRIC_LABELS[metric]} minus {reference}"),
@@ -41,7 +41,7 @@ def paired_table(frame: pd.DataFrame, metric: str, reference: str, title: str, n
 
 
 def ranks_table(frame: pd.DataFrame, metric: str, title: str, notes: tuple[str, ...]) -> Table:
-    """Mean ranks over data sets, with the Friedman test and Nemenyi's critical difference in the notes."""
+    """Make a table of mean ranks over data sets, with the Friedman test and Nemenyi's critical difference as notes."""
     ranks = friedman_ranks(frame, metric)
     best = ranks.mean_ranks.index[0]
     alike = ranks.p_values[best]
@@ -58,7 +58,7 @@ def ranks_table(frame: pd.DataFrame, metric: str, title: str, notes: tuple[str, 
 
 
 def wins_table(frame: pd.DataFrame, metric: str, title: str, notes: tuple[str, ...]) -> Table:
-    """Wins/ties/losses of each method (row) against each other (column), counted in data sets."""
+    """Make a table of wins/ties/losses of each method (row) against each other method (column), in data sets."""
     counts = wins_ties_losses(frame, metric)
     counts_of = counts.to_dict("index")
     methods = sorted(counts.index, key=lambda method: (group_rank(method), method))
@@ -73,7 +73,7 @@ def wins_table(frame: pd.DataFrame, metric: str, title: str, notes: tuple[str, .
 
 
 def comparison_table(frame: pd.DataFrame, metric: str, title: str, notes: tuple[str, ...]) -> Table:
-    """Our means beside the published ones, with their difference in standard errors and a verdict."""
+    """Make a table of our means and the published ones, with their difference in standard errors and a verdict."""
     comparison = compare_with_published(frame, metric)
     columns = (
         ("method", "Method"),
@@ -103,9 +103,9 @@ def comparison_table(frame: pd.DataFrame, metric: str, title: str, notes: tuple[
 
 
 def prediction_table(frame: pd.DataFrame) -> Table:
-    """The predicted improvement of LCMD over random on every data set of the records, with what was measured.
+    """Make a table of the predicted and measured improvement of LCMD over random on every data set of the records.
 
-    Raises ResultsError if the records do not allow a fit.
+    Raises ResultsError if no fit is possible with these records.
     """
     predictions = predict_improvements(frame)
     fit = predictions.fit
@@ -144,7 +144,7 @@ def _pays(low: float, high: float) -> str:
 
 
 def savings_table(found: Sequence[Saving], metric: str, title: str, notes: tuple[str, ...]) -> Table:
-    """What each method is worth in labels; the last note says in words what was seen of the best."""
+    """Make a table of how many labels each method saves; the last note describes the best method in words."""
     columns = (
         ("method", "Method"),
         ("difference", f"log {METRIC_NAMES[metric]} minus {found[0].reference}'s at the end"),

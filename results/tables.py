@@ -1,4 +1,4 @@
-"""The paper's tables, from summaries of our runs or of the published ones."""
+"""The paper's tables, made from summaries of our runs or the published ones."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ METRIC_NAMES = {"mae": "MAE", "rmse": "RMSE", "q95": "95 % quantile", "q99": "99
 def methods_table(
     summary: pd.DataFrame, title: str, *, published: pd.DataFrame | None = None, notes: tuple[str, ...] = ()
 ) -> Table:
-    """All methods: mean log metrics with standard errors and seconds per batch, grouped by selection method.
+    """Make a table of all methods: mean log metrics with standard errors, and seconds, grouped by selection method.
 
-    `summary` has a row per method, with the columns of `summarize` (without `seconds`: no such column); `published`
-    adds the published means.
+    `summary` has a row per method, with the columns of `summarize`; `seconds` may be missing. `published` adds the
+    published means.
     """
     summary = _in_groups(summary)
     columns = [("method", "Method"), *((f"log_{m}", METRIC_LABELS[m]) for m in METRICS)]
@@ -39,7 +39,7 @@ def methods_table(
 
 
 def literature_table(summary: pd.DataFrame, title: str, *, notes: tuple[str, ...] = ()) -> Table:
-    """The methods of the literature that are present, best mean log RMSE first."""
+    """Make a table of the methods from the literature that are present, best mean log RMSE first."""
     rows = summary[summary["method"].isin(list(LITERATURE))].sort_values("log_rmse")
     columns = [("rank", "Rank"), ("known_as", "Known as"), ("method", "Method")]
     columns += [(f"log_{m}", METRIC_LABELS[m]) for m in METRICS]
@@ -52,9 +52,9 @@ def literature_table(summary: pd.DataFrame, title: str, *, notes: tuple[str, ...
 def per_dataset_table(
     frame: pd.DataFrame, metric: str, *, final: bool, log: bool, title: str, notes: tuple[str, ...] = ()
 ) -> Table:
-    """One metric of each method on each data set: averaged over rounds or in the last, with or without logarithm.
+    """Make a table of one metric by data set and method, averaged over rounds or from the last round, log or not.
 
-    Means over splits with standard errors. A dash stands where a method has not run.
+    Cells are means over splits with standard errors. A dash means that a method has not run.
     """
     values = run_values(frame, metrics=[metric], final=final, log=log)
     methods = sorted(values["method"].unique(), key=lambda method: (group_rank(method), method))
@@ -69,7 +69,7 @@ def per_dataset_table(
 
 
 def _in_groups(summary: pd.DataFrame) -> pd.DataFrame:
-    """Ordered by selection method as in the paper, within it by mean log RMSE."""
+    """Sort by selection method in the paper's order, then by mean log RMSE."""
     order = summary["method"].astype(str).map(group_rank)
     return summary.assign(order=order).sort_values(["order", "log_rmse"]).drop(columns="order")
 

@@ -1,1 +1,1 @@
-"""Speed of this project beside the original software, measured in turn in one process: python -m benchmark.speed."""
+"""python -m benchmark.speed: measure this project and the original software in turn in one process."""

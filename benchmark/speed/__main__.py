@@ -1,7 +1,8 @@
 """Measure the speed of this project and of the original software, and print and save a table.
 
-The original takes part if it is installed (pip install -e '.[reference]'): both are measured in turn in one process on
-a network trained on real data; medians are shown. black-box has a forest and scikit-activeml instead.
+The original is included if it is installed (pip install -e '.[reference]'). Both are measured in turn in one process,
+with a network trained on real data, and medians are shown. The part black-box compares with scikit-activeml instead, on
+a forest.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ PARTS = ("selection", "features", "training", "run", "scaling", "black-box")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command line; gives the exit status."""
+    """Run the command line and return the exit status."""
     return run_command(arguments, lambda: describe_options("benchmark.speed", __doc__ or ""), _measure, EXPECTED)
 
 
@@ -106,7 +107,7 @@ def _has(module: Callable[[str], ModuleType], name: str) -> bool:
 
 
 def line_of(row: Row) -> str:
-    """What is printed of a row."""
+    """Return the line that is printed for a row."""
     size = f"{row.n_train:>6} + {row.n_pool:>7} points, batch {row.batch_size:>4}"
     line = f"{row.part:10} {row.what:40} {size} "
     line += row.failure or f"{row.seconds:9.4f} s"

@@ -1,4 +1,4 @@
-"""Batches for a forest: ours beside the strategies of scikit-activeml that take any model, or none."""
+"""Batches for a forest: our methods compared with the strategies of scikit-activeml that take any model, or none."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ N_TREES = 100
 COMMITTEE = "skactiveml QueryByCommittee"
 METHODS = ("bait-f-p_pred", "lcmd-tp_pred", "maxdiag_pred")
 LIMIT_SECONDS = 600
-"""How long a peer may take for one batch."""
+"""Time limit for one batch of a peer."""
 SLOW_SECONDS = 10
-"""A peer that takes longer is measured once."""
+"""A peer that takes longer is measured only once."""
 
 Array = NDArray[np.float32]
 Compute = Callable[[], Any]
 
 
 def optional_module(name: str) -> ModuleType:
-    """A module of scikit-learn or scikit-activeml. Raises BenchmarkError if it is not installed."""
+    """Import a module of scikit-learn or scikit-activeml. Raises BenchmarkError if it is not installed."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
@@ -42,12 +42,12 @@ def optional_module(name: str) -> ModuleType:
 
 
 def black_box(points: TrainingData, x_pool: Tensor, batch_size: int, repeats: int, with_peers: bool) -> Iterator[Row]:
-    """A batch of points for a forest that is fitted on the training points, by our methods and by the peers'.
+    """Measure how long our methods and the peers take to select a batch for a forest fitted to the training points.
 
-    The rows are the trees' predictions for the pool alone, which most of them need; `METHODS`; `maxdist-tp` of the
-    inputs, which is the rule of `GreedySamplingX`; and the peers. Query by committee chooses by the same variance as
-    `maxdiag_pred`, so that the indices must be the same. A peer that fails, needs more memory than there is, or takes
-    longer than `LIMIT_SECONDS`, is a row with the reason.
+    The rows are: computing the trees' predictions on the pool, which most methods need; `METHODS`; `maxdist-tp` on the
+    inputs, the rule of `GreedySamplingX`; and the peers. Query by committee uses the same variance as `maxdiag_pred`,
+    so both must select the same points. If a peer fails, runs out of memory or takes longer than `LIMIT_SECONDS`, its
+    row states the reason.
     """
     X, y, pool = points.X.numpy(), points.y.numpy(), x_pool.numpy()
     forest = optional_module("sklearn.ensemble").RandomForestRegressor(N_TREES, random_state=0).fit(X, y)
@@ -85,7 +85,7 @@ def black_box(points: TrainingData, x_pool: Tensor, batch_size: int, repeats: in
 
 
 def _peers(forest: Any, X: Array, y: Array, pool: Array, batch_size: int) -> dict[str, Compute]:
-    """Strategies of scikit-activeml, given the same fitted forest. Those for regression alone take no method."""
+    """Return scikit-activeml's strategies on the same fitted forest. Strategies for regression only take no method."""
     strategies = optional_module("skactiveml.pool")
     model = optional_module("skactiveml.regressor").SklearnRegressor(forest)
     committee = strategies.QueryByCommittee(random_state=0)
@@ -100,7 +100,7 @@ def _peers(forest: Any, X: Array, y: Array, pool: Array, batch_size: int) -> dic
 
 
 def _attempt(compute: Compute) -> Measured[Any] | str:
-    """A computation measured once, within limits; or why it did not end."""
+    """Measure a computation once, within limits. Return the reason if it does not finish."""
 
     def limited() -> Any:
         with bounded(LIMIT_SECONDS):

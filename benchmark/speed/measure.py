@@ -1,4 +1,4 @@
-"""Wall-clock time, peak memory, and what the machine can do."""
+"""Measure wall-clock time, peak memory, and the peak performance of the machine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MEMORY = Path("/proc/meminfo")
 class Measured(Generic[T]):
     """The result of a computation, the median of its wall-clock seconds, and its peak memory in bytes.
 
-    The peak is the largest of all rounds, beyond what was taken before; None where it cannot be measured.
+    The peak is the largest of all repetitions, in addition to the memory in use before; None if it cannot be measured.
     """
 
     result: T
@@ -36,9 +36,9 @@ class Measured(Generic[T]):
 def measure_in_turn(
     computations: dict[str, Callable[[], T]], repeats: int, device: torch.device
 ) -> dict[str, Measured[T]]:
-    """Measure computations in turn, round after round, so that all of them meet the same conditions.
+    """Measure computations alternately, so that all of them run under the same conditions.
 
-    The first round is a warm-up whose time does not count, unless `repeats` is 1.
+    The first repetition is a warm-up and does not count, unless `repeats` is 1.
     """
     seconds: dict[str, list[float]] = {name: [] for name in computations}
     peaks: dict[str, int] = {}
@@ -59,10 +59,10 @@ def measure_in_turn(
 
 @contextlib.contextmanager
 def bounded(seconds: float) -> Iterator[None]:
-    """Raise TimeoutError after some seconds, and MemoryError for more memory than the machine has free.
+    """Raise TimeoutError after the given seconds, and MemoryError if more memory is requested than is free.
 
-    In the main thread alone. A call that is not Python, such as a matrix product, is finished before it ends. There is
-    no limit of memory where the system does not tell how much is free.
+    Works only in the main thread. A call outside Python, such as a matrix product, finishes before the error is raised.
+    There is no memory limit if the system does not report free memory.
     """
 
     def stop(*_: object) -> None:
@@ -84,14 +84,14 @@ def bounded(seconds: float) -> Iterator[None]:
 
 
 def bandwidth(device: torch.device, gigabytes: float = 0.8) -> float:
-    """Bytes per second that a matrix-vector product in float32 reads."""
+    """Measure the bytes per second that a matrix-vector product in float32 reads."""
     A = torch.ones(int(gigabytes * 1e9 / 4 / 512), 512, device=device)
     x = torch.ones(512, device=device)
     return A.numel() * 4 / _best(lambda: A @ x, device)
 
 
 def matmul_peak(device: torch.device, n: int = 4096) -> float:
-    """Floating-point operations per second of a matrix product in float32, without TF32."""
+    """Measure the floating-point operations per second of a matrix product in float32, without TF32."""
     A = torch.randn(n, n, generator=torch.Generator().manual_seed(0)).to(device)
     return 2 * n**3 / _best(lambda: A @ A, device)
 
@@ -113,7 +113,7 @@ def _now(device: torch.device) -> float:
 
 
 def _reset_peak(device: torch.device) -> int | None:
-    """Start to measure a peak; returns the memory in use."""
+    """Reset the peak-memory counter and return the memory in use."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device)

@@ -1,4 +1,4 @@
-"""What is measured: selections, features, training, a whole run, and how the cost grows."""
+"""The measurements: selection, features, training, a whole run, and scaling."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ FEATURES = ("lcmd-tp_grad_rp-512", "maxdet-p_grad_rp-512_train", "fw-p_grad_rp-5
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: what was measured, ours beside the original's where that is installed.
+    """One row of the table: a measurement of our code and, if installed, of the original.
 
-    `kernel_seconds` and `selection_seconds` are those of a `bmdal.Batch`. What could not be measured has no `seconds`
-    and says in `failure` why.
+    `kernel_seconds` and `selection_seconds` are those of a `bmdal.Batch`. If a measurement fails, `seconds` is None and
+    `failure` states the reason.
     """
 
     part: str
@@ -77,7 +77,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Conditions:
-    """How to measure."""
+    """Settings of the measurements."""
 
     batch_size: int
     repeats: int
@@ -86,9 +86,9 @@ class Conditions:
 
 
 def selection(problem: SpeedProblem, methods: Sequence[str], conditions: Conditions, bandwidth: float) -> Iterator[Row]:
-    """The selection alone, from the same explicit features; k-means++ is compared in time only.
+    """Measure selection alone, from the same explicit features. For k-means++, only the times are compared.
 
-    The share of bandwidth is that of one pass over the features for each selected point.
+    The bandwidth share assumes one pass over the features for each selected point.
     """
     for name in methods:
         method = Method.from_name(name)
@@ -115,9 +115,9 @@ def selection(problem: SpeedProblem, methods: Sequence[str], conditions: Conditi
 def features(
     problem: SpeedProblem, methods: Sequence[str], conditions: Conditions, matmul_peak: float
 ) -> Iterator[Row]:
-    """Features and transformations of training points and pool.
+    """Measure the features and transformations of training and pool points.
 
-    The share of the peak is that of the products of a 512-512 network: forward, backward and the sketches.
+    The share of the peak counts the matrix products of a 512-512 network: forward, backward and sketches.
     """
     for name in methods:
         method = Method.from_name(name)
@@ -145,9 +145,9 @@ def features(
 def training(
     problem: SpeedProblem, n_networks: Sequence[int], conditions: Conditions, matmul_peak: float
 ) -> Iterator[Row]:
-    """Training of several networks side by side: one step, and one epoch with its validation.
+    """Measure training of several networks at once: one step, and one epoch with its validation.
 
-    Steps are those of epochs that validate on a single point, which takes next to nothing.
+    The time of a step is taken from epochs that validate on a single point, which costs almost nothing.
     """
     points, setting = problem.points, Training(n_epochs=30)
     batch_size = min(setting.batch_size, len(points.X))
@@ -184,7 +184,7 @@ def training(
 
 
 def run(data: PreparedData, conditions: Conditions) -> Iterator[Row]:
-    """One whole run, 256x4 `lcmd-tp_grad_rp-512`: training, tests and selections of split 0."""
+    """Measure one whole run, 256x4 `lcmd-tp_grad_rp-512` on split 0: training, tests and selections."""
     method, task, setting = Method.from_name("lcmd-tp_grad_rp-512"), Task(n_rounds=4), Training()
 
     def ours() -> None:
@@ -204,7 +204,7 @@ def run(data: PreparedData, conditions: Conditions) -> Iterator[Row]:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Where the cost is measured: along each axis, the others as in the other measurements."""
+    """The sizes to measure along each axis; the other sizes are those of the other measurements."""
 
     pool: Sequence[int]
     batch: Sequence[int]
@@ -212,9 +212,9 @@ class Sizes:
 
 
 def scaling(problem: SpeedProblem, sizes: Sizes, n_pool: int, conditions: Conditions) -> Iterator[Row]:
-    """Features and selection of `lcmd-tp_grad_rp-512` for pools, batches and training sets of several sizes.
+    """Measure the features and selection of `lcmd-tp_grad_rp-512` for several pool, batch and training-set sizes.
 
-    Training points beyond those of the problem are taken from its pool, which must be as large as the largest.
+    Training points beyond those of the problem are taken from its pool, which must be as large as the largest size.
     """
     method, n_train = Method.from_name("lcmd-tp_grad_rp-512"), len(problem.points.X)
     X = torch.cat([problem.points.X, problem.x_pool])

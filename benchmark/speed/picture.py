@@ -1,4 +1,4 @@
-"""How the cost grows, as a log-log picture."""
+"""A log-log plot of the scaling measurements."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ COLORS = {"features": "#0072B2", "selection": "#D55E00"}
 
 
 def draw_scaling(rows: Sequence[Row], machine: str, path: Path) -> None:
-    """Seconds against pool, batch and training set, beside lines of linear growth.
+    """Plot seconds against the sizes of pool, batch and training set, with reference lines of linear growth.
 
     Args:
-        rows: what `scaling` has measured, and others, which are left out.
-        machine: for the title.
-        path: where the picture goes.
+        rows: the rows of `scaling`; any others are left out.
+        machine: name of the machine, for the title.
+        path: where to save the picture.
     """
     rows = [row for row in rows if row.part == "scaling"]
     figure, panels = plt.subplots(1, 3, figsize=(9, 3.2), sharey=True, layout="constrained")
@@ -36,7 +36,7 @@ def draw_scaling(rows: Sequence[Row], machine: str, path: Path) -> None:
 
 
 def _along(rows: Sequence[Row], size: str) -> list[Row]:
-    """Selections that differ in one size only, the others being the most common; features, if that is the pool."""
+    """Return selection rows that vary only in one size, with the most common other sizes, and for the pool features."""
     selections = [row for row in rows if row.what == "selection"]
     others = [tuple(getattr(row, other) for other in AXES if other != size) for row in selections]
     usual = max(set(others), key=others.count)

@@ -1,4 +1,4 @@
-"""The problem that speed is measured on: a network trained on real data, training points and a pool."""
+"""The problem for speed measurements: a network trained on real data, training points and a pool."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class SpeedProblem:
 
 
 def make_points(data: PreparedData, n_train: int, n_pool: int, device: torch.device) -> tuple[TrainingData, Tensor]:
-    """Split 0: n_train random training points, validation points, and the inputs of a pool.
+    """Return n_train random training points, validation points and pool inputs of split 0.
 
-    A pool larger than the data set repeats rows, slightly moved.
+    If n_pool is larger than the data set allows, rows are repeated with a little noise.
     """
     split = make_split(len(data.y), data.n_test, Task(), 0)
     X = torch.from_numpy(scale_inputs(data.X, split)).to(device)
@@ -50,7 +50,7 @@ def make_points(data: PreparedData, n_train: int, n_pool: int, device: torch.dev
 
 
 def make_problem(data: PreparedData, n_train: int, n_pool: int, n_epochs: int, device: torch.device) -> SpeedProblem:
-    """The points of `make_points`, and a network that was trained on them."""
+    """Return the points of `make_points` and a network trained on them."""
     points, x_pool = make_points(data, n_train, n_pool, device)
     initialization, shuffling = generator(0, 0, "initialization"), generator(0, 0, "shuffling")
     stack = NetworkStack(points.X.shape[1], "relu", 0.2, 0.2, [initialization], device)

@@ -1,4 +1,4 @@
-"""Raw tables in their published formats, read in chunks of rows so that no table need fit in memory."""
+"""Raw tables in their published formats, read in chunks of rows so that they need not fit into memory."""
 
 from data_prep.tables.arff import ArffTable
 from data_prep.tables.base import Chunk, Table

@@ -1,4 +1,4 @@
-"""ARFF, the text format of OpenML: a header of declared columns, then separated values."""
+"""ARFF, the text format of OpenML: a header that declares the columns, then separated values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DATA = re.compile(r"\s*@data(?!\S)", re.IGNORECASE)
 
 
 class ArffTable:
-    """A dense ARFF file. liac-arff reads the header; the rows go through pandas, a hundred times as fast."""
+    """A dense ARFF file. liac-arff reads the header; pandas reads the rows, which is a hundred times as fast."""
 
     unit: Unit = "bytes"
 
@@ -36,26 +36,26 @@ class ArffTable:
                 sample = rows.read()
         except UnicodeDecodeError as error:
             raise DataError(f"{blob}: not a readable ARFF file, as it is not in UTF-8 ({error}); convert it") from error
-        except (arff.ArffException, ValueError) as error:  # liac-arff has ValueErrors of its own
+        except (arff.ArffException, ValueError) as error:  # liac-arff also raises ValueErrors
             raise DataError(f"{blob}: not a readable ARFF file ({error})") from error
         if sample.lstrip().startswith("{"):
             raise DataError(f"{blob}: sparse ARFF is not supported; use a dense copy, CSV or parquet")
-        # Writers of ARFF quote with ' or with "; the first thousand rows tell.
+        # ARFF files quote with ' or with "; the first thousand rows show which.
         self._quote = '"' if sample.count('"') > sample.count("'") else "'"
         self.columns = tuple(name for name, _ in attributes)
-        # A list is a declared set of values; free text is categorical as well.
+        # A list is a declared set of values; free text is treated as categorical too.
         self.nominal = frozenset(i for i, (_, kind) in enumerate(attributes) if not _is_number(kind))
         self.ignored = frozenset(i for i, name in enumerate(self.columns) if name in ignored)
 
     def chunks(self, columns: Sequence[int], text: Collection[int] | None) -> Iterator[Chunk]:
-        """See `Table.chunks`; the header has already settled what is text."""
+        """See `Table.chunks`; the header already says which columns are text."""
         layout = Layout(quote=self._quote, escape="\\", blanks_after_separator=True, missing=("?",))
         words = self.nominal | frozenset(text or ())
         return read_separated(self._blob, _data_lines, layout, len(self.columns), columns, words)
 
 
 def _header(lines: Iterator[str]) -> Iterator[str]:
-    """The lines up to @DATA; tabs as blanks, for liac-arff knows only these."""
+    """Yield the lines up to @DATA, with tabs replaced by blanks, because liac-arff only understands those."""
     for line in lines:
         if _DATA.match(line):
             yield "@DATA"
@@ -68,7 +68,7 @@ def _is_number(kind: object) -> bool:
 
 
 class _Lines:
-    """The lines of a data section as a readable stream, without comments and blank lines."""
+    """A readable stream of the lines in a data section, without comments and blank lines."""
 
     def __init__(self, lines: Iterator[str]) -> None:
         self._lines = lines
@@ -77,7 +77,7 @@ class _Lines:
         return (line for line in self._lines if line.strip() and not line.lstrip().startswith("%"))
 
     def read(self, _size: int = -1) -> str:
-        """The next thousand lines, whatever size is asked for; empty at the end."""
+        """Return the next thousand lines, regardless of the size; empty at the end."""
         return "".join(islice(self, _LINES_PER_READ))
 
 
@@ -87,7 +87,7 @@ def _decoded(stream: BinaryIO) -> Iterator[io.TextIOWrapper]:
     try:
         yield lines
     finally:
-        lines.detach()  # who opened the stream closes it
+        lines.detach()  # leave closing the stream to the caller
 
 
 @contextmanager

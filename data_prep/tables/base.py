@@ -1,4 +1,4 @@
-"""What every raw table offers."""
+"""The interface of raw tables."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _CHUNK_BYTES = 1 << 24
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some consecutive rows, and how far into the table they reach.
+    """Some consecutive rows, and how much of the table has been read.
 
-    frame: (n, len(columns)), its columns labelled by their position in the table.
+    frame: (n, len(columns)), with columns labelled by their position in the table.
     done: amount of the table read so far, in the table's unit.
     """
 
@@ -26,11 +26,10 @@ class Chunk:
 
 
 class Table(Protocol):
-    """Named columns and rows that can be read again and again, in order.
+    """Named columns, and rows that can be read repeatedly, in order.
 
-    columns: the names. nominal: positions of the columns that the file itself declares categorical; ignored: of those
-    that are said to be no inputs (row numbers).
-    size, unit: how much there is to read, for progress.
+    columns: the names. nominal: positions of columns that the file itself declares categorical. ignored: positions of
+    columns that are declared not to be inputs (row numbers). size, unit: how much there is to read, for progress.
     """
 
     columns: tuple[str, ...]
@@ -40,14 +39,14 @@ class Table(Protocol):
     unit: Unit
 
     def chunks(self, columns: Sequence[int], text: Collection[int] | None) -> Iterator[Chunk]:
-        """The rows of the given columns, chunk by chunk.
+        """Yield the rows of the given columns, chunk by chunk.
 
-        text: the columns to be read as text, all others become float64; None leaves the choice to what each chunk
-        holds. Missing values are NaN either way. Raises DataError if the table is damaged.
+        text: the columns to read as text, all others are read as float64; None: decide by the content of each chunk.
+        Missing values are NaN in either case. Raises DataError if the table is damaged.
         """
         ...
 
 
 def chunk_rows(n_columns: int) -> int:
-    """Rows per chunk, so that a chunk of float64 takes some 16 MiB."""
+    """Return the number of rows per chunk for which a chunk of float64 takes about 16 MiB."""
     return max(1024, _CHUNK_BYTES // (8 * max(1, n_columns)))

@@ -1,4 +1,4 @@
-"""Tables that are in memory already."""
+"""Tables in memory."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ class FrameTable:
         self.size: float = len(frame)
 
     def chunks(self, columns: Sequence[int], text: Collection[int] | None) -> Iterator[Chunk]:
-        """See `Table.chunks`; columns of text are not supported, for the tables at hand have none."""
+        """See `Table.chunks`; text columns are not supported, because these tables have none."""
         yield Chunk(self._frame[list(columns)], self.size)
 
 
 def matlab_table(path: Path, variable: str) -> FrameTable:
-    """The matrix `variable` of a MATLAB file. Raises DataError if the file or the variable is not there."""
+    """Read the matrix `variable` from a MATLAB file. Raises DataError if the file or the variable is missing."""
     try:
         contents = scipy.io.loadmat(path, variable_names=[variable])
-    except Exception as error:  # damaged bytes lead scipy into errors of many kinds
+    except Exception as error:  # damaged bytes cause many kinds of errors in scipy
         raise DataError(f"{path}: not a readable MATLAB file ({error})") from error
     if variable not in contents:
         found = ", ".join(name for name, *_ in scipy.io.whosmat(path)) or "none"
         raise DataError(f"{path}: no variable {variable!r}; found: {found}")
     matrix = contents[variable]
     if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or matrix.dtype.kind not in "fiu":
-        raise DataError(f"{path}: the variable {variable!r} is no matrix of numbers; `member` names another one")
+        raise DataError(f"{path}: the variable {variable!r} is not a matrix of numbers; set `member` to another one")
     return FrameTable(pd.DataFrame(matrix.astype(np.float64)))

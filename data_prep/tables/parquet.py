@@ -1,4 +1,4 @@
-"""Parquet, the binary format of OpenML and of many a user's own table."""
+"""Parquet, the binary format of OpenML and of many users' own tables."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class ParquetTable:
             raise DataError(f"{path}: two columns have the name {twice[0]!r}; rename one in the file")
         kinds = {i: self._schema.field(name).type for i, name in enumerate(self.columns)}
         self._words = frozenset(i for i, kind in kinds.items() if not _is_number(kind))
-        # Text may as well be numbers that were stored as text.
+        # Text columns are not nominal, because they may be numbers stored as text.
         self.nominal = frozenset(i for i in self._words if not _is_text(kinds[i]))
 
     def chunks(self, columns: Sequence[int], text: Collection[int] | None) -> Iterator[Chunk]:
-        """See `Table.chunks`. Raises DataError for a column that is neither number nor text, a date for instance."""
+        """See `Table.chunks`. Raises DataError for a column that is neither numbers nor text, for example dates."""
         self._refuse_other_kinds(columns)
         as_words = self._words | frozenset(text or ())
         done = 0
@@ -88,6 +88,6 @@ def _numbers(column: pa.Array) -> pd.Series:
 
 
 def _words(column: pa.Array) -> pd.Series:
-    """Text by pyarrow's casts, so that a whole number reads the same whether or not its chunk has missing values."""
+    """Cast to text with pyarrow, so that a whole number reads the same whether or not its chunk has missing values."""
     values = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
     return pd.Series(values.cast(pa.string()).to_pandas())

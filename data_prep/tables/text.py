@@ -1,4 +1,4 @@
-"""Tables of separated values, one row a line."""
+"""Tables of separated values, one row per line."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from data_prep.errors import DataError
 from data_prep.progress import Unit
 from data_prep.tables.base import Chunk, chunk_rows
 
-_LONGEST_LINE = 1 << 24  # one without an end is no table
+_LONGEST_LINE = 1 << 24  # a file with an endless line is not a table
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How rows of separated values are written. missing: marks of missing values; None takes those of pandas."""
+    """The layout of rows of separated values. missing: marks of missing values; None: the defaults of pandas."""
 
     separator: str = ","
     header: bool = False
@@ -34,7 +34,7 @@ class Layout:
 
 
 class TextTable:
-    """A CSV-like file. Without a header the columns are called by their positions."""
+    """A CSV-like file. Without a header, columns are named by their positions."""
 
     nominal: frozenset[int] = frozenset()
     ignored: frozenset[int] = frozenset()
@@ -81,13 +81,13 @@ def read_separated(
     columns: Sequence[int],
     text: Collection[int] | None,
 ) -> Iterator[Chunk]:
-    """The rows of a blob as `Table.chunks` gives them; `decode` makes lines of text from its bytes.
+    """Read the rows of a blob as in `Table.chunks`; `decode` turns its bytes into lines of text.
 
     Raises DataError if a line has too many fields, a number or the encoding is wrong, or the archive is damaged.
     """
     try:
         with blob.open() as stream, decode(stream) as lines:
-            # All columns are read, for with `usecols` pandas overlooks lines with too many fields.
+            # All columns are read, because pandas overlooks lines with too many fields if `usecols` is given.
             reader = pd.read_csv(
                 lines,
                 sep=layout.separator,
@@ -111,7 +111,7 @@ def read_separated(
         raise DataError(f"{blob}: not in UTF-8 ({error}); convert it") from error
     except (ValueError, pd.errors.ParserWarning) as error:  # pandas' own errors are ValueErrors
         problem = f"{blob}: not a table of the expected layout ({str(error).strip()})"
-        raise DataError(f"{problem}; check the layout that the description says, or replace the file") from error
+        raise DataError(f"{problem}; check the layout in the description, or replace the file") from error
 
 
 def _next_frame(reader: Iterator[pd.DataFrame]) -> pd.DataFrame | None:

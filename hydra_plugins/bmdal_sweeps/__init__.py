@@ -1,1 +1,1 @@
-"""Plugins of Hydra for sweeps over thousands of jobs. Hydra imports them at each start: keep their imports light."""
+"""Hydra plugins for sweeps over thousands of jobs. Hydra imports them at every start, so keep their imports light."""

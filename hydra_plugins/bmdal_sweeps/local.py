@@ -1,4 +1,4 @@
-"""hydra/launcher=local: several processes on this machine, which share its cores."""
+"""hydra/launcher=local: run jobs in several processes that share the cores of this machine."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from hydra_plugins.hydra_joblib_launcher.joblib_launcher import JoblibLauncher
 
 
 class LocalLauncher(JoblibLauncher):  # type: ignore[misc]  # untyped
-    """The joblib launcher with as many processes as there are GPUs, or else cores.
+    """The joblib launcher with one process per GPU, or one per core if there is no GPU.
 
-    joblib gives each process its share of the cores: two processes whose threads compete for the same cores are many
-    times slower than two with one thread each.
+    joblib gives each process its share of the cores: two processes with threads that compete for the same cores are
+    many times slower than two with one thread each.
 
     n_jobs: number of processes, or "auto".
     """
@@ -27,7 +27,7 @@ class LocalLauncher(JoblibLauncher):  # type: ignore[misc]  # untyped
         super().__init__(n_jobs=_n_processes() if n_jobs == "auto" else n_jobs, batch_size=1)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run the jobs in as many processes as there are jobs, at most, which end when this one ends."""
+        """Run the jobs in at most as many processes as there are jobs. The processes end when this one ends."""
         from cli.processes import work_for
 
         self.joblib["n_jobs"] = min(self.joblib["n_jobs"], len(job_overrides))

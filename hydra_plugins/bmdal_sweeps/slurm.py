@@ -1,4 +1,4 @@
-"""hydra/launcher=slurm: job arrays of a SLURM cluster, of any size, that survive the failure of single jobs."""
+"""hydra/launcher=slurm: SLURM job arrays of any size; a failed job does not affect the others."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLaunche
 
 
 class SlurmArrays(SlurmLauncher):  # type: ignore[misc]  # untyped
-    """The submitit launcher, for more jobs than one array may hold; it waits for all, whatever becomes of one."""
+    """The submitit launcher for more jobs than one array may hold. It waits for all jobs, even if one fails."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Submit the jobs, wait until all have ended, and give the results of those that ended by themselves.
+        """Submit the jobs, wait for all of them, and return the results of those that were not killed.
 
-        A job that was killed is named; what it left is for the sweeper to see.
+        Killed jobs are named on stderr; the sweeper finds out which of their runs are missing.
         """
         import cloudpickle
         import submitit
@@ -49,7 +49,7 @@ class SlurmArrays(SlurmLauncher):  # type: ignore[misc]  # untyped
 
 
 class _Task:
-    """What a job of the cluster does. The launcher is pickled once for all of them, which takes most of the time."""
+    """The task of one cluster job. Pickling the launcher takes most of the time, so it is done once for all jobs."""
 
     def __init__(self, launcher: bytes) -> None:
         self.launcher = launcher
@@ -60,14 +60,14 @@ class _Task:
         return result
 
     def checkpoint(self, overrides: list[str], number: int) -> Any:
-        """What submitit queues again when time is up: the same, which goes on from the last round."""
+        """Tell submitit to requeue the same task at the time limit; it resumes after its last round."""
         import submitit
 
         return submitit.helpers.DelayedSubmission(self, overrides, number)
 
 
 def _largest_array() -> int:
-    """How many jobs an array of this cluster may have; MaxArraySize is one more."""
+    """Return how many jobs an array may have on this cluster, which is one less than MaxArraySize."""
     try:
         done = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, check=True)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""hydra/sweeper=grid: every combination of lists, with each choice composed once instead of each combination."""
+"""hydra/sweeper=grid: run every combination of lists, composing each choice once instead of each combination."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from omegaconf import DictConfig
 
 
 class GridSweeper(Sweeper):
-    """Sweeps over the product of all lists, and exits with a status that says whether every run is done.
+    """Sweep over the product of all lists. The exit status says whether every run is done.
 
-    params: lists that an experiment brings, e.g. {"dataset": "fried, sgemm"}; the command line may replace them.
+    params: the lists of an experiment, e.g. {"dataset": "fried, sgemm"}; the command line can override them.
     """
 
     def __init__(self, params: Mapping[str, str]) -> None:

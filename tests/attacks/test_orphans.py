@@ -91,7 +91,7 @@ def test_parent_is_ended(folder: Path, tmp_path: Path, how: signal.Signals) -> N
     if how != signal.SIGKILL:
         assert process.returncode == 128 + how
         assert "interrupted" in errors
-        assert "6 runs are left: the same command takes them up again" in errors
+        assert "6 runs are left: run the same command again to continue" in errors
         assert "Traceback" not in errors
 
 

@@ -66,7 +66,7 @@ def test_override_people_type_and_again(environment: dict[str, str], tmp_path: P
     arguments = [*SMALL, "task.n_rounds=2", "splits=[0,1]"]
     done = run(environment, tmp_path / "a", *arguments)
     assert done.returncode == 0, done.stderr
-    assert "2 run(s) complete, 0 of them before" in done.stdout
+    assert "2 run(s) complete, 0 of them done earlier" in done.stdout
     assert "split 1, round 2/2, 128 training points, RMSE" in done.stderr
     run(environment, tmp_path / "b", *arguments)
     assert measured(tmp_path / "a") == measured(tmp_path / "b")
@@ -74,7 +74,7 @@ def test_override_people_type_and_again(environment: dict[str, str], tmp_path: P
         f"default/small/32x2/lcmd-tp_grad_rp-512/split-{s}.json" for s in (0, 1)
     ]
     again = run(environment, tmp_path / "a", *arguments)
-    assert "2 run(s) complete, 2 of them before" in again.stdout
+    assert "2 run(s) complete, 2 of them done earlier" in again.stdout
     assert "round" not in again.stderr
 
 
@@ -175,7 +175,7 @@ def test_a_sweep_looks_at_every_split_and_at_the_data(environment: dict[str, str
             ["method=random", "kernel=ll"],
             "method=random stands for kernel, transform, selection, mode; leave out kernel",
         ),
-        (["task.batch_size=40000"], "the data set has 32615 points beside the test set"),
+        (["task.batch_size=40000"], "the data set has 32615 points outside the test set"),
         (["task.n_valid=99999"], "99999 validation"),
         (["splits=[0,0]"], "splits must be distinct numbers"),
         (["imports=[my_metod]"], "imports=[my_metod]: No module named 'my_metod'"),

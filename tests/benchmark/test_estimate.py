@@ -77,11 +77,11 @@ def test_time_follows_earlier_runs(make_run: MakeRun, method: str) -> None:
     record_known_times(make_run("lcmd-tp_ll_ens-2"))
     job = make_job(run.runs, method)
     text = hours_line(estimate([job], run.data.folder.parents[1], CPU))
-    assert f"{duration(2 * seconds_of(job, run.data.meta.counts.pool))} for what is left" in text
+    assert f"{duration(2 * seconds_of(job, run.data.meta.counts.pool))} for the remaining runs" in text
     assert "from 2 earlier runs on cpu" in text
     unprepared = make_job(run.runs, method, name="other")  # as large as expected
     text = hours_line(estimate([unprepared], run.data.folder.parents[1], CPU))
-    assert f"{duration(2 * seconds_of(unprepared, 90000))} for what is left" in text
+    assert f"{duration(2 * seconds_of(unprepared, 90000))} for the remaining runs" in text
 
 
 def test_time_of_forests_follows_forests(make_run: MakeRun) -> None:
@@ -94,7 +94,7 @@ def test_time_of_forests_follows_forests(make_run: MakeRun) -> None:
     record_known_times(of_forest)
     expected = duration(2 * seconds_of(job, run.data.meta.counts.pool))
     text = hours_line(estimate([job], run.data.folder.parents[1], CPU))
-    assert f"{expected} for what is left" in text
+    assert f"{expected} for the remaining runs" in text
     assert "from 1 earlier runs" in text
 
 

@@ -46,7 +46,7 @@ def test_one_failure_stops_no_other_split(make_run: MakeRun, monkeypatch: pytest
     failure = read_failure(failed_path(run.path(0)))
     assert (failure.experiment, failure.dataset, failure.task) == ("test", "small", "32x3")
     assert (failure.method, failure.split, failure.config) == ("hungry-2_ll", 0, run.config)
-    assert "out of memory, where at most" in failure.error
+    assert "out of memory, with at most" in failure.error
     assert "1125899906842624 bytes" in failure.error
     assert "components.py" in failure.traceback
     assert not run.path(0).exists()
@@ -56,7 +56,7 @@ def test_out_of_memory_once(make_run: MakeRun, capsys: pytest.CaptureFixture[str
     """The second attempt goes on from the last round, with the same outcome."""
     broken, unbroken = attempt(make_run("hungry-1_ll"), [0]), attempt(make_run("hungry-0_ll"), [0])
     assert broken.failed == {}
-    assert "trying again with less at once" in capsys.readouterr().err
+    assert "trying again in smaller chunks" in capsys.readouterr().err
     assert [r.rmse for r in broken.complete[0].rounds] == [r.rmse for r in unbroken.complete[0].rounds]
 
 
@@ -168,7 +168,7 @@ def test_a_reason_that_cannot_be_kept(make_run: MakeRun, capsys: pytest.CaptureF
     path.parent.parent.mkdir(parents=True)
     path.parent.touch()
     assert record_failure(path, {}, ValueError("any")).error == "ValueError: any"
-    assert "the reason of the failure could not be kept: [Errno" in capsys.readouterr().err
+    assert "could not record why the run failed: [Errno" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["\udc80 of a file's name", "\0\n\t", "x" * 10**6])
@@ -197,5 +197,5 @@ def test_a_single_run_that_fails(tmp_path: Path) -> None:
         f"failed: split 0: RuntimeError: broken at 96 training points ({BREAKS}); traceback in {where}" in done.stderr
     )
     assert where.is_file()
-    assert "0 run(s) complete, 0 of them before, 1 failed" in done.stdout
+    assert "0 run(s) complete, 0 of them done earlier, 1 failed" in done.stdout
     assert "Traceback" not in done.stderr

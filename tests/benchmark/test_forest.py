@@ -118,9 +118,9 @@ def test_records_name_scikit_learn_only_where_it_trains(make_forest_run: MakeFor
     ("training", "method", "message"),
     [
         (Training(), "bait-f-p_pred", "'bait-f-p_pred': 'pred' compares the trees of training=forest"),
-        (Training(), "lcmd-tp_pred", "a network goes with the kernels linear, nngp, ll, grad"),
-        (Forest(), "lcmd-tp_grad_rp-512", r"'lcmd-tp_grad_rp-512': a forest goes with the kernel pred .*bait-f-p_pred"),
-        (Forest(), "lcmd-tp_linear", "a forest goes with the kernel pred"),
+        (Training(), "lcmd-tp_pred", "a network needs one of the kernels linear, nngp, ll, grad"),
+        (Forest(), "lcmd-tp_grad_rp-512", r"'lcmd-tp_grad_rp-512': a forest needs the kernel pred .*bait-f-p_pred"),
+        (Forest(), "lcmd-tp_linear", "a forest needs the kernel pred"),
         (Forest(), "bait-f-p_pred_ens-3", "leave 'ens-N' out"),
     ],
 )
@@ -168,17 +168,17 @@ def test_from_the_command_line_to_the_table(tmp_path: Path) -> None:
     done = run(tmp_path, "-m", *SMALL_SET, methods, "splits=[0,1]")
     assert done.returncode == 0, done.stderr
     assert "left out" in done.stderr
-    assert "'lcmd-tp_ll': a forest goes with the kernel pred" in done.stderr
+    assert "'lcmd-tp_ll': a forest needs the kernel pred" in done.stderr
     dry = run(tmp_path, "-m", *SMALL_SET, methods, "splits=[0,1,2]", "dry_run=true")
     assert "from 4 earlier runs on cpu" in dry.stdout
     status = run(tmp_path, *SMALL_SET, methods, "splits=[0,1]", module="benchmark.status")
     assert "4 runs in 2 jobs: 4 done" in status.stdout
     tables = run(tmp_path, "table=all", module="results")
     assert tables.returncode == 0, tables.stderr
-    assert "no published numbers beside these: forests, published: networks" in tables.stdout
+    assert "no published numbers for comparison: forests, published: networks" in tables.stdout
     plots = run(tmp_path, f"paths.figures={tmp_path / 'figures'}", module="plots")
     assert plots.returncode == 0, plots.stderr
     assert list((tmp_path / "figures").rglob("*.png"))
     refused = run(tmp_path, *SMALL_SET, "method=lcmd-tp_ll")
     assert refused.returncode == 2
-    assert refused.stderr.startswith("error: method 'lcmd-tp_ll': a forest goes with the kernel pred")
+    assert refused.stderr.startswith("error: method 'lcmd-tp_ll': a forest needs the kernel pred")

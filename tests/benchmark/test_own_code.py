@@ -53,7 +53,7 @@ def test_a_change_of_the_code_is_named(module: Path, tmp_path: Path) -> None:
     assert "method.code.mine was" in changed.stderr
     assert "overwrite=true" in changed.stderr
     assert json.loads(path.read_text()) == before
-    assert "1 of them before" in run(tmp_path, *arguments, "method=random").stdout
+    assert "1 of them done earlier" in run(tmp_path, *arguments, "method=random").stdout
     assert run(tmp_path, *arguments, "method=first_ll", "overwrite=true").returncode == 0
     assert json.loads(path.read_text())["config"]["method"]["code"] != before["config"]["method"]["code"]
 
@@ -63,7 +63,7 @@ def test_a_change_of_the_code_is_named(module: Path, tmp_path: Path) -> None:
     [
         (
             "import not_there",
-            "imports=[mine]: it imports what is not installed: No module named 'not_there'",
+            "imports=[mine]: it imports a module that is missing: No module named 'not_there'",
         ),
         ("a = 1\nb = c", "imports=[mine]: NameError: name 'c' is not defined (mine.py:2)"),
         ("def", "imports=[mine]: SyntaxError: "),

@@ -46,14 +46,14 @@ def test_states(tmp_path: Path, show: Callable[..., str]) -> None:
         )
         shown = show(*ARGUMENTS)
         assert "10 runs in 2 jobs: 1 done, 1 running, 1 failed, 1 interrupted, 6 missing" in shown
-        assert "runs an hour of late" in shown
+        assert "runs per hour" in shown
         assert str(folder.parents[2]) in shown
     assert "Nothing is running." in show(*ARGUMENTS)
     assert "random on small, 32x1, split 1: " in show(*ARGUMENTS, "--failed")
     assert "split-1.failed.json: experiment is missing; move the file away" in show(*ARGUMENTS, "--failed")
     assert "Everything is done." in show(*ARGUMENTS, "method=random", "splits=[0]")
     done.write_text(done.read_text()[:-9])
-    assert f"1 of the records are damaged, and no results: {done}: Invalid JSON" in show(*ARGUMENTS)
+    assert f"1 damaged record(s), not counted as results: {done}: Invalid JSON" in show(*ARGUMENTS)
 
 
 def test_arguments(show: Callable[..., str]) -> None:

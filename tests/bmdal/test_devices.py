@@ -32,11 +32,11 @@ NAMES = [
 ]
 
 
-def batch(name: str, device: str, data_device: str | None = None, **options: object) -> list[int]:
+def batch(name: str, model_device: str, data_device: str | None = None, **options: object) -> list[int]:
     method = Method.from_name(name)
-    data = [normal(n, 6, seed=n).to(data_device or device) for n in (30, 500)]
-    y = normal(30, seed=1).to(data_device or device)
-    network = ntk_network(6, 32).to(device)
+    data = [normal(n, 6, seed=n).to(data_device or model_device) for n in (30, 500)]
+    y = normal(30, seed=1).to(data_device or model_device)
+    network = ntk_network(6, 32).to(model_device)
     chosen = select_batch(method, [network], data[0], y, data[1], 25, generator(3), **options)
     assert chosen.indices.device.type == "cpu"
     assert chosen.n_filled == 0

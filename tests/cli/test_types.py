@@ -33,7 +33,7 @@ class Outer:
         (Outer(flag=1), "o.flag must be true or false, got 1"),
         (
             Outer(names=("a", 1.5)),
-            r"o.names must be a list of which each is a whole number or a text, got \('a', 1.5\)",
+            r"o.names must be a list in which every item is a whole number or a string, got \('a', 1.5\)",
         ),
         (Outer(names="a"), "o.names must be a list"),
         (Outer(kind="c"), "o.kind must be a or b, got 'c'"),

@@ -101,9 +101,9 @@ def test_a_wide_table_is_told_in_few_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["-"], "1 value is no plain number: '-' (1)"),
-        (["?", "-", "-", "<0.01"], "4 values are no plain numbers: '-' (2), '?' (1), '<0.01' (1)"),
-        ([" "], "1 value is no plain number: ' ' (1)"),
+        (["-"], "1 value is not a plain number: '-' (1)"),
+        (["?", "-", "-", "<0.01"], "4 values are not plain numbers: '-' (2), '?' (1), '<0.01' (1)"),
+        ([" "], "1 value is not a plain number: ' ' (1)"),
         (["1,234.5", "5 kg", "12%"], "'1,234.5' (1), '5 kg' (1), '12%' (1)"),
         (["0x1F", "1_000", "True"], "'0x1F' (1), '1_000' (1), 'True' (1)"),
         (["2026-01-31"], "'2026-01-31' (1)"),
@@ -125,7 +125,7 @@ def test_a_few_words_among_numbers_are_refused(
 
     data, said = prepared(tmp_path, frame, suffix, numeric="a")
     assert (data.meta.n, data.feature_names) == (N - len(words), ("a", "b"))
-    assert f"'a' ({len(words)}, of which {len(words)} are no numbers: " in warnings(said)[0]
+    assert f"'a' ({len(words)}, of which {len(words)} are not numbers: " in warnings(said)[0]
     assert "'a' (" in said.splitlines()[3]
 
     data, said = prepared(tmp_path, frame, suffix, categorical="a")
@@ -146,7 +146,9 @@ def test_a_few_words_among_numbers_are_refused(
 def test_numbers_in_another_notation_are_refused(written: str, tmp_path: Path, frame: pd.DataFrame) -> None:
     high = 1000 if written.startswith(("123 ", "1")) else 100_000
     frame["c"] = [written.format(v) for v in np.random.default_rng(0).integers(100, high, N)]
-    with pytest.raises(DataError, match=r"column 'c' looks like numbers, .*have to be made plain in the file"):
+    with pytest.raises(
+        DataError, match=r"column 'c' looks like numbers, .*must be converted to plain numbers in the file"
+    ):
         prepared(tmp_path, frame)
 
 
@@ -170,7 +172,7 @@ def test_few_numbers_with_a_word_are_categories_with_a_warning(tmp_path: Path, f
     frame["floor"] = np.resize(["1", "2", "3", "ground"], N)
     data, said = prepared(tmp_path, frame)
     (warning,) = warnings(said)
-    assert "column 'floor' looks like numbers, but 500 values are no plain numbers: 'ground' (500)" in warning
+    assert "column 'floor' looks like numbers, but 500 values are not plain numbers: 'ground' (500)" in warning
     assert "category of 4 values" in warning
     assert "`categorical: ['floor']`" in warning
     assert data.meta.d == 2 + 5
@@ -192,7 +194,7 @@ def test_a_word_in_a_row_that_is_not_kept_counts(
 ) -> None:
     frame = with_words(frame, "a", "oops")
     frame.loc[0, "y"] = np.nan
-    with pytest.raises(DataError, match=r"1 value is no plain number: 'oops' \(1\)"):
+    with pytest.raises(DataError, match=r"1 value is not a plain number: 'oops' \(1\)"):
         prepared(tmp_path, frame)
     monkeypatch.setattr(rows, "MAX_ROWS", 100)
     with pytest.raises(DataError, match="'oops'"):
@@ -209,7 +211,7 @@ def test_many_unclear_columns_in_one_message(tmp_path: Path) -> None:
 @pytest.mark.parametrize("pattern", ["%Y-%m-%d", "%d.%m.%Y", "%m/%d/%Y %H:%M", "%d %b %Y"])
 def test_dates_as_text(pattern: str, tmp_path: Path, frame: pd.DataFrame) -> None:
     """2,000 days are left out, a hundred are categories: both are said."""
-    for n, told in ((N, "left out, as at most 300 values"), (100, "dates or times taken as categories")):
+    for n, told in ((N, "left out, because at most 300 values"), (100, "dates or times taken as categories")):
         days = pd.date_range("2001-01-01", periods=n, freq="D").strftime(pattern)
         _, said = prepared(tmp_path, frame.assign(day=np.resize(days, N)))
         (warning,) = warnings(said)
@@ -221,7 +223,7 @@ def test_dates_as_text(pattern: str, tmp_path: Path, frame: pd.DataFrame) -> Non
 @pytest.mark.parametrize("values", [["Ulm", "ulm"], ["Ulm ", "Ulm"], ["a  b", "A b", "c"], ["1", "1.0", "x", "z", "w"]])
 def test_categories_that_are_nearly_the_same(values: list[str], tmp_path: Path, frame: pd.DataFrame) -> None:
     _, said = prepared(tmp_path, frame.assign(c=np.resize(values, N)))
-    assert f"differ only in case, blanks or the way to write a number: 'c' ({values[0]!r} and {values[1]!r})" in said
+    assert f"differ only in case, blanks or how a number is written: 'c' ({values[0]!r} and {values[1]!r})" in said
 
 
 def test_what_calls_for_no_warning(tmp_path: Path, frame: pd.DataFrame) -> None:
@@ -241,7 +243,7 @@ def test_what_calls_for_no_warning(tmp_path: Path, frame: pd.DataFrame) -> None:
 
 def test_truth_values_are_no_numbers_however_they_are_read(tmp_path: Path, frame: pd.DataFrame) -> None:
     frame["flag"] = np.resize([True, False], N)
-    with pytest.raises(DataError, match=r"'flag' \(2,000, of which 2,000 are no numbers: 'True' \(1,000\)"):
+    with pytest.raises(DataError, match=r"'flag' \(2,000, of which 2,000 are not numbers: 'True' \(1,000\)"):
         prepared(tmp_path, frame, numeric="flag")
 
 
@@ -277,7 +279,7 @@ def test_a_target_with_words(tmp_path: Path, frame: pd.DataFrame) -> None:
         prepared(tmp_path, frame)
     data, said = prepared(tmp_path, frame, numeric="y")
     assert data.meta.n == N - 3
-    assert "target 'y' (3, of which 3 are no numbers: '-' (2), '1,5' (1))" in warnings(said)[0]
+    assert "target 'y' (3, of which 3 are not numbers: '-' (2), '1,5' (1))" in warnings(said)[0]
 
 
 def test_the_command_shows_it_again(

@@ -70,7 +70,7 @@ def test_own_file(suffix: str, houses: pd.DataFrame, tmp_path: Path) -> None:
 def test_status_looks_for_the_file(houses: pd.DataFrame, tmp_path: Path) -> None:
     path = tmp_path / "houses.csv"
     dataset = configured(tmp_path / "conf", path)
-    assert f"path='{path}' is no file (seen from" in status_of(dataset, tmp_path).remark
+    assert f"path='{path}' is not a file (seen from" in status_of(dataset, tmp_path).remark
     houses.to_csv(path, index=False)
     assert status_of(dataset, tmp_path).remark == f"not prepared; file {path} is there"
 
@@ -85,7 +85,7 @@ def test_rows_that_are_left_out_are_reported(
     dataset = configured(tmp_path / "conf", tmp_path / "houses.csv")
     assert prepare(dataset, tmp_path).meta.n == 2950
     assert (
-        "warning: houses: 50 of 3,000 rows are left out, they lack a value: target 'price' (10), 'area' (45)\n"
+        "warning: houses: 50 of 3,000 rows are left out because values are missing: target 'price' (10), 'area' (45)\n"
         in capsys.readouterr().err
     )
 
@@ -119,7 +119,7 @@ def test_parquet_with_an_index_and_a_date(houses: pd.DataFrame, tmp_path: Path) 
     ("content", "message"),
     [
         ("id,town,rooms,area,price\n1,a,2,3.5,9\n2,b,3,4.5,9,7\n", "Expected 5 fields in line 3, saw 6"),
-        ("id;town;rooms;area;price\n1;a;2;3.5;9\n", "target='price' is no column"),
+        ("id;town;rooms;area;price\n1;a;2;3.5;9\n", "target='price' is not a column"),
         ("", "not a table of separated values"),
         ("id,town,rooms,area,price\n", "no row without a missing value"),
     ],
@@ -141,7 +141,7 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["houses.xlsx", "missing.csv"])
 def test_no_such_file_or_format(name: str, tmp_path: Path) -> None:
     (tmp_path / "houses.xlsx").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"must end in \.csv|is no file"):
+    with pytest.raises(DataError, match=r"must end in \.csv|is not a file"):
         prepare(configured(tmp_path / "conf", tmp_path / name), tmp_path, progress=Silent())
 
 

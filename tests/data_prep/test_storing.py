@@ -147,7 +147,7 @@ def test_folder_written_aside_is_told_apart_on_other_machines(tmp_path: Path, mo
 
 def test_failure_keeps_the_set_that_is_there(data: Path) -> None:
     before = sha256_of_files(data / "prepared/small/X.npy")
-    with pytest.raises(DataError, match="is no column"):
+    with pytest.raises(DataError, match="is not a column"):
         prepare(replace(SMALL, target=("Z",)), data, progress=Silent())
     assert sha256_of_files(data / "prepared/small/X.npy") == before
 

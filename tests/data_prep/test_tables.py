@@ -152,8 +152,8 @@ def test_damaged_parquet(cut: int, tmp_path: Path) -> None:
     ("contents", "message"),
     [
         ({"other": np.ones((2, 2))}, "no variable 'wanted'; found: other"),
-        ({"wanted": np.array([{"a": 1}], dtype=object)}, "no matrix of numbers"),
-        ({"wanted": "text"}, "no matrix of numbers"),
+        ({"wanted": np.array([{"a": 1}], dtype=object)}, "not a matrix of numbers"),
+        ({"wanted": "text"}, "not a matrix of numbers"),
         (b"no matlab file at all", "not a readable MATLAB file"),
     ],
 )

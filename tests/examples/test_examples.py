@@ -85,7 +85,7 @@ def test_own_method_as_the_readme_goes_on(checkout: Path) -> None:
 
 def test_own_dataset(checkout: Path) -> None:
     done = run(checkout, "sh", "examples/own_dataset/run.sh", *SHORT, "method=random,lcmd-tp_grad_rp-512")
-    assert "1,434 of 8,602 rows are left out, they lack a value: target 'median' (616)" in done.stderr
+    assert "1,434 of 8,602 rows are left out because values are missing: target 'median' (616)" in done.stderr
     assert "texas_housing: 7,168 rows, 51 features" in done.stderr
     assert re.search(r"^texas_housing +-?\d", done.stdout, flags=re.MULTILINE)
     assert re.search(r"^friedman +-?\d", done.stdout, flags=re.MULTILINE)

@@ -120,7 +120,7 @@ def test_incomplete_grid_is_averaged_over_the_common_part_and_says_what_is_missi
         "lcmd-tp_ll lacks 3 of 12 runs: stock (splits 0-2)",
         "random lacks 1 of 12 runs: sgemm (splits 1)",
         "to run what is missing: python -m benchmark -m experiment.name=mini task.batch_size=256 task.n_rounds=3 "
-        "dataset=sgemm,stock method=lcmd-tp_ll,random 'splits=[0,1,2]', with whatever else the other runs were given",
+        "dataset=sgemm,stock method=lcmd-tp_ll,random 'splits=[0,1,2]', plus any other options of the existing runs",
         "averaged over the common part only: diamonds (3 splits), fried (3 splits), sgemm (2 splits)",
     )
     assert set(summarize(common.frame)["n_datasets"]) == {3}

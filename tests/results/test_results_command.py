@@ -79,9 +79,9 @@ def test_tables_without_records(tmp_path: Path, capsys: Capture) -> None:
         (["import=nowhere"], "import=nowhere: no <experiment>/<data set>_<task>"),
         (["skip_damaged=flase"], "skip_damaged must be true or false, got 'flase'"),
         (["skip_damaged=1"], "skip_damaged must be true or false, got 1"),
-        (["metric=[mae]"], "metric must be one text (a number: in double quotes), got ['mae']"),
-        (["output=5"], "output must be one text (a number: in double quotes), got 5"),
-        (["paths.runs=null"], "paths.runs must be one text"),
+        (["metric=[mae]"], "metric must be a string (put a number in double quotes), got ['mae']"),
+        (["output=5"], "output must be a string (put a number in double quotes), got 5"),
+        (["paths.runs=null"], "paths.runs must be a string"),
         (["method=[a"], "cannot read 'method=[a': while parsing"),
         (
             ["paths.runs=${oc.env:NO_SUCH_FOLDER}"],

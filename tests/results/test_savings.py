@@ -66,14 +66,14 @@ def test_words() -> None:
     assert usual.words("rmse") == (
         "With 448 labels LCMD-TP has an RMSE 10 % below that of random selection, "
         "log RMSE -0.105 ± 0.010 over 5 splits. "
-        "The last error of random selection takes LCMD-TP about 290 labels, 35 % fewer."
+        "LCMD-TP reaches the final error of random selection with about 290 labels, 35 % fewer."
     )
     worse = Saving("maxdiag_grad_rp-512", "random", 448, 0.2, 0.01, None, 5)
     assert "MaxDiag has an RMSE 22 % above that of random selection" in worse.words("rmse")
     unsure = Saving("lcmd-tp_grad_rp-512", "random", 448, -0.02, 0.01, 400.0, 5)
     assert "LCMD-TP and random selection are within three standard errors" in unsure.words("rmse")
     single = Saving("lcmd-tp_grad_rp-512", "random", 448, -0.2, np.nan, 400.0, 1)
-    assert "a single split says nothing" in single.words("rmse")
+    assert "one split is not enough" in single.words("rmse")
 
 
 def test_the_table_says_what_was_seen() -> None:

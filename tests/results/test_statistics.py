@@ -258,11 +258,11 @@ def test_own_data_sets_do_not_hide_the_published_numbers(wanted: str) -> None:
 
 def test_why_there_are_no_published_numbers(runs: Path) -> None:
     (table,) = compose_tables(load_records(runs), "methods", "rmse", "random", all_methods=False)
-    assert table.notes[-1] == "no published numbers beside these: task 256x3, published: 256x16"
+    assert table.notes[-1] == "no published numbers for comparison: task 256x3, published: 256x16"
     part = published_like(0.0)
     part = with_own_data_set(part[part["dataset"] != "methane"])
     (table,) = compose_tables(part, "methods", "rmse", "random", all_methods=False)
-    assert table.notes[-1] == "no published numbers beside these: 14 of 15 data sets"
+    assert table.notes[-1] == "no published numbers for comparison: 14 of 15 data sets"
     assert compare_with_published(with_own_data_set(published_like(0.0)), "rmse")["verdict"].unique() == [
         "not comparable (data sets that were not published: mine)"
     ]
