@@ -31,7 +31,7 @@ from pathlib import Path
 
 IMPORTED = (
     "torch", "hydra", "pandas", "pyarrow.parquet", "scipy.io", "scipy.stats", "sklearn.ensemble", "joblib", "jinja2",
-    "matplotlib.pyplot", "pooch", "requests", "scikit_posthocs",
+    "matplotlib.pyplot", "requests", "scikit_posthocs",
 )  # fmt: skip
 CLIENT = """#!{python} -IS
 import json, os, socket, sys
