@@ -10,7 +10,16 @@ import pytest
 from warm_python import warm_python
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ("bmdal", "data_prep", "benchmark", "benchmark.status", "benchmark.speed", "results", "plots")
+COMMANDS = (
+    "bmdal",
+    "data_prep",
+    "benchmark",
+    "benchmark.status",
+    "benchmark.speed",
+    "benchmark.gpu_check",
+    "results",
+    "plots",
+)
 
 
 @pytest.mark.parametrize("module", COMMANDS)

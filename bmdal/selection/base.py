@@ -169,9 +169,9 @@ class GreedyState(ABC):
         """Count a pool point, shape (1,), as selected."""
 
     def recompute(self, chosen: Tensor) -> bool:
-        """Compute everything again from the points chosen so far, shape (n_chosen,); whether that is any use.
+        """Recompute everything from the points chosen so far, shape (n_chosen,). Return whether that can help.
 
-        Called when there seems to be nothing to gain, after more points have been added.
+        Called if there seems to be nothing left to gain; by then, more points have been added.
         """
         return False
 
@@ -179,7 +179,7 @@ class GreedyState(ABC):
 def greedy(state: GreedyState, problem: SelectionProblem, batch_size: int) -> Tensor:
     """Add the best point until the batch is full or nothing is left to gain."""
     device = problem.pool.device
-    still, batch, computed_anew = Open(problem.limits), list[int](), -1
+    still, batch, n_recomputed = Open(problem.limits), list[int](), -1
     at_once = most = PICKS_AT_ONCE[device.type]
     while len(batch) < batch_size:
         picks = [_pick(state, still) for _ in range(min(at_once, batch_size - len(batch)))]
@@ -190,9 +190,9 @@ def greedy(state: GreedyState, problem: SelectionProblem, batch_size: int) -> Te
         at_once = min(2 * at_once, most)
         if len(good) < len(picks):
             chosen = torch.tensor(batch, dtype=torch.long, device=device)
-            if computed_anew == len(batch) or not state.recompute(chosen):
+            if n_recomputed == len(batch) or not state.recompute(chosen):
                 break
-            still, at_once, computed_anew = Open(problem.limits), 1, len(batch)
+            still, at_once, n_recomputed = Open(problem.limits), 1, len(batch)
             still.close(chosen)
     return torch.tensor(batch, dtype=torch.long, device=device)
 

@@ -118,7 +118,7 @@ def partial_with(rounds: int, path: Path, process: subprocess.Popen[str]) -> Non
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize("sweep", [[], ["-m"]], ids=["single", "sweep"])
+@pytest.mark.parametrize("sweep", [[], pytest.param(["-m"], marks=pytest.mark.thorough)], ids=["single", "sweep"])
 def test_overwriting_that_is_interrupted(environment: dict[str, str], tmp_path: Path, sweep: list[str]) -> None:
     """The old record is gone at once; the same command without overwrite goes on with the new run."""
     arguments = [*sweep, *LONG]

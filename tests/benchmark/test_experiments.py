@@ -65,6 +65,7 @@ def test_composes(name: str, grid_of: MakeGrid) -> None:
     assert job.training == {"silu": silu, "forest": Forest()}.get(name, Training())
 
 
+@pytest.mark.thorough
 def test_published_grid(grid_of: MakeGrid) -> None:
     jobs = [item.job for item in grid_of("+experiment=relu").jobs]
     assert len(jobs) == 1140

@@ -38,6 +38,7 @@ def test_equal_records(unbroken: dict[str, str], tmp_path: Path) -> None:
     assert run(tmp_path, *GRID, *LOCAL).stdout.startswith("3 jobs with 6 runs; 3 jobs are done, 0 start now")
 
 
+@pytest.mark.thorough
 def test_cores_are_shared_out(tmp_path: Path) -> None:
     """Without OMP_NUM_THREADS, two processes divide the cores among them; the records say with how many threads."""
     variables = environment(tmp_path)

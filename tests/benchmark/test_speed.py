@@ -39,6 +39,7 @@ def measure(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.thorough
 def test_scaling(tmp_path: Path) -> None:
     sizes = "pools=500,1000,2000 batches=[8,16,32] training_sets=100,300,600"
     done = measure(tmp_path, "parts=scaling", *sizes.split())

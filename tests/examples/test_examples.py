@@ -74,6 +74,7 @@ def test_own_method(checkout: Path) -> None:
     assert "log RMSE minus lcmd-tp_grad_rp-512" in done.stdout
 
 
+@pytest.mark.thorough
 def test_own_method_as_the_readme_goes_on(checkout: Path) -> None:
     """A copy of the components under another name, by the commands of the text."""
     shutil.copy(checkout / "examples/own_method/components.py", checkout / "mine.py")

@@ -1,4 +1,4 @@
-"""The records that come along: of the experiments `mini` and `forest`."""
+"""The records in the repository: of the experiments `mini` and `forest`, and of the first runs on a GPU."""
 
 from __future__ import annotations
 
@@ -31,3 +31,19 @@ def test_records_are_whole_and_show_that_active_learning_pays(
     values = run_values(frame, metrics=["rmse"], final=True)
     means = mean_and_stderr(values, ["rmse"], ["method"]).set_index("method")["rmse"]
     assert means[method] < means["random"]
+
+
+def test_runs_on_a_gpu_begin_like_those_on_a_cpu(tmp_path: Path) -> None:
+    """The same splits, data and initial networks; after the first batch they part."""
+    for name in ("mini", "gpu"):
+        with zipfile.ZipFile(FOLDER / f"{name}.zip") as archive:
+            archive.extractall(tmp_path / name)
+    frames = {name: load_records(tmp_path / name) for name in ("mini", "gpu")}
+    assert len(frames["gpu"]) == 3 * 20 * 17  # data sets, splits, rounds 0 to 16
+    assert set(frames["gpu"]["device"]) == {"NVIDIA H100 80GB HBM3"}
+    first = [f[(f["round"] == 0) & (f["method"] == "lcmd-tp_grad_rp-512")] for f in frames.values()]
+    cpu, gpu = (f.set_index(["dataset", "split"])[["rmse", "data_hash"]] for f in first)
+    both = cpu.join(gpu, rsuffix="_gpu")
+    assert len(both) == 9
+    assert (both["data_hash"].astype(str) == both["data_hash_gpu"].astype(str)).all()
+    assert both["rmse_gpu"].to_numpy() == pytest.approx(both["rmse"].to_numpy(), rel=0.004)
