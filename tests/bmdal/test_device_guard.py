@@ -14,7 +14,7 @@ from toys import generator, normal, ntk_network
 
 from bmdal import select, select_batch
 from bmdal.linalg import blocks
-from bmdal.regressor.epoch import Epoch
+from bmdal.regressor.epoch import ADAM_PIECES, Epoch
 from bmdal.regressor.stack import NetworkStack
 from bmdal.regressor.training import Training, TrainingData, train
 
@@ -255,6 +255,6 @@ def test_parameters_are_aligned_on_the_gpu() -> None:
         epoch = Epoch(stack.to("cuda"), slice(0, 3), *points, batch_size=8, learning_rate=0.1, n_steps=5)
         assert epoch.parameters.stride(0) % 32 == 0
         pieces = epoch.adam_pieces[0]
-        assert len(pieces) == 36
+        assert len(pieces) == ADAM_PIECES["cuda"]
         assert all(len(piece) % 32 == 0 for piece in pieces)
         assert pieces[-1].data_ptr() - epoch.parameters.data_ptr() == 4 * sum(len(piece) for piece in pieces[:-1])

@@ -43,7 +43,7 @@ def test_runs_on_a_gpu_begin_like_those_on_a_cpu(tmp_path: Path) -> None:
     assert set(frames["gpu"]["device"]) == {"NVIDIA H100 80GB HBM3"}
     first = [f[(f["round"] == 0) & (f["method"] == "lcmd-tp_grad_rp-512")] for f in frames.values()]
     cpu, gpu = (f.set_index(["dataset", "split"])[["rmse", "data_hash"]] for f in first)
-    both = cpu.join(gpu, rsuffix="_gpu")
+    both = cpu.join(gpu.add_suffix("_gpu"))
     assert len(both) == 9
     assert (both["data_hash"].astype(str) == both["data_hash_gpu"].astype(str)).all()
     assert both["rmse_gpu"].to_numpy() == pytest.approx(both["rmse"].to_numpy(), rel=0.004)
