@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Timer
 
 import torch
 from omegaconf import DictConfig
@@ -118,6 +119,7 @@ def _tests(check: Check) -> Iterator[str]:
     yield from [*shown, *done.stdout.splitlines()[-1:]]
     if done.returncode:
         print(done.stdout[-4000:], done.stderr[-2000:], file=sys.stderr)
+        raise RuntimeError(f"pytest ended with status {done.returncode}")
 
 
 def _parity(check: Check) -> Iterator[str]:
@@ -128,14 +130,19 @@ def _parity(check: Check) -> Iterator[str]:
     yield ""
     yield "| method | float64: equal from the start | in common | float32: equal | in common | CPU | device |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+    others = []
     for name in PARITY:
-        cells = []
+        cells: list[int] = []
         for dtype in (torch.float64, torch.float32):
             here, there = (_batch(name, problem, dtype, device) for device in (torch.device("cpu"), check.device))
             pairs = zip(here[0].indices.tolist(), there[0].indices.tolist(), strict=True)
             equal = next((place for place, (i, j) in enumerate(pairs) if i != j), BATCH_SIZE)
             cells += [equal, len(set(here[0].indices.tolist()) & set(there[0].indices.tolist()))]
         yield f"| `{name}` | {' | '.join(map(str, cells))} | {here[1]:.3f} s | {there[1]:.3f} s |"
+        if cells[0] < BATCH_SIZE:
+            others.append(name)
+    if others:
+        raise RuntimeError(f"other points in float64: {', '.join(others)}")
 
 
 def _batch(name: str, problem: SpeedProblem, dtype: torch.dtype, device: torch.device) -> tuple[Batch, float]:
@@ -158,11 +165,10 @@ def _speed(check: Check) -> Iterator[str]:
     yield "```"
     with subprocess.Popen(command, cwd=Path.cwd(), stdout=subprocess.PIPE, text=True, env=_environ()) as process:
         assert process.stdout is not None
-        for line in process.stdout:
-            yield line.rstrip()
-            if check.seconds_left <= 1.0:
-                process.kill()
-                yield "stopped: no time left"
+        timer = Timer(check.seconds_left, process.kill)
+        timer.start()
+        yield from (line.rstrip() for line in process.stdout)
+        timer.cancel()
     yield "```"
     if process.returncode:
         raise RuntimeError(f"benchmark.speed ended with status {process.returncode}")
@@ -183,8 +189,8 @@ def _memory(check: Check) -> Iterator[str]:
         outcome = attempt_splits(run, [0, 1], progress)
     features, allowed = pool_bytes / 2**20, pool_bytes / 2**21
     yield f"Features of {features:.0f} MiB, {allowed:.0f} MiB allowed: {len(outcome.complete)} of 2 runs complete."
-    for error in outcome.failed.values():
-        yield f"failed: {error}"
+    if outcome.failed:
+        raise RuntimeError(f"failed: {outcome.failed}")
 
 
 @contextmanager
@@ -221,7 +227,9 @@ def _runs(check: Check) -> Iterator[str]:
             except subprocess.TimeoutExpired:
                 yield f"`{method}` on {name}: stopped after {time.monotonic() - start:.0f} s; the next check continues"
                 return
-            said = done.stdout.strip().splitlines()[-1:] if done.returncode == 0 else [done.stderr.strip()[-500:]]
+            if done.returncode:
+                raise RuntimeError(f"{method} on {name} ended with status {done.returncode}: {done.stderr[-500:]}")
+            said = done.stdout.strip().splitlines()[-1:]
             yield f"`{method}` on {name}, 20 splits: {time.monotonic() - start:.0f} s; {''.join(said)}"
             yield ""
 

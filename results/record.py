@@ -112,8 +112,8 @@ class Provenance:
 
 
 @dataclass(frozen=True)
-class RunRecord:
-    """The measurements of one run, with its resolved configuration."""
+class _Run:
+    """Which run a record is of, with its resolved configuration."""
 
     __pydantic_config__ = _STRICT
 
@@ -123,6 +123,12 @@ class RunRecord:
     method: Text
     split: Count
     config: dict[str, Settings]
+
+
+@dataclass(frozen=True)
+class RunRecord(_Run):
+    """The measurements of one run."""
+
     provenance: Provenance
     rounds: tuple[RoundRecord, ...]
     complete: bool = False
@@ -130,17 +136,9 @@ class RunRecord:
 
 
 @dataclass(frozen=True)
-class FailureRecord:
-    """Why a run failed: `error` in one line, the traceback, and the configuration of the run."""
+class FailureRecord(_Run):
+    """Why a run failed: `error` in one line, and the traceback."""
 
-    __pydantic_config__ = _STRICT
-
-    experiment: Text
-    dataset: Text
-    task: Text
-    method: Text
-    split: Count
-    config: dict[str, Settings]
     error: str
     traceback: str
     host: Text
