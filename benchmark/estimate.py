@@ -79,11 +79,22 @@ class _Counts:
         return self._known[name]
 
 
-def _memory(jobs: Sequence[Job], counts: _Counts, device: torch.device) -> str:
+def largest_bytes(jobs: Sequence[Job], data: Path) -> float | None:
+    """Return the memory in bytes that the largest job is expected to need on a GPU; None if no size is known."""
+    largest = _largest(jobs, _Counts(data, jobs), torch.device("cuda"))
+    return largest[0] if largest else None
+
+
+def _largest(jobs: Sequence[Job], counts: _Counts, device: torch.device) -> tuple[float, Job] | None:
     known = [(job_bytes(job, size, device), job) for job in jobs if (size := counts[job.dataset.name])]
-    if not known:
+    return max(known, key=lambda pair: pair[0], default=None)
+
+
+def _memory(jobs: Sequence[Job], counts: _Counts, device: torch.device) -> str:
+    known = _largest(jobs, counts, device)
+    if known is None:
         return "unknown, because the data are not prepared yet"
-    most, largest = max(known, key=lambda pair: pair[0])
+    most, largest = known
     where = "GPU memory" if device.type == "cuda" else "main memory"
     return f"up to {most / 2**30:.1f} GiB of {where} for a job ({largest.title})"
 

@@ -76,6 +76,12 @@ class Job:
         """Return the device with a name; a forest can only use the CPU. Raises BenchmarkError as `find_device` does."""
         return find_device(name, cpu_only=isinstance(self.training, Forest))
 
+    def n_gpus(self, name: str) -> int:
+        """Return how many of the machine's GPUs jobs like this one use with a device name: all, one, or none."""
+        if name == "cpu" or isinstance(self.training, Forest):
+            return 0
+        return 1 if ":" in name else torch.cuda.device_count()
+
 
 def job_from_config(config: DictConfig, overrides: Sequence[str]) -> Job:
     """Check a configuration and return the job that it describes.

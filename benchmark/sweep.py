@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from benchmark.choices import check_values
 from benchmark.errors import EXPECTED, BenchmarkError
-from benchmark.estimate import estimate
+from benchmark.estimate import estimate, largest_bytes
 from benchmark.failures import failure_reason, record_failure
 from benchmark.grid import Grid, GridJob, make_grid
 from benchmark.job import Job, job_from_config
@@ -35,7 +35,7 @@ def run_sweep(
     arguments: Sequence[str],
     config: DictConfig,
     compose: Callable[[list[str]], DictConfig],
-    launch: Callable[[list[list[str]]], object],
+    launch: Callable[[list[list[str]], int, float | None], object],
 ) -> int:
     """Launch the jobs of a grid that are not done. Return the exit status, which is 0 if nothing is left to do.
 
@@ -43,7 +43,8 @@ def run_sweep(
         arguments: command-line arguments, preceded by the lists of the experiment.
         config: composed without the choices that are swept over.
         compose: returns the configuration of one combination.
-        launch: runs jobs, given as overrides, and returns when they have ended.
+        launch: runs jobs, given as overrides, and returns when they have ended. It is also told how many GPUs they use
+            and how many bytes the largest of them is expected to need there, None if that is unknown.
     """
     try:
         check_values(config)
@@ -68,7 +69,9 @@ def run_sweep(
         try:
             with _progress_lines([item.job for item in todo]):
                 # Old records have been removed by now. Without overwrite=, a requeued job resumes where it stopped.
-                launch([[o for o in item.overrides if not o.startswith("overwrite=")] for item in todo])
+                overrides = [[o for o in item.overrides if not o.startswith("overwrite=")] for item in todo]
+                jobs = [item.job for item in todo]
+                launch(overrides, max(job.n_gpus(config.device) for job in jobs), largest_bytes(jobs, data))
         except (Exception, KeyboardInterrupt) as error:  # still summarize the runs that are done
             crash = error
     return _sum_up(grid.jobs, arguments, crash)

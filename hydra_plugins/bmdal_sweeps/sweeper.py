@@ -10,6 +10,8 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from hydra_plugins.bmdal_sweeps.local import LocalLauncher
+
 
 class GridSweeper(Sweeper):
     """Sweep over the product of all lists. The exit status says whether every run is done.
@@ -39,10 +41,12 @@ class GridSweeper(Sweeper):
         if status:
             sys.exit(status)
 
-    def _launch(self, jobs: list[list[str]]) -> None:
+    def _launch(self, jobs: list[list[str]], n_gpus: int, job_bytes: float | None) -> None:
         assert self.config is not None
         assert self.hydra_context is not None
         assert self.task_function is not None
         launcher = Plugins.instance().instantiate_launcher(self.hydra_context, self.task_function, self.config)
+        if isinstance(launcher, LocalLauncher):
+            launcher.fit(n_gpus, job_bytes)
         for returned in launcher.launch(jobs, initial_job_idx=0):
             _ = returned.return_value  # raises what the job raised
