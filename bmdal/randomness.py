@@ -13,13 +13,9 @@ def standard_normal(shape: Sequence[int], generator: torch.Generator, like: Tens
     return torch.randn(*shape, generator=generator, device=generator.device, dtype=like.dtype).to(like.device)
 
 
-def uniform(generator: torch.Generator, device: torch.device) -> Tensor:
-    """A uniform number in [0, 1) in float64, shape (), for use with numbers on a device; one on the CPU stays there.
-
-    Operations take a single number from the CPU along, while a copy to the device would wait for it.
-    """
-    u = torch.rand((), generator=generator, device=generator.device, dtype=torch.float64)
-    return u if u.device.type == "cpu" else u.to(device)
+def uniform(generator: torch.Generator) -> Tensor:
+    """A uniform number in [0, 1) in float64, shape (), on the generator's device."""
+    return torch.rand((), generator=generator, device=generator.device, dtype=torch.float64)
 
 
 def uniform_integer(n: int, generator: torch.Generator) -> int:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim.adam import adam
 
 from bmdal.regressor.stack import NetworkStack
+from bmdal.repeat import Repeated
 
 aten = torch.ops.aten
 
@@ -70,8 +71,8 @@ class Epoch:
 
     The backward pass is written by hand instead of using autograd. The factors of the parametrization then become part
     of the matrix products, nothing is copied or allocated, and Adam works on a single matrix (m, P) of all parameters,
-    in which the weights are transposed for fast products, and rows are padded with zeros for ALIGNMENT. On a CUDA
-    device, the second epoch is captured as a graph that later epochs replay.
+    in which the weights are transposed for fast products, and rows are padded with zeros for ALIGNMENT. On a GPU,
+    later epochs replay the second one (`Repeated`).
 
     Args:
         stack: the stack of networks; it does not change until `load_best`.
@@ -128,27 +129,14 @@ class Epoch:
         self.train_outputs = self._outputs(batch_size)
         self.gradients = [torch.empty_like(z) for z, _ in self.train_outputs]
         self.valid_outputs = self._outputs(X_valid.shape[1])
-        self.graph: torch.cuda.CUDAGraph | None = None
-        self.n_done = 0
+        self._epoch = Repeated(self._train_and_validate, X.device)
 
     def run(self, orders: Tensor) -> None:
         """Train for one epoch. `orders`: a permutation of the n points for each network, shape (m, n)."""
         rows = (orders[:, : self.n_used] + self.first_rows).flatten()
         for points, shuffled in ((self.X, self.X_shuffled), (self.y, self.y_shuffled)):
             torch.index_select(points.flatten(0, 1), 0, rows, out=shuffled.flatten(0, 1))
-        if not self.X.is_cuda:
-            self._train_and_validate()
-        elif self.graph is not None:
-            self.graph.replay()
-        elif self.n_done == 0:  # without a graph, so that libraries can allocate memory
-            self._train_and_validate()
-        else:
-            self.graph, device = torch.cuda.CUDAGraph(), self.X.device
-            capture = torch.cuda.graph(self.graph, stream=_stream(device), capture_error_mode="thread_local")
-            with torch.cuda.device(device), capture:  # whatever other threads ask of a GPU meanwhile
-                self._train_and_validate()
-            self.graph.replay()
-        self.n_done += 1
+        self._epoch()
 
     def load_best(self) -> None:
         """Copy the parameters of the best epoch of each network to the stack."""
@@ -223,9 +211,3 @@ class Epoch:
         *parts, _ = torch.split(flat, [*numbers, flat.shape[1] - sum(numbers)], dim=1)
         views = [part.view(-1, *size) for part, size in zip(parts, sizes, strict=True)]
         return list(zip(views[: len(views) // 2], views[len(views) // 2 :], strict=True))
-
-
-def _stream(device: torch.device) -> torch.cuda.Stream:
-    """A stream on this device; the default capture stream belongs to the device that was current at first use."""
-    stream: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    return stream

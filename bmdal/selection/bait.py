@@ -11,6 +11,7 @@ from torch.nn import functional
 from bmdal.component import register
 from bmdal.features import condition
 from bmdal.linalg import blocks, inverse_root, squared_norms
+from bmdal.repeat import Repeated
 from bmdal.selection.base import GreedyState, Open, Pick, Selection, SelectionProblem, greedy, largest_number
 
 WORST = 1e8
@@ -32,6 +33,8 @@ class _State(GreedyState):
         noisy: k_S(x, x) + sigma^2, shape (n_pool,); infinite for selected points.
         doubtful: what a score must exceed to be more than rounding error, for a q and a noisy variance of 1.
     """
+
+    repeats = True
 
     def __init__(self, Phi: Tensor, M: Tensor, sigma: float) -> None:
         self.Phi, self.M = Phi, M  # shapes: (n_pool, p), (p, p)
@@ -108,7 +111,8 @@ def _remove(Phi: Tensor, M: Tensor, sigma: float, n_remove: int) -> Tensor:
     HPhi = H @ Phi
     B = HPhi @ M @ HPhi.T
     stays = torch.ones(len(Phi), dtype=torch.bool, device=Phi.device)
-    for _ in range(n_remove):
+
+    def remove() -> None:
         s = torch.where(stays, B.diagonal() / H.diagonal(), torch.inf).argmin(dim=0, keepdim=True)
         of_s = H.index_select(0, s)[0]
         h = of_s / of_s.index_select(0, s)
@@ -116,6 +120,10 @@ def _remove(Phi: Tensor, M: Tensor, sigma: float, n_remove: int) -> Tensor:
         B.addr_(B.index_select(1, s)[:, 0], h, alpha=-1)
         H.addr_(h, of_s, alpha=-1)
         stays.index_fill_(0, s, False)
+
+    remove_next = Repeated(remove, Phi.device)
+    for _ in range(n_remove):
+        remove_next()
     return stays
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import ClassVar, Literal
@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from bmdal.component import Component
-from bmdal.features import Features
+from bmdal.features import DenseFeatures, Features
+from bmdal.repeat import Repeated
 
 Mode = Literal["P", "TP"]
 """P: only pool points count as selected. TP: the training points count as already selected."""
@@ -153,12 +154,21 @@ class Open:
 PICKS_AT_ONCE = {"cpu": 1, "cuda": 16}
 """Points that are picked before somebody looks at them: a GPU would wait for its next work in the meantime."""
 
+N_FIRST = 2
+"""Picks before one is recorded: the first may be chosen in another way, since nothing is selected yet."""
+
 Pick = tuple[Tensor, Tensor]
 """A pool point and its score, per cost if there are costs: numbers that stay on their device, both of shape (1,)."""
 
 
 class GreedyState(ABC):
-    """The state of a greedy selection, which proposes a point and then adds it, without waiting for a GPU."""
+    """The state of a greedy selection, which proposes a point and then adds it, without waiting for a GPU.
+
+    Attributes:
+        repeats: whether, from the third point on, this is the same operations in the same memory, as `Repeated` wants.
+    """
+
+    repeats: bool = False
 
     @abstractmethod
     def best(self, still: Open) -> Pick:
@@ -181,12 +191,13 @@ def greedy(state: GreedyState, problem: SelectionProblem, batch_size: int) -> Te
     device = problem.pool.device
     still, batch, n_recomputed = Open(problem.limits), list[int](), -1
     at_once = most = PICKS_AT_ONCE[device.type]
+    pick = _picking(state, still, problem.pool)
     while len(batch) < batch_size:
-        picks = [_pick(state, still) for _ in range(min(at_once, batch_size - len(batch)))]
-        good = list(takewhile(lambda pick: not pick[1] <= 0, _numbers(picks)))  # a NaN is no score, but a pick
+        picks = torch.stack([pick() for _ in range(min(at_once, batch_size - len(batch)))])
+        good = list(takewhile(lambda numbers: not numbers[1] <= 0, picks.tolist()))  # a NaN is no score, but a pick
         for index, score in good:
-            problem.on_pick(index, score)
-            batch.append(index)
+            problem.on_pick(int(index), score)
+            batch.append(int(index))
         at_once = min(2 * at_once, most)
         if len(good) < len(picks):
             chosen = torch.tensor(batch, dtype=torch.long, device=device)
@@ -194,22 +205,23 @@ def greedy(state: GreedyState, problem: SelectionProblem, batch_size: int) -> Te
                 break
             still, at_once, n_recomputed = Open(problem.limits), 1, len(batch)
             still.close(chosen)
+            pick = _picking(state, still, problem.pool)
     return torch.tensor(batch, dtype=torch.long, device=device)
 
 
-def _pick(state: GreedyState, still: Open) -> Pick:
-    index, score = state.best(still)
-    state.add(index)
-    still.close(index)
-    return index, score
+def _picking(state: GreedyState, still: Open, pool: Features) -> Callable[[], Tensor]:
+    """A function that adds the best point and returns its index and score, shape (2,), in float64."""
 
+    def pick() -> Tensor:
+        index, score = state.best(still)
+        state.add(index)
+        still.close(index)
+        return torch.cat([index.to(torch.float64), score.to(torch.float64)])
 
-def _numbers(picks: Sequence[Pick]) -> list[tuple[int, float]]:
-    """The picks as numbers, of many in one copy from their device."""
-    if len(picks) == 1:
-        return [(int(index), float(score)) for index, score in picks]
-    indices, scores = (torch.cat(column).to(torch.float64) for column in zip(*picks, strict=True))
-    return [(int(index), score) for index, score in torch.stack([indices, scores], dim=1).tolist()]
+    if not state.repeats or pool.device.type != "cuda" or not isinstance(pool, DenseFeatures):
+        return pick
+    repeated = Repeated(pick, pool.device, N_FIRST)
+    return lambda: repeated().clone()
 
 
 def largest(scores: Tensor) -> Pick:

@@ -13,12 +13,16 @@ class PosteriorColumns:
 
     k+(a, b) falls by l(a) l(b). k+(., x) comes from the l of all points selected before or, in a batch of more points
     than features, from k+ = phi^T A phi. One pass over the pool's features for each point.
+
+    Attributes:
+        repeats: whether each point takes the same operations in the same memory.
     """
 
     def __init__(self, pool: Features, batch_size: int) -> None:
         self.pool, self.n_selected = pool, 0
         p, diag = pool.n_features, pool.diag()
         self.Phi = pool.matrix() if p is not None and p < batch_size else None
+        self.repeats = self.Phi is not None
         self.L = diag.new_empty(batch_size if self.Phi is None else 0, len(pool))
         self.A = torch.eye(0 if self.Phi is None else self.Phi.shape[1], dtype=diag.dtype, device=diag.device)
 

@@ -27,8 +27,11 @@ class NearestSelected(GreedyState):
         d2: squared distance to the nearest selected point, shape (n_pool,); infinite while there is none.
         nearest: number of that point in the order in which points were added, shape (n_pool,); only with
             `with_nearest`.
-        n_selected: how many points have been added.
+        number: of the next point, shape ().
+        is_empty: whether no point has been added.
     """
+
+    repeats = True
 
     def __init__(self, pool: Features, selected: Features | None, with_nearest: bool = False) -> None:
         self.pool = pool
@@ -36,7 +39,8 @@ class NearestSelected(GreedyState):
         self.d2 = torch.full_like(self.diag, torch.inf)
         self.with_nearest = with_nearest
         self.nearest = torch.zeros(len(pool) if with_nearest else 0, dtype=torch.long, device=pool.device)
-        self.n_selected = 0
+        self.number = torch.zeros((), dtype=torch.long, device=pool.device)
+        self.is_empty = True
         if selected is not None:
             self._add_many(selected)
         self._bound = PrincipalBound.of(pool)
@@ -47,8 +51,8 @@ class NearestSelected(GreedyState):
         if rows is None:
             d2 = squared_distances(self.diag, of_centre, self.pool.kernel(centre)[:, 0]).index_fill_(0, index, 0.0)
             if self.with_nearest:
-                self.nearest.masked_fill_(d2 < self.d2, self.n_selected)
-            self.d2 = torch.minimum(self.d2, d2)
+                self.nearest.masked_fill_(d2 < self.d2, self.number)
+            torch.minimum(self.d2, d2, out=self.d2)
         else:
             d2 = squared_distances(self.diag[rows], of_centre, self.pool[rows].kernel(centre)[:, 0])
             d2.masked_fill_(rows == index, 0.0)
@@ -56,12 +60,13 @@ class NearestSelected(GreedyState):
             rows = rows[closer]
             self.d2[rows] = d2[closer]
             if self.with_nearest:
-                self.nearest[rows] = self.n_selected
-        self.n_selected += 1
+                self.nearest.index_fill_(0, rows, self.number)
+        self.number += 1
+        self.is_empty = False
 
     def _concerned(self, index: Tensor) -> Tensor | None:
         """Pool points that can be nearer to point `index` than they are to a selected one; None: any, read them all."""
-        if self._bound is None or self.n_selected == 0:
+        if self._bound is None or self.is_empty:
             return None
         rows = self._bound.closer_than(index, self.d2)
         return rows if 8 * len(rows) < len(self.pool) else None
@@ -77,7 +82,8 @@ class NearestSelected(GreedyState):
                 if self.with_nearest:
                     self.nearest[rows] = torch.where(d2 < self.d2[rows], start + nearest, self.nearest[rows])
                 self.d2[rows] = torch.minimum(self.d2[rows], d2)
-        self.n_selected = len(selected)
+        self.number.fill_(len(selected))
+        self.is_empty = len(selected) == 0
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ class _State(GreedyState):
         for rows in blocks(len(pool), 8 * len(target), pool.device):
             self.covariance[rows] = pool[rows].kernel(target)
         self.columns = PosteriorColumns(pool, batch_size)
+        self.repeats = self.columns.repeats
         self.free = torch.ones(len(pool), dtype=torch.bool, device=pool.device)
 
     def best(self, still: Open) -> Pick:
@@ -51,8 +52,8 @@ class _State(GreedyState):
         of_pool = self.columns.add(index, root)
         of_target = self.covariance.index_select(0, index)[0] / root
         self.covariance.addr_(of_pool, of_target, alpha=-1)
-        self.variance = (self.variance - of_pool.square()).clamp_(min=0)
-        self.of_target = (self.of_target - of_target.square()).clamp_(min=0)
+        self.variance.sub_(of_pool.square()).clamp_(min=0)
+        self.of_target.sub_(of_target.square()).clamp_(min=0)
         self.free.index_fill_(0, index, False)
 
 

@@ -15,6 +15,8 @@ from bmdal.selection.base import GreedyState, Open, Pick, Selection, SelectionPr
 class _State(GreedyState):
     """The sum u of the pool's features and the gap u - w to its current approximation w, both of shape (p,)."""
 
+    repeats = True
+
     def __init__(self, Phi: Tensor) -> None:
         self.Phi = Phi
         self.c = squared_norms(Phi).sqrt_()

@@ -15,21 +15,34 @@ from bmdal.selection.distances import NearestSelected
 
 
 class _State(NearestSelected):
-    def __init__(self, pool: Features, selected: Features | None, generator: torch.Generator) -> None:
+    """Draws all random numbers beforehand, since a step that is repeated on a GPU cannot draw on the CPU."""
+
+    def __init__(self, pool: Features, selected: Features | None, generator: torch.Generator, batch_size: int) -> None:
         super().__init__(pool, selected)
-        self.generator = generator
+        self.generator, self.batch_size = generator, batch_size
         self.before: list[Tensor] = []  # the generator before each pick
+        self.draws: Tensor | None = None
+        self.n_drawn = torch.zeros(1, dtype=torch.long, device=pool.device)
 
     def best(self, still: Open) -> Pick:
-        self.before.append(self.generator.get_state())
-        if self.n_selected == 0:
+        if self.is_empty:
+            self.before.append(self.generator.get_state())
             return self._uniform(still), torch.full_like(self.diag[:1], torch.nan)
+        if self.draws is None:
+            self.draws = torch.stack([self._draw() for _ in range(self.batch_size - len(self.before))]).to(
+                self.d2.device
+            )
         d2 = still.rank(self.d2)
         cumulative = d2.cumsum(dim=0, dtype=torch.float64)
         # The first index with cumulative weight > u * total has a positive weight; 1 - u is in (0, 1].
-        target = cumulative[-1:] * (1 - uniform(self.generator, cumulative.device))
+        target = cumulative[-1:] * (1 - self.draws.index_select(0, self.n_drawn))
+        self.n_drawn += 1
         index = torch.searchsorted(cumulative, target)
         return index, d2.index_select(0, index)
+
+    def _draw(self) -> Tensor:
+        self.before.append(self.generator.get_state())
+        return uniform(self.generator)
 
     def _uniform(self, still: Open) -> Tensor:
         rows = torch.arange(len(self.pool), device=self.pool.device)
@@ -51,7 +64,7 @@ class KMeansPP(Selection):
     takes_limits = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
-        state = _State(problem.pool, problem.selected, problem.generator)
+        state = _State(problem.pool, problem.selected, problem.generator, batch_size)
         batch = greedy(state, problem, batch_size)
         if len(batch) < batch_size:
             problem.generator.set_state(state.before[len(batch)])  # what was drawn in vain

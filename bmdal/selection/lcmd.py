@@ -18,11 +18,11 @@ class _State(NearestSelected):
 
     def __init__(self, pool: Features, selected: Features | None, batch_size: int) -> None:
         super().__init__(pool, selected, with_nearest=True)
-        self.sizes = torch.zeros(self.n_selected + batch_size, dtype=torch.float64, device=pool.device)
+        self.sizes = torch.zeros(int(self.number) + batch_size, dtype=torch.float64, device=pool.device)
 
     def best(self, still: Open) -> Pick:
         """Of the clusters that have an open point away from their centre, the largest, and the farthest of these."""
-        if self.n_selected == 0:
+        if self.is_empty:
             return largest(still.rank(self.diag))
         sizes, d2 = self._sums(self.d2), self.d2
         if still.points is not None:

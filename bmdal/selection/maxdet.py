@@ -45,6 +45,7 @@ class _Whole(_State):
     def __init__(self, pool: Features, sigma: float, batch_size: int) -> None:
         super().__init__(pool, sigma)
         self.columns = PosteriorColumns(pool, batch_size)
+        self.repeats = self.columns.repeats
 
     def best(self, still: Open) -> Pick:
         return largest_number(self._scores(still))

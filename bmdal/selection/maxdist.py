@@ -13,7 +13,7 @@ from bmdal.selection.distances import NearestSelected
 
 class _State(NearestSelected):
     def best(self, still: Open) -> Pick:
-        return largest(still.rank(self.diag if self.n_selected == 0 else self.d2))
+        return largest(still.rank(self.diag if self.is_empty else self.d2))
 
 
 @register

@@ -7,7 +7,7 @@
 
 Tensors stay on the CPU. The memory of some is marked as the GPU's: `device` then says so, and what is computed from
 them is marked too. Numbers that are copied between the two, or looked at, make the CPU wait; operands of both kinds are
-an error, but for a single number from the CPU. `torch.cuda.graph` records operations and undoes what they did, and
+an error, but for a single number from the CPU. `torch.cuda.CUDAGraph` records operations and undoes what they did, and
 `replay` does them again, so that a number which ought to change and was frozen shows in the result.
 
 Kernels are counted as eager PyTorch launches them, those of libraries roughly. Times, races between streams and numbers
@@ -287,6 +287,20 @@ def _pretences(cuda: PretendedCuda) -> list[tuple[Any, str, Any]]:
     """What stands for a GPU in PyTorch: where, its name, and a pretended one."""
 
     class Graph:
+        def capture_begin(self, capture_error_mode: str = "global") -> None:
+            cuda.wait("a graph is captured")
+            if capture_error_mode != "thread_local":
+                cuda.error(f"capture_error_mode={capture_error_mode!r}: other threads on a GPU would break the capture")
+            cuda.capturing, cuda.before, self.nbytes = [], [], -cuda.nbytes
+
+        def capture_end(self) -> None:
+            assert cuda.capturing is not None
+            self.recorded, cuda.capturing = cuda.capturing, None
+            self.nbytes, cuda.nbytes = self.nbytes + cuda.nbytes, -self.nbytes  # nothing has been computed yet
+            with _as_it_is():
+                for t, value in reversed(cuda.before):
+                    t.copy_(value)
+
         def replay(self) -> None:
             with _as_it_is():
                 for func, args, kwargs, out in self.recorded:
@@ -295,20 +309,7 @@ def _pretences(cuda: PretendedCuda) -> list[tuple[Any, str, Any]]:
                         if isinstance(t, Tensor) and t.data_ptr() != new.data_ptr():
                             t.copy_(new)
             cuda.launches[_line()] += 1
-
-    @contextmanager
-    def capture(graph: Any, stream: object = None, capture_error_mode: str = "global") -> Iterator[None]:
-        cuda.wait("a graph is captured")
-        if capture_error_mode != "thread_local":
-            cuda.error(f"capture_error_mode={capture_error_mode!r}: what other threads do on a GPU breaks the capture")
-        cuda.capturing, cuda.before = [], []
-        try:
-            yield
-        finally:
-            graph.recorded, cuda.capturing = cuda.capturing, None
-            with _as_it_is():
-                for t, value in reversed(cuda.before):
-                    t.copy_(value)
+            cuda.nbytes += self.nbytes
 
     by_device = torch.optim.Optimizer._group_tensors_by_device_and_dtype
 
@@ -329,7 +330,7 @@ def _pretences(cuda: PretendedCuda) -> list[tuple[Any, str, Any]]:
         (torch.cuda, "get_rng_state", constant(torch.zeros(1))),
         (torch.cuda, "set_rng_state", constant(None)),
         (torch.cuda, "CUDAGraph", Graph),
-        (torch.cuda, "graph", capture),
+        (torch.cuda, "stream", constant(nullcontext())),
         (torch.cuda, "Stream", constant(SimpleNamespace())),
         (torch.cuda, "device", constant(nullcontext())),
         (torch.optim.Optimizer, "_group_tensors_by_device_and_dtype", staticmethod(grouped)),
