@@ -14,9 +14,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from benchmark.app import run_config
 from benchmark.choices import check_choices, check_keys, check_sweep, check_values
-from benchmark.errors import EXPECTED
+from benchmark.errors import EXPECTED, DeviceLostError
 from benchmark.sweep import refuse_job, show_estimate
 from cli.options import CONF
+from cli.processes import is_worker
 from cli.run import BAD_INPUT, FAILED, complain, run_command
 
 INTERRUPTED = "interrupted; run the same command again to resume after the last finished round"
@@ -38,6 +39,11 @@ def main(config: DictConfig) -> None:
             refuse_job(config, overrides, error)
             return
         sys.exit(BAD_INPUT)
+    except DeviceLostError as error:  # further jobs of a sweep need another process
+        complain(error)
+        if is_worker():
+            os._exit(FAILED)
+        sys.exit(FAILED)
     if outcome.failed and HydraConfig.get().mode != RunMode.MULTIRUN:
         sys.exit(FAILED)
 

@@ -1,7 +1,7 @@
 """Run the splits of a job safely despite other processes, failures and lack of memory.
 
 Each split is locked, runs next to other splits or alone on its device, and leaves either its record or a record of its
-failure. If memory runs out, the splits are tried again one at a time and in smaller chunks.
+failure. If one of several splits fails, they are tried again one at a time; if memory runs out, in smaller chunks.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
-from benchmark.device import on_device
+from benchmark.device import is_lost, on_device
+from benchmark.errors import DeviceLostError
 from benchmark.failures import describe, record_failure
 from benchmark.lock import locked
 from benchmark.loop import SMALL, SPLITS_AT_ONCE, USUAL, Chunks, check_data, run_splits, work_left
@@ -40,7 +41,8 @@ def attempt_splits(run: Run, splits: Sequence[int], progress: Progress, *, n_tim
         progress: where to report progress.
         n_timed: how many splits, from the first, run alone on their device to make their times comparable.
 
-    Raises BenchmarkError before any training, as `run_splits` does. A damaged record counts as a failure of its split.
+    Raises BenchmarkError before any training, as `run_splits` does; DeviceLostError if the GPU cannot be used any more,
+    after recording that. A damaged record counts as a failure of its split.
     """
     check_data(run)
     attempt, work, damaged = _Attempt(run, progress), {}, []
@@ -88,11 +90,12 @@ class _Attempt:
         try:
             records = run_splits(run, splits, self.progress, chunks)
         except Exception as error:  # a method or a driver may raise anything; the other runs must continue
-            if len(splits) == 1 and not (is_out_of_memory(error) and chunks is USUAL):
-                record_failure(run.path(splits[0]), run.config, error)
-                self.outcome.failed[splits[0]] = describe(error)
-                where = failed_path(run.path(splits[0]))
-                self.progress.line(f"failed: split {splits[0]}: {describe(error)}; traceback in {where}")
+            lost = is_lost(run.device)
+            if lost or (len(splits) == 1 and not (is_out_of_memory(error) and chunks is USUAL)):
+                for number in splits:
+                    self._fail(number, error)
+                if lost:
+                    raise DeviceLostError(f"{run.device} is lost to this process: {describe(error)}") from error
                 return
             retry = SMALL if is_out_of_memory(error) else USUAL
             how = "in smaller chunks" if retry is SMALL else "one by one"
@@ -104,3 +107,9 @@ class _Attempt:
         release_memory()
         for number in splits:
             self._try(run, [number], retry)
+
+    def _fail(self, number: int, error: Exception) -> None:
+        path = self.run.path(number)
+        record_failure(path, self.run.config, error)
+        self.outcome.failed[number] = describe(error)
+        self.progress.line(f"failed: split {number}: {describe(error)}; traceback in {failed_path(path)}")

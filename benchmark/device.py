@@ -62,6 +62,17 @@ def _free_memory(n_gpus: int) -> list[int]:
         return [torch.cuda.mem_get_info(i)[0] for i in range(n_gpus)]
 
 
+def is_lost(device: torch.device) -> bool:
+    """Whether an earlier error, such as an invalid memory access, makes every further use of a GPU fail."""
+    if device.type != "cuda":
+        return False
+    try:
+        torch.cuda.synchronize(device)
+    except RuntimeError:
+        return True
+    return False
+
+
 @contextmanager
 def on_device(device: torch.device, *, alone: bool) -> Iterator[None]:
     """Use a device together with this user's other runs on this machine or, for comparable timings, alone.

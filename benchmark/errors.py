@@ -15,6 +15,10 @@ class BenchmarkError(ValueError):
     """A run that cannot be done as asked; the message says what is wrong and what would be right."""
 
 
+class DeviceLostError(RuntimeError):
+    """An error after which this process can no longer use its GPU; another process can."""
+
+
 EXPECTED = (
     BenchmarkError,
     BmdalError,

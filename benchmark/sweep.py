@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -22,11 +23,15 @@ from benchmark.lock import locked
 from benchmark.run import check_same
 from benchmark.states import UNFINISHED, State, count_states, discard_runs, in_words, run_states
 from cli.progress import duration
-from cli.run import interrupt_status
+from cli.run import BAD_INPUT, interrupt_status
 from data_prep import DataError, load_prepared
 from data_prep.prepare import is_current
 from results.record import RecordError, failed_path, read_record
 
+Launch = Callable[[list[list[str]], int, float | None], object]
+"""Run jobs, given as overrides, and return when they have ended. Also given are the number of GPUs that they use and
+the bytes that the largest of them is expected to need there, None if that is unknown.
+"""
 MOST_SHOWN = 10
 FIRST_PAUSE, SECONDS_BETWEEN_LINES = 10.0, 60.0
 
@@ -35,7 +40,7 @@ def run_sweep(
     arguments: Sequence[str],
     config: DictConfig,
     compose: Callable[[list[str]], DictConfig],
-    launch: Callable[[list[list[str]], int, float | None], object],
+    launch: Launch,
 ) -> int:
     """Launch the jobs of a grid that are not done. Return the exit status, which is 0 if nothing is left to do.
 
@@ -43,8 +48,7 @@ def run_sweep(
         arguments: command-line arguments, preceded by the lists of the experiment.
         config: composed without the choices that are swept over.
         compose: returns the configuration of one combination.
-        launch: runs jobs, given as overrides, and returns when they have ended. It is also told how many GPUs they use
-            and how many bytes the largest of them is expected to need there, None if that is unknown.
+        launch: runs jobs.
     """
     try:
         check_values(config)
@@ -68,13 +72,36 @@ def run_sweep(
     if todo:
         try:
             with _progress_lines([item.job for item in todo]):
-                # Old records have been removed by now. Without overwrite=, a requeued job resumes where it stopped.
-                overrides = [[o for o in item.overrides if not o.startswith("overwrite=")] for item in todo]
-                jobs = [item.job for item in todo]
-                launch(overrides, max(job.n_gpus(config.device) for job in jobs), largest_bytes(jobs, data))
-        except (Exception, KeyboardInterrupt) as error:  # still summarize the runs that are done
+                _launch_all(todo, launch, config)
+        except (Exception, KeyboardInterrupt, SystemExit) as error:  # still summarize the runs that are done
+            if isinstance(error, SystemExit) and error.code == BAD_INPUT:
+                raise
             crash = error
     return _sum_up(grid.jobs, arguments, crash)
+
+
+def _launch_all(items: Sequence[GridJob], launch: Launch, config: DictConfig) -> None:
+    """Launch jobs; if a process of the launcher dies, launch those that are left again as long as there is progress."""
+    while items:
+        jobs, n_left = [item.job for item in items], _n_left(items)
+        # Old records have been removed by now. Without overwrite=, a requeued job resumes where it stopped.
+        overrides = [[o for o in item.overrides if not o.startswith("overwrite=")] for item in items]
+        try:
+            launch(
+                overrides, max(job.n_gpus(config.device) for job in jobs), largest_bytes(jobs, Path(config.paths.data))
+            )
+            return
+        except BrokenExecutor as error:
+            items = [item for item in items if _n_left([item])]
+            if _n_left(items) == n_left or len(items) == 1:  # a launcher may run a single job in this process
+                raise
+            print(f"a process died ({type(error).__name__}); {len(items)} jobs are started again", file=sys.stderr)
+
+
+def _n_left(items: Sequence[GridJob]) -> int:
+    """Number of runs that have neither been completed nor failed."""
+    counts = count_states(item.job for item in items)
+    return counts.total() - counts[State.DONE] - counts[State.FAILED]
 
 
 def _report_impossible(grid: Grid) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
 import time
 
 SECONDS_BETWEEN_LOOKS = 0.5
+
+
+def is_worker() -> bool:
+    """Whether this process works for another one, which can replace it."""
+    return multiprocessing.parent_process() is not None
 
 
 def work_for(parent: int) -> None:

@@ -88,3 +88,29 @@ def test_number_of_processes_is_checked(tmp_path: Path) -> None:
     done = run(tmp_path, *GRID, "hydra/launcher=local", "hydra.launcher.n_jobs=0")
     assert done.returncode == 2
     assert "hydra.launcher.n_jobs must be auto or at least 1, got 0" in done.stderr
+
+
+def test_a_process_that_dies_does_not_end_the_sweep(tmp_path: Path) -> None:
+    """As it does if the system kills it for its memory, or if it loses its GPU."""
+    grid = ["-m", *SMALL, "method=random,deadly-1_ll,maxdist-tp_ll", "task.n_rounds=1", "splits=[0,1]", *LOCAL]
+    done = run(tmp_path, *grid)
+    assert "a process died (TerminatedWorkerError)" in done.stderr
+    assert "6 done." in done.stdout
+    assert done.returncode == 0
+
+
+def test_a_process_that_always_dies_ends_the_sweep(tmp_path: Path) -> None:
+    grid = ["-m", *SMALL, "method=random,deadly-99_ll", "task.n_rounds=1", "splits=[0,1]", *LOCAL]
+    done = run(tmp_path, *grid)
+    assert done.returncode == 1
+    assert "2 done, 2 interrupted." in done.stdout
+    assert "the launcher stopped: TerminatedWorkerError" in done.stderr
+
+
+@pytest.mark.gpu
+def test_a_lost_gpu_costs_one_job(tmp_path: Path) -> None:
+    grid = ["-m", *SMALL, "device=cuda", "method=invalid_ll,random,maxdist-tp_ll,lcmd-tp_ll", "task.n_rounds=1"]
+    done = run(tmp_path, *grid, *LOCAL)
+    assert "3 done, 1 failed." in done.stdout
+    assert "is lost to this process" in done.stderr
+    assert done.returncode == 1

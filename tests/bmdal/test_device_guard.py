@@ -146,7 +146,7 @@ MOST = {  # per picked point: launches, waits
     "lcmd-p_grad_rp-64_acs-grad": (24, CHECKS),
     "maxdist-tp_nngp": (58, CHECKS),
     "maxdet-tp_grad_scale": (30, CHECKS),
-    "maxdet-p_ll_train": (15, CHECKS),
+    "maxdet-p_ll_train": (3, 2 * CHECKS),
     "maxdiag_grad_rp-512_acs-rf-512": (0, 0),
     "random": (0, 0),
 }
