@@ -103,7 +103,7 @@ def test_a_process_that_always_dies_ends_the_sweep(tmp_path: Path) -> None:
     grid = ["-m", *SMALL, "method=random,deadly-99_ll", "task.n_rounds=1", "splits=[0,1]", *LOCAL]
     done = run(tmp_path, *grid)
     assert done.returncode == 1
-    assert "2 done, 2 interrupted." in done.stdout
+    assert "2 done, 2 missing." in done.stdout
     assert "the launcher stopped: TerminatedWorkerError" in done.stderr
 
 
