@@ -51,7 +51,7 @@ class NearestSelected(GreedyState):
         if rows is None:
             d2 = squared_distances(self.diag, of_centre, self.pool.kernel(centre)[:, 0]).index_fill_(0, index, 0.0)
             if self.with_nearest:
-                self.nearest.masked_fill_(d2 < self.d2, self.number)
+                torch.where(d2 < self.d2, self.number, self.nearest, out=self.nearest)
             torch.minimum(self.d2, d2, out=self.d2)
         else:
             d2 = squared_distances(self.diag[rows], of_centre, self.pool[rows].kernel(centre)[:, 0])

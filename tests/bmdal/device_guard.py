@@ -49,6 +49,8 @@ LAUNCHES = {
 NO_KERNEL = {"_local_scalar_dense", "empty", "empty_like", "empty_strided", "new_empty", "resize_", "set_", "detach"}
 DATA_DEPENDENT = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "equal", "_linalg_eigh", "linalg_eigh"}
 """Operations whose result, or its size, the CPU has to know before it goes on."""
+LOOKS_AT_ITS_VALUE = {("masked_fill_", "Tensor"), ("masked_fill", "Tensor"), ("index_fill_", "int_Tensor")}
+"""Operations that read the number to fill in, if it is on the GPU, before they launch anything."""
 INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_"}
 PART_READ = {"index_select", "index", "embedding", "slice_copy", "gather"}
 """Operations that read no more of their input than they return."""
@@ -243,13 +245,16 @@ class _Operations(TorchDispatchMode):
         if cuda.capturing is not None:
             cuda.capturing.append((func, args, kwargs, out))
         if fresh or written or name in DATA_DEPENDENT:
-            self._count(name, args, given, fresh, written)
+            self._count(func, name, args, given, fresh, written)
         return out
 
-    def _count(self, name: str, args: Any, given: list[Tensor], fresh: list[Tensor], written: list[Tensor]) -> None:
+    def _count(
+        self, func: Any, name: str, args: Any, given: list[Tensor], fresh: list[Tensor], written: list[Tensor]
+    ) -> None:
         cuda = self.cuda
+        overload = str(func).split(".")[-1]
         masks = [i for i in args[1] if i is not None and i.dtype == torch.bool] if name in INDEXING else []
-        if masks or name in DATA_DEPENDENT:
+        if masks or name in DATA_DEPENDENT or (name, overload) in LOOKS_AT_ITS_VALUE:
             cuda.wait("index by a mask" if masks else name)
         if name in NO_KERNEL:
             return

@@ -46,6 +46,8 @@ WAITING: dict[str, Function] = {
     "a new tensor of numbers": lambda x: torch.tensor([1.0], device="cuda"),
     "from pageable memory": lambda x: torch.ones(3).to(x.device, non_blocking=True),
     "an index on the CPU": lambda x: x[torch.tensor([1, 2])],
+    "a number on the GPU to fill in": lambda x: x.masked_fill_(x > 2, x[0]),
+    "a number on the GPU to fill rows with": lambda x: x.index_fill_(0, torch.arange(2, device=x.device), x[0]),
     "an array as index": lambda x: x[np.array([1, 2])],
 }
 FREE: dict[str, Function] = {
