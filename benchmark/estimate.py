@@ -1,9 +1,12 @@
-"""Estimate the runs, memory and hours of a sweep; hours are based on earlier records from the same kind of device."""
+"""Estimate the runs, memory and hours of a sweep.
+
+Hours are based on earlier records from the same kind of device or, without any, on its speed.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from benchmark.cost import Speed
 from benchmark.forest import Forest
 from benchmark.job import Job
 from benchmark.loop import SPLITS_AT_ONCE
@@ -26,6 +30,7 @@ from results.load import damaged_records
 
 PROCESS_BYTES = 0.75 * 2**30
 """Memory of Python with torch, a network in training, and intermediate results on the way to the features."""
+ONE_AFTER_THE_OTHER = "for the remaining runs one after the other (divide by the number of parallel jobs)"
 FEATURE_COPIES = 2
 """The pool's features, and the copy that a selection or a posterior makes of them."""
 
@@ -33,7 +38,8 @@ FEATURE_COPIES = 2
 def estimate(jobs: Sequence[Job], data: Path, device: torch.device) -> str:
     """Return the number of jobs and runs, the memory of the largest job, and the hours on the device, as text.
 
-    The hours are estimated from the times of runs on the same kind of device in the jobs' `runs` folder.
+    The hours are estimated from the times of runs on the same kind of device in the jobs' `runs` folder or, without
+    any, from the speed of the device, which takes a second to measure.
 
     Args:
         jobs: the jobs of the sweep; runs that are already done do not count towards the hours.
@@ -108,9 +114,8 @@ def job_bytes(job: Job, size: Expected, device: torch.device) -> float:
     """
     side_by_side = min(SPLITS_AT_ONCE[device.type], len(job.splits))
     rows = (size.pool + size.test) * (size.features + 1) * 4 * (1 + side_by_side)
-    method, columns = job.method, _columns(job, size.features)
-    posterior = any(t.name == "train" or t.name.startswith("acs") for t in method.transformations)
-    item = 8 if posterior or method.selection.needs_float64 or isinstance(job.training, Forest) else 4
+    method, columns, item = job.method, _columns(job, size.features), _item_bytes(job)
+    posterior = _has_posterior(method)
     beside = 0
     if isinstance(method.selection, MaxDet):
         posterior = posterior or method.mode == "TP"
@@ -118,6 +123,17 @@ def job_bytes(job: Job, size: Expected, device: torch.device) -> float:
     if posterior and _in_kernel_space(method):
         beside += job.task.n_initial + job.task.n_rounds * job.task.batch_size
     return PROCESS_BYTES + rows + size.pool * item * (FEATURE_COPIES * columns + beside)
+
+
+def _has_posterior(method: Method) -> bool:
+    return any(t.name == "train" or t.name.startswith("acs") for t in method.transformations)
+
+
+def _item_bytes(job: Job) -> int:
+    """Return the bytes of a number of the features."""
+    return (
+        8 if _has_posterior(job.method) or job.method.selection.needs_float64 or isinstance(job.training, Forest) else 4
+    )
 
 
 def _in_kernel_space(method: Method) -> bool:
@@ -145,16 +161,31 @@ def _time(jobs: Sequence[Job], counts: _Counts, device: torch.device) -> str:
     kinds = {_repeated(job)[0] for job in jobs}
     costs = {kind: known for kind in kinds if (known := _unit_costs(jobs[0].runs, counts, name, kind))}
     if len(costs) < len(kinds):
-        return f"unknown: no earlier records on {name} in {jobs[0].runs.resolve()}"
-    seconds = 0.0
-    for job in jobs:
-        n_left = sum(state is not State.DONE for state in run_states(job).values())
-        if n_left:
-            seconds += n_left * costs[_repeated(job)[0]].run_seconds(job, counts[job.dataset.name])
-    return (
-        f"{duration(seconds)} for the remaining runs one after the other (divide by the number of parallel jobs); "
-        f"from {sum(known.n_runs for known in costs.values())} earlier runs on {name}"
+        return _time_without_records(jobs, counts, device)
+    seconds = sum(
+        n_left * costs[_repeated(job)[0]].run_seconds(job, counts[job.dataset.name]) for job, n_left in _left(jobs)
     )
+    n_earlier = sum(known.n_runs for known in costs.values())
+    return f"{duration(seconds)} {ONE_AFTER_THE_OTHER}; from {n_earlier} earlier runs on {name}"
+
+
+def _time_without_records(jobs: Sequence[Job], counts: _Counts, device: torch.device) -> str:
+    nothing = f"no earlier records on {device_name(device)} in {jobs[0].runs.resolve()}"
+    seconds, speed = 0.0, Speed.of(device)
+    for job, n_left in _left(jobs):
+        size = counts[job.dataset.name]
+        if size is None or isinstance(job.training, Forest):
+            return f"unknown: {nothing}"
+        columns = _columns(job, size.features)
+        seconds += n_left * speed.run_seconds(job, job.training, size, columns, _item_bytes(job), device.type)
+    return f"about {duration(seconds)} {ONE_AFTER_THE_OTHER}; guessed from the speed of the device, {nothing}"
+
+
+def _left(jobs: Sequence[Job]) -> Iterator[tuple[Job, int]]:
+    """Yield the jobs that are not done, and how many of their runs are left."""
+    for job in jobs:
+        if n_left := sum(state is not State.DONE for state in run_states(job).values()):
+            yield job, n_left
 
 
 def _repeated(job: Job) -> tuple[str, int]:

@@ -83,7 +83,8 @@ def run_sweep(
 def _launch_all(items: Sequence[GridJob], launch: Launch, config: DictConfig) -> None:
     """Launch jobs; if a process of the launcher dies, launch those that are left again as long as there is progress."""
     while items:
-        jobs, n_left = [item.job for item in items], _n_left(items)
+        jobs = [item.job for item in items]
+        before = count_states(jobs)
         # Old records have been removed by now. Without overwrite=, a requeued job resumes where it stopped.
         overrides = [[o for o in item.overrides if not o.startswith("overwrite=")] for item in items]
         try:
@@ -92,16 +93,12 @@ def _launch_all(items: Sequence[GridJob], launch: Launch, config: DictConfig) ->
             )
             return
         except BrokenExecutor as error:
-            items = [item for item in items if _n_left([item])]
-            if _n_left(items) == n_left or len(items) == 1:  # a launcher may run a single job in this process
+            if count_states(jobs) == before:
+                raise
+            items = [item for item in items if not {State.DONE, State.FAILED}.issuperset(run_states(item.job).values())]
+            if len(items) == 1:  # a launcher may run a single job in this process, which would die
                 raise
             print(f"a process died ({type(error).__name__}); {len(items)} jobs are started again", file=sys.stderr)
-
-
-def _n_left(items: Sequence[GridJob]) -> int:
-    """Number of runs that have neither been completed nor failed."""
-    counts = count_states(item.job for item in items)
-    return counts.total() - counts[State.DONE] - counts[State.FAILED]
 
 
 def _report_impossible(grid: Grid) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmark.cost import Speed
 from benchmark.estimate import estimate, job_bytes
 from benchmark.forest import Forest
 from benchmark.job import Job
@@ -108,7 +110,27 @@ def test_what_is_done_costs_nothing(make_run: MakeRun) -> None:
 
 
 def test_no_records(tmp_path: Path) -> None:
-    assert "unknown: no earlier records on cpu" in estimate([make_job(tmp_path, "random")], tmp_path, CPU)
+    """The hours are guessed from the speed of the device; those of a forest are not."""
+    job = make_job(tmp_path, "lcmd-tp_ll")
+    assert "guessed from the speed of the device, no earlier records on cpu" in estimate([job], tmp_path, CPU)
+    trees = replace(job, training=Forest(), method=PRED)
+    assert "unknown: no earlier records on cpu" in estimate([trees], tmp_path, CPU)
+
+
+def test_cost_of_a_run_by_hand() -> None:
+    """Of 20 splits side by side on a GPU: 256 epochs, three rounds of 256, 512 and 768 training points, two batches."""
+    job, size = make_job(Path(), "bait-fb-p_grad_rp-512_train", n_splits=20, n_rounds=2), Expected(90_000, 9_000, 10)
+    n_points = 256 * (256 + 512 + 768 + 1024)
+    at_once_infinite = Speed(math.inf, math.inf).run_seconds(job, Training(), size, 512, 8, "cuda")
+    steps = n_points / 256 * 35 * 4e-6 / 20
+    assert at_once_infinite == pytest.approx(steps + 2 * (0.04 + 512 * 18 * 4e-6) + 3 * 0.03)
+    passes = 2 * 512 * 90_000 * 512 * 8
+    slow_memory = Speed(1e12, math.inf).run_seconds(job, Training(), size, 512, 8, "cuda")
+    assert slow_memory - at_once_infinite == pytest.approx(passes / 1e12)
+    slow_products = Speed(math.inf, 1e12).run_seconds(job, Training(), size, 512, 8, "cuda")
+    n_parameters = 10 * 512 + 512 * 512 + 512
+    of_features = 2 * 90_000 * 2 * (2 * n_parameters + 512 * (10 + 2049)) / 0.25
+    assert slow_products - at_once_infinite == pytest.approx((6 * n_parameters * n_points / 0.3 + of_features) / 1e12)
 
 
 def test_memory_grows_with_what_is_kept() -> None:

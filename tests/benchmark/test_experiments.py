@@ -24,6 +24,7 @@ N_JOBS_AND_SPLITS = {
     "silu": (1140, 20),
     "batch_sizes": (630, 20),
     "literature": (120, 20),
+    "lite": (228, 2),
     "mini": (24, 3),
     "forest": (24, 5),
     "quick": (3, 2),
@@ -126,7 +127,7 @@ def test_dry_run(tmp_path: Path) -> None:
     assert "30 jobs, 600 runs: 2 methods x 15 data sets x 1 tasks x 20 splits" in before.stdout
     assert "600 missing" in before.stdout
     assert "up to" in before.stdout
-    assert "unknown: no earlier records on cpu" in before.stdout
+    assert "guessed from the speed of the device, no earlier records on cpu" in before.stdout
     assert not (tmp_path / "data").exists()
     assert run(tmp_path, *SMALL, "method=lcmd-tp_ll", "task.n_rounds=1").returncode == 0
     after = run(tmp_path, "-m", "+experiment=mini", "dry_run=true")
