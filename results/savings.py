@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,9 +49,10 @@ class Saving:
         """Whether the difference exceeds three standard errors."""
         return bool(abs(self.difference) > SURE * self.stderr)
 
-    def words(self, metric: str) -> str:
-        """Describe the comparison in one or two sentences."""
-        name, other = (labels_of([m])[m] if m != RANDOM else "random selection" for m in (self.method, self.reference))
+    def words(self, metric: str, beside: Sequence[str] = ()) -> str:
+        """Describe the comparison in one or two sentences, with a name that no other of the methods `beside` has."""
+        labels = labels_of([*{self.method, self.reference, *beside}]) | {RANDOM: "random selection"}
+        name, other = labels[self.method], labels[self.reference]
         percent = 100 * abs(np.expm1(self.difference))
         what = METRIC_NAMES[metric]
         measured = f"log {what} {self.difference:+.3f} ± {self.stderr:.3f} over {self.n_splits} splits"

@@ -163,4 +163,4 @@ def savings_table(found: Sequence[Saving], metric: str, title: str, notes: tuple
         )
         for s in found
     )
-    return Table("savings", title, columns, rows, notes=(*notes, found[0].words(metric)))
+    return Table("savings", title, columns, rows, notes=(*notes, found[0].words(metric, [s.method for s in found])))
