@@ -100,8 +100,9 @@ def _learning_curves(part: Slice) -> Iterator[Drawn]:
 
 
 def _savings(part: Slice) -> Iterator[Drawn]:
-    common = common_part(part.shown)
-    found = savings(common.frame, "rmse", RANDOM)
+    found = savings(common_part(part.frame).frame, "rmse", RANDOM)
+    shown = {*part.shown["method"].unique(), RANDOM, found[0].method}
+    common = common_part(part.frame[part.frame["method"].isin(shown)])
     drawn = draw_savings(common.frame, "rmse", found, _labels(common), part.title(common))
     yield Drawn(f"{part.place}/savings", drawn, common.notes)
 
@@ -219,7 +220,7 @@ FIGURES = {
     "learning_curves": "averaged over data sets, five metrics, the methods that the paper shows",
     "learning_curves_literature": "the same for the methods from the literature",
     "learning_curves_datasets": "one panel per data set, one file per metric",
-    "savings": "RMSE against labels, and how many labels the best method saves over random selection",
+    "savings": "RMSE against labels, and how many labels the best of all methods saves over random selection",
     "batch_sizes": "final error against batch size, averaged over data sets",
     "batch_sizes_datasets": "one panel per data set, one file per metric",
     "error_quotient": "relative improvement against the RMSE/MAE quotient, with the linear fit",

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from results.aggregate import learning_curves, mean_and_stderr, run_values
+from results.aggregate import mean_and_stderr, run_values
 from results.errors import ResultsError
 from results.methods import RANDOM, labels_of
 from results.tables import METRIC_NAMES
 
 SURE = 3.0
 """Number of standard errors above which a difference counts as sure."""
+N_RESAMPLES = 1000
+"""Of the splits, for the interval of the number of labels."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class Saving:
         stderr: its standard error over splits; NaN for a single split.
         n_needed: number of labels at which the method's mean curve reaches the reference's last value, interpolated
             linearly between rounds; None if it does not.
+        needed_interval: 95 % interval of `n_needed`, infinite where the method does not get there: percentiles over
+            resamples of the splits of each data set; NaN for a single split.
         n_splits: minimum number of splits per data set.
     """
 
@@ -36,6 +41,7 @@ class Saving:
     difference: float
     stderr: float
     n_needed: float | None
+    needed_interval: tuple[float, float]
     n_splits: int
 
     @property
@@ -43,9 +49,10 @@ class Saving:
         """Whether the difference exceeds three standard errors."""
         return bool(abs(self.difference) > SURE * self.stderr)
 
-    def words(self, metric: str) -> str:
-        """Describe the comparison in one or two sentences."""
-        name, other = (labels_of([m])[m] if m != RANDOM else "random selection" for m in (self.method, self.reference))
+    def words(self, metric: str, beside: Sequence[str] = ()) -> str:
+        """Describe the comparison in one or two sentences, with a name that no other of the methods `beside` has."""
+        labels = labels_of([*{self.method, self.reference, *beside}]) | {RANDOM: "random selection"}
+        name, other = labels[self.method], labels[self.reference]
         percent = 100 * abs(np.expm1(self.difference))
         what = METRIC_NAMES[metric]
         measured = f"log {what} {self.difference:+.3f} ± {self.stderr:.3f} over {self.n_splits} splits"
@@ -57,10 +64,13 @@ class Saving:
         seen = f"With {self.n_labels} labels {name} has an {what} {percent:.0f} % {better} that of {other}, {measured}."
         if self.n_needed is None:
             return seen
-        saved = 100 * (1 - self.n_needed / self.n_labels)
+        most, saved, least = (
+            100 * (1 - n / self.n_labels) for n in (self.needed_interval[0], self.n_needed, self.needed_interval[1])
+        )
+        at_least = f"{least:.0f}" if np.isfinite(least) else "none"
         return (
             f"{seen} {name} reaches the final error of {other} with about {self.n_needed:.0f} labels, "
-            f"{saved:.0f} % fewer."
+            f"{saved:.0f} % fewer (95 % interval over splits: {at_least} to {most:.0f} %)."
         )
 
 
@@ -77,23 +87,52 @@ def savings(frame: pd.DataFrame, metric: str, reference: str) -> list[Saving]:
     beside = wide.drop(columns=reference).sub(wide[reference], axis=0)
     differences = beside.melt(ignore_index=False, value_name="difference").reset_index()
     summary = mean_and_stderr(differences, ["difference"], ["method"]).set_index("method")
-    curves = learning_curves(frame, metric)
     n_splits = int(wide.groupby(level="dataset", observed=True).size().min())
-    goal = _curve(curves, reference)[1][-1]
+    n, means, resampled = _curves(frame, metric)
     found = []
     for method in summary.index:
-        n, values = _curve(curves, str(method))
         row = summary.loc[method]
-        needed = _first_below(n, values, goal)
+        needed = _first_below(n, means[method], means[reference][-1])
+        pairs = zip(resampled[method], resampled[reference], strict=True)
+        each = [_first_below(n, curve, of_reference[-1]) for curve, of_reference in pairs]
+        low, high = np.quantile([np.inf if one is None else one for one in each], [0.025, 0.975], method="nearest")
+        interval = (float(low), float(high)) if n_splits > 1 else (np.nan, np.nan)
         found.append(
-            Saving(str(method), reference, int(n[-1]), row["difference"], row["difference_stderr"], needed, n_splits)
+            Saving(
+                method=str(method),
+                reference=reference,
+                n_labels=int(n[-1]),
+                difference=row["difference"],
+                stderr=row["difference_stderr"],
+                n_needed=needed,
+                needed_interval=interval,
+                n_splits=n_splits,
+            )
         )
     return sorted(found, key=lambda saving: saving.difference)
 
 
-def _curve(curves: pd.DataFrame, method: str) -> tuple[np.ndarray, np.ndarray]:
-    curve = curves[curves["method"] == method].sort_values("n_train")
-    return curve["n_train"].to_numpy(), curve["log"].to_numpy()
+def _curves(frame: pd.DataFrame, metric: str) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return the numbers of labels, each method's mean log curve, and its curves for resamples of the splits.
+
+    The resamples, shape (N_RESAMPLES, n_rounds), draw as many splits of each data set as there are, with replacement,
+    the same for all methods.
+    """
+    logs = frame[["method", "dataset", "split", "n_train"]].assign(log=np.log(frame[metric]))
+    wide = logs.pivot_table(index=["dataset", "split"], columns=["method", "n_train"], values="log", observed=True)
+    rng = np.random.default_rng(0)
+    weights = np.zeros((N_RESAMPLES, len(wide)))
+    names = wide.index.get_level_values("dataset")
+    for name in names.unique():
+        of_set = np.flatnonzero(names == name)
+        counts = rng.multinomial(len(of_set), np.full(len(of_set), 1 / len(of_set)), size=N_RESAMPLES)
+        weights[:, of_set] = counts / len(of_set) / names.nunique()
+    sizes = names.value_counts()
+    usual = (1 / sizes[names] / len(sizes)).to_numpy()
+    values, methods = wide.to_numpy(), wide.columns.get_level_values("method")
+    curves = {str(m): values[:, methods == m] for m in methods.unique()}
+    n = np.sort(wide.columns.get_level_values("n_train").unique().to_numpy())
+    return n, {m: usual @ v for m, v in curves.items()}, {m: weights @ v for m, v in curves.items()}
 
 
 def _first_below(n: np.ndarray, values: np.ndarray, goal: float) -> float | None:

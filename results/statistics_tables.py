@@ -149,9 +149,18 @@ def savings_table(found: Sequence[Saving], metric: str, title: str, notes: tuple
         ("method", "Method"),
         ("difference", f"log {METRIC_NAMES[metric]} minus {found[0].reference}'s at the end"),
         ("n_needed", "labels needed for its last error"),
+        ("low", "95 % interval: from"),
+        ("high", "to"),
         ("n_labels", "labels at the end"),
     )
     rows = tuple(
-        (Cell(s.method), Cell(s.difference, s.stderr), Cell(s.n_needed, digits=0), Cell(s.n_labels)) for s in found
+        (
+            Cell(s.method),
+            Cell(s.difference, s.stderr),
+            Cell(s.n_needed, digits=0),
+            *(Cell(n if np.isfinite(n) else None, digits=0) for n in s.needed_interval),
+            Cell(s.n_labels),
+        )
+        for s in found
     )
-    return Table("savings", title, columns, rows, notes=(*notes, found[0].words(metric)))
+    return Table("savings", title, columns, rows, notes=(*notes, found[0].words(metric, [s.method for s in found])))

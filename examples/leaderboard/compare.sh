@@ -3,8 +3,7 @@
 #
 #     sh examples/leaderboard/compare.sh
 #
-# The six runs take about ten minutes on one core or some seconds on a GPU, plus the time to fetch the data sets.
-# Completed runs are skipped.
+# The six runs take well under an hour on one core, plus the time to fetch the data sets. Completed runs are skipped.
 set -eux
 cd "$(dirname "$0")/../.."
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from results.aggregate import GROUP
 from results.compose import PREDICTION, TABLES, compose_tables
 from results.compose import STANDALONE as STANDALONE_TABLES
 from results.errors import ResultsError
+from results.findings import findings
 from results.leaderboard import LEADERBOARD, Contest, leaderboard_table
 from results.methods import RANDOM
 from results.overview import overview_table
@@ -40,10 +41,11 @@ class ShownFigure:
 
 @dataclass(frozen=True)
 class Section:
-    """Figures and tables under one heading, and the reasons why some were left out."""
+    """What was found, in words, figures and tables under one heading, and the reasons why some were left out."""
 
     name: str
     title: str
+    findings: list[str]
     figures: list[ShownFigure]
     tables: list[Table]
     left_out: list[str]
@@ -52,28 +54,37 @@ class Section:
 def write_report(frame: pd.DataFrame, path: Path, *, all_methods: bool, contest: Contest) -> None:
     """Write the report on all experiments and tasks of the records as one self-contained file.
 
-    It begins with the leaderboard if the records include its protocol.
+    It contains the leaderboard if the records include its protocol.
     """
     parts = sorted(frame.groupby(GROUP, observed=True), key=lambda item: -len(item[1]))
     steps = with_progress(parts, "reporting experiments and tasks")
     sections = [_task_section(str(e), str(t), part, all_methods) for (e, t), part in steps]
     if contest.title in {f"{e}, {t}" for (e, t), _ in parts}:
-        sections.insert(0, _leaderboard_section(contest))
+        sections.insert(1, _leaderboard_section(contest))
     sections += _across_sections(frame, all_methods)
     sections.append(_published_section())
+    first, rest = _first_screen(sections[0])
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     environment.filters["verdict"] = lambda text: text if text in ("agrees", "differs") else ""
     page = environment.get_template("page.html.j2").render(
         overview=overview_table(frame),
-        sections=sections,
+        first=first,
+        sections=[rest, *sections[1:]],
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         style=(_HERE / "page.css").read_text(encoding="utf-8"),
         script=(_HERE / "page.js").read_text(encoding="utf-8"),
         deviations=_deviations_table(_DEVIATIONS.read_text(encoding="utf-8")),
     )
     write_text_atomically(path, page)
+
+
+def _first_screen(section: Section) -> tuple[Section, Section]:
+    """Return what was found in a section with the picture that belongs to it, and the rest of the section."""
+    pictures = [figure for figure in section.figures if figure.caption == "savings"]
+    others = [figure for figure in section.figures if figure not in pictures]
+    return replace(section, figures=pictures, tables=[], left_out=[]), replace(section, findings=[], figures=others)
 
 
 def _deviations_table(text: str) -> Table:
@@ -92,7 +103,8 @@ def _task_section(experiment: str, task: str, part: pd.DataFrame, all_methods: b
         for name in TABLES
         for table in compose_tables(part, name, _METRIC, RANDOM, all_methods=all_methods, left_out=left_out)
     ]
-    return Section(f"{experiment}-{task}", f"{experiment}, {task}", figures, tables, list(dict.fromkeys(left_out)))
+    name, title = f"{experiment}-{task}", f"{experiment}, {task}"
+    return Section(name, title, findings(part, _METRIC), figures, tables, list(dict.fromkeys(left_out)))
 
 
 def _leaderboard_section(contest: Contest) -> Section:
@@ -103,16 +115,16 @@ def _leaderboard_section(contest: Contest) -> Section:
         figures += [_shown(drawn) for drawn in draw_leaderboard(contest)]
     except ResultsError as error:
         left_out.append(f"{LEADERBOARD}: {error}")
-    return Section(LEADERBOARD, "Leaderboard", figures, tables, left_out)
+    return Section(LEADERBOARD, "Leaderboard", [], figures, tables, left_out)
 
 
 def _across_sections(frame: pd.DataFrame, all_methods: bool) -> Iterator[Section]:
     left_out: list[str] = []
     figures = [figure for name in ACROSS_TASKS for figure in _figures(frame, name, all_methods, left_out)]
-    yield Section("batch-sizes", "Batch sizes", figures, [], left_out)
+    yield Section("batch-sizes", "Batch sizes", [], figures, [], left_out)
     reasons: list[str] = []
     tables = compose_tables(frame, PREDICTION, _METRIC, RANDOM, all_methods=all_methods, left_out=reasons)
-    yield Section("prediction", "Will active learning pay?", [], tables, reasons)
+    yield Section("prediction", "Will active learning pay?", [], [], tables, reasons)
 
 
 def _published_section() -> Section:
@@ -120,7 +132,7 @@ def _published_section() -> Section:
         ShownFigure(name, name.replace("_", " "), inline_figure(draw(), name)) for name, draw in STANDALONE.items()
     ]
     tables = [table for make in STANDALONE_TABLES.values() for table in make()]
-    return Section("published", "The published numbers, and how LCMD works", figures, tables, [])
+    return Section("published", "The published numbers, and how LCMD works", [], figures, tables, [])
 
 
 def _figures(frame: pd.DataFrame, name: str, all_methods: bool, left_out: list[str]) -> Iterator[ShownFigure]:

@@ -14,21 +14,12 @@ from results.__main__ import main
 from results.leaderboard import MOST_BYTES, OWN, gather, leaderboard, leaderboard_paths, leaderboard_table, unpacked
 from results.record import METRICS, record_path
 from results.render import to_csv
-from tests.results.synthetic import write_grid
+from results.statistics import friedman_ranks
+from tests.results.synthetic import pack, write_grid
 
 DATASETS = ("fried", "diamonds", "sgemm")
 METHODS = ("random", "maxdist-tp_grad_rp-512", "lcmd-tp_grad_rp-512", "lcmd-tp_ll")
 Capture = pytest.CaptureFixture[str]
-
-
-def pack(folder: Path, archive: Path, **texts: str) -> Path:
-    archive.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(archive, "w") as file:
-        for path in folder.rglob("*.json"):
-            file.write(path, path.relative_to(folder))
-        for name, text in texts.items():
-            file.writestr(f"{name}.json", text)
-    return archive
 
 
 @pytest.fixture
@@ -149,5 +140,7 @@ def test_the_leaderboard_of_the_repository(tmp_path: Path) -> None:
     assert board.loc["random", "error"] == 0
     best = board.index[0]
     assert board.loc[best, "error_high"] < 0 < board.loc["maxdiag_grad_train", "error_low"]
+    ranks = friedman_ranks(contest.frame[contest.frame["method"].isin(contest.shown)], "rmse")
+    assert ranks.critical_difference > ranks.mean_ranks.max() - ranks.mean_ranks.min()  # docs/leaderboard.md says so
     assert (board["rank_low"] <= board["mean_rank"]).all()
     assert (board["mean_rank"] <= board["rank_high"]).all()

@@ -21,6 +21,7 @@ def frame_of(curves: dict[str, list[float]], n_splits: int = 4, noise: float = 0
         {"experiment": "e", "task": "64x3", "method": m, "dataset": d, "split": s, "round": r, "n_train": n}
         | dict.fromkeys(METRICS, np.exp(value + shift + noise * rng.standard_normal()))
         | {"training": "t", "code_version": "c", "data_hash": "h"}
+        | {"timed_alone": False, "kernel_seconds": 0.1, "selection_seconds": 0.1}
         for d, shift in (("a", 0.0), ("b", 1.0))
         for s in range(n_splits)
         for m, values in curves.items()
@@ -62,17 +63,18 @@ def test_the_standard_error_is_that_of_paired_differences() -> None:
 
 def test_words() -> None:
     """A gain, a loss, no difference beyond three standard errors, and a single split."""
-    usual = Saving("lcmd-tp_grad_rp-512", "random", 448, -0.105, 0.01, 290.0, 5)
+    usual = Saving("lcmd-tp_grad_rp-512", "random", 448, -0.105, 0.01, 290.0, (280.0, 310.0), 5)
     assert usual.words("rmse") == (
         "With 448 labels LCMD-TP has an RMSE 10 % below that of random selection, "
         "log RMSE -0.105 ± 0.010 over 5 splits. "
-        "LCMD-TP reaches the final error of random selection with about 290 labels, 35 % fewer."
+        "LCMD-TP reaches the final error of random selection with about 290 labels, 35 % fewer "
+        "(95 % interval over splits: 31 to 38 %)."
     )
-    worse = Saving("maxdiag_grad_rp-512", "random", 448, 0.2, 0.01, None, 5)
+    worse = Saving("maxdiag_grad_rp-512", "random", 448, 0.2, 0.01, None, (np.inf, np.inf), 5)
     assert "MaxDiag has an RMSE 22 % above that of random selection" in worse.words("rmse")
-    unsure = Saving("lcmd-tp_grad_rp-512", "random", 448, -0.02, 0.01, 400.0, 5)
+    unsure = Saving("lcmd-tp_grad_rp-512", "random", 448, -0.02, 0.01, 400.0, (350.0, np.inf), 5)
     assert "LCMD-TP and random selection are within three standard errors" in unsure.words("rmse")
-    single = Saving("lcmd-tp_grad_rp-512", "random", 448, -0.2, np.nan, 400.0, 1)
+    single = Saving("lcmd-tp_grad_rp-512", "random", 448, -0.2, np.nan, 400.0, (np.nan, np.nan), 1)
     assert "one split is not enough" in single.words("rmse")
 
 

@@ -21,7 +21,7 @@ from results.leaderboard import gather, leaderboard
 from results.record import record_path
 from results.statistics import paired_values
 from results.submission import INITIAL_WITHIN, RERUN_WITHIN
-from tests.results.test_leaderboard import pack
+from tests.results.synthetic import pack
 
 ROOT = Path(__file__).resolve().parents[2]
 METHOD = "maxdist-tp_ll"
