@@ -16,6 +16,7 @@ COMMANDS = (
     "benchmark",
     "benchmark.status",
     "benchmark.speed",
+    "benchmark.gain",
     "benchmark.gpu_check",
     "results",
     "plots",

@@ -1,0 +1,119 @@
+"""Will active learning pay? Predict what a method gains from labelled points alone, and compare with run records.
+
+For each data set, some points count as labelled, and the choice of a batch is simulated on them
+(`bmdal.regressor.simulate_gain`). Beside it is what the method gained in the records under <paths.runs>: the mean
+difference of its log RMSE to that of random selection, over rounds and splits.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from omegaconf import DictConfig
+
+from benchmark.errors import EXPECTED, BenchmarkError
+from bmdal import Method
+from cli.files import write_text_atomically
+from cli.options import check_choice, describe_options, read_options
+from cli.progress import with_progress
+from cli.run import run_command
+from data_prep import PreparedData, prepare
+from data_prep.catalog import load_dataset
+from results.aggregate import common_part, mean_and_stderr, run_values
+from results.errors import ResultsError
+from results.load import load_records
+from results.methods import RANDOM
+from results.render import FORMATS, SUFFIXES, Cell, Table
+
+DATASETS = ["sgemm", "fried", "diamonds"]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line and return the exit status."""
+    return run_command(arguments, lambda: describe_options("benchmark.gain", __doc__ or ""), _work, EXPECTED)
+
+
+def _work(arguments: Sequence[str]) -> int:
+    options = read_options("benchmark.gain", arguments)
+    Method.from_name(options.method)
+    suffixes = {suffix: form for form, suffix in SUFFIXES.items()}
+    suffix = Path(options.output or "").suffix
+    form = suffixes[check_choice("suffix of output", suffix, suffixes)] if suffix else "text"
+    gained = _gained(options)
+    rows = []
+    for name in with_progress(list(options.dataset) or DATASETS, "simulating"):
+        data = prepare(load_dataset(name), Path(options.paths.data))
+        rows.append((Cell(name), *_predicted(options, data), gained.get(name, Cell(None))))
+    text = FORMATS[form](_table(options, tuple(rows)))
+    if options.output:
+        write_text_atomically(Path(options.output), text)
+        print(f"written: {Path(options.output).resolve()}")
+    else:
+        print(text, end="")
+    return 0
+
+
+def _predicted(options: DictConfig, data: PreparedData) -> tuple[Cell, ...]:
+    from sklearn.ensemble import RandomForestRegressor
+
+    from bmdal.regressor import NetworkRegressor, simulate_gain
+
+    n_pool = len(data.y) - data.n_test
+    if not options.n_labels < n_pool:
+        raise BenchmarkError(f"n_labels must be less than {n_pool}, the points of {data.name}; got {options.n_labels}")
+    rows = np.random.RandomState(options.split).permutation(n_pool)[: options.n_labels]
+    estimator = RandomForestRegressor() if options.method.endswith("_pred") else NetworkRegressor()
+    gain = simulate_gain(
+        options.method, estimator, data.X[rows], data.y[rows], options.batch_size, n_repeats=options.n_repeats
+    )
+    mean, low, high = gain.interval
+    return Cell(mean), Cell(low), Cell(high), Cell(gain.worth if np.isfinite(gain.worth) else "more", digits=0)
+
+
+def _gained(options: DictConfig) -> dict[str, Cell]:
+    """Return the mean difference of log RMSE to random selection on each data set that has records of both."""
+    try:
+        records = load_records(options.paths.runs, skipped=[])
+    except ResultsError:
+        return {}
+    records = records[records["method"].isin([options.method, RANDOM])]
+    gained = {}
+    for name, part in records.groupby("dataset", observed=True):
+        both = [
+            common_part(group).frame
+            for _, group in part.groupby(["experiment", "task"], observed=True)
+            if group["method"].nunique() == 2
+        ]
+        if both:
+            values = run_values(pd.concat(both), metrics=["rmse"])
+            wide = values.pivot_table(
+                index=["experiment", "dataset", "split"], columns="method", values="rmse", observed=True
+            )
+            differences = (wide[options.method] - wide[RANDOM]).rename("difference").reset_index()
+            row = mean_and_stderr(differences.assign(method=options.method), ["difference"], ["method"]).iloc[0]
+            gained[str(name)] = Cell(row["difference"], row["difference_stderr"])
+    return gained
+
+
+def _table(options: DictConfig, rows: tuple[tuple[Cell, ...], ...]) -> Table:
+    columns = (
+        ("dataset", "Data set"),
+        ("predicted", "predicted"),
+        ("low", "95 % from"),
+        ("high", "to"),
+        ("worth", f"random labels that {options.batch_size} are worth"),
+        ("gained", "gained in the records"),
+    )
+    note = (
+        f"log RMSE minus that of random selection; predicted for one batch of {options.batch_size} from "
+        f"{options.n_labels} labelled points, {options.n_repeats} simulations; gained: mean over rounds and splits"
+    )
+    return Table("gain", f"What {options.method} gains on random selection", columns, rows, notes=(note,))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
