@@ -58,7 +58,8 @@ def _work(arguments: Sequence[str]) -> int:
 
 
 def _contest(options: DictConfig) -> Contest:
-    return gather(*leaderboard_paths(options.paths.protocol, options.paths.submissions), Path(options.paths.runs))
+    protocol, submissions = leaderboard_paths(options.paths.protocol, options.paths.submissions)
+    return gather(protocol, submissions, Path(options.paths.runs), skip_damaged=options.skip_damaged)
 
 
 def _draw(options: DictConfig, wanted: str) -> Iterator[Drawn]:

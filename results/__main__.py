@@ -68,7 +68,8 @@ def _leaderboard(options: DictConfig) -> Table:
         if options[key]:
             raise ResultsError(f"table={LEADERBOARD} compares all methods of the protocol; leave out {key}=")
     protocol, submissions = leaderboard_paths(options.paths.protocol, options.paths.submissions)
-    return leaderboard_table(gather(protocol, submissions, Path(options.paths.runs)), options.metric)
+    contest = gather(protocol, submissions, Path(options.paths.runs), skip_damaged=options.skip_damaged)
+    return leaderboard_table(contest, options.metric)
 
 
 def _submit(options: DictConfig) -> int:

@@ -22,6 +22,7 @@ from results.aggregate import selection_seconds
 from results.errors import ResultsError
 from results.load import load_records
 from results.methods import RANDOM, selected_methods
+from results.record import RecordError
 from results.render import Cell, Table
 from results.statistics import CONFIDENCE, paired_values
 from results.tables import METRIC_LABELS, METRIC_NAMES
@@ -86,27 +87,28 @@ def leaderboard_paths(protocol: str | None, submissions: str | None) -> tuple[Pa
     return Path(protocol or _HERE / "lite.zip"), Path(submissions or _HERE / "submissions")
 
 
-def gather(protocol: Path, submissions: Path, runs: Path | None = None) -> Contest:
+def gather(protocol: Path, submissions: Path, runs: Path | None = None, *, skip_damaged: bool = False) -> Contest:
     """Read the runs of the protocol, of all submissions and, if given, those of the protocol in the folder `runs`.
 
     A method of `runs` takes part if neither the protocol nor a submission has it, and if all its runs are there, with
     the protocol's training and data.
 
-    Raises ResultsError if an archive cannot be read, or RecordError if a record is damaged.
+    Raises ResultsError if an archive cannot be read, or RecordError if a record is damaged; with `skip_damaged`, those
+    in `runs` are named in the notes.
     """
     published = _load(protocol, PUBLISHED)
     archives = sorted(submissions.glob("*.zip"))
     taken = pd.concat([published, *(_load(archive, f"submission {archive.stem}") for archive in archives)])
     if runs is None or not runs.is_dir():
         return Contest(taken, ())
-    own = pd.DataFrame(columns=published.columns)
+    own, skipped = pd.DataFrame(columns=published.columns), list[RecordError]()
     with suppress(ResultsError):  # no records
-        own = load_records(runs).assign(origin=OWN, place=str(runs))
+        own = load_records(runs, skipped=skipped if skip_damaged else None).assign(origin=OWN, place=str(runs))
     for key in ("experiment", "task"):
         own = own[own[key].astype(str) == str(published[key].iloc[0])]
     pairs = _pairs(published)
     own = own[_pairs(own).isin(pairs) & ~own["method"].isin(list(taken["method"].unique()))]
-    kept, notes = [taken], []
+    kept, notes = [taken], [f"skipped: {error}" for error in skipped]
     for method, part in own.groupby("method", observed=True):
         reason = _why_not(part, published)
         if reason:

@@ -82,8 +82,11 @@ def read_protocol(archive: Path) -> Protocol:
     """Read the records of a protocol. Raises ResultsError if it has none, or if they are not of a single protocol."""
     with unpacked(archive) as folder:
         records = tuple(read_record(path, with_indices=False) for path in _paths(folder))
-    kinds = {json.dumps([r.experiment, r.task, r.config["task"], r.config["training"]]) for r in records}
-    if len(kinds) != 1:
+    kinds = {
+        json.dumps([r.experiment, r.task, r.config.get("task"), r.config.get("training")], sort_keys=True)
+        for r in records
+    }
+    if len(kinds) != 1 or not {"task", "training"} <= records[0].config.keys():
         raise ResultsError(f"paths.protocol={archive} should have runs of one experiment, task and training")
     return Protocol(records)
 
@@ -181,6 +184,8 @@ def _faults_of(record: RunRecord, protocol: Protocol) -> Iterator[str]:
                 yield f"config.{part}.{key} should be {expected.get(key)}, got {given.get(key)}"
     if record.config.get("method", {}).get("name") != record.method:
         yield f"config.method.name should be {record.method}, got {record.config.get('method', {}).get('name')}"
+    if "sigma" not in record.config.get("method", {}):
+        yield "config.method.sigma is missing"
     if record.provenance.data_hash != protocol.hashes[pair]:
         yield f"data_hash should be {protocol.hashes[pair]}, got {record.provenance.data_hash}: prepare the data again"
     if record.provenance.seed != record.split:
@@ -208,8 +213,8 @@ def _taken(source: Path, submissions: Path, methods: set[str]) -> Iterator[str]:
     for archive in sorted(submissions.glob("*.zip")):
         if archive.resolve() == source.resolve():
             continue
-        with zipfile.ZipFile(archive) as file:
-            taken = {Path(name).parent.name for name in file.namelist()} & methods
+        with unpacked(archive) as folder:
+            taken = {path.parent.name for path in _paths(folder)} & methods
         yield from (f"{archive} has the method {method}; give yours another name" for method in sorted(taken))
 
 
@@ -223,7 +228,10 @@ def _collect_code(records: dict[Path, RunRecord], given: Path, target: Path) -> 
     target.mkdir(exist_ok=True)
     faults = []
     for module, code in sorted({pair for record in records.values() for pair in _modules(record).items()}):
-        file = Path(*str(module).split(".")).with_suffix(".py")
+        if not all(part.isidentifier() for part in module.split(".")):
+            faults.append(f"config.method.code should have names of modules, got {module!r}")
+            continue
+        file = Path(*module.split(".")).with_suffix(".py")
         candidates = [folder / file for folder in (target, Path.cwd(), _ROOT) if (folder / file).is_file()]
         found = next((p for p in candidates if hashlib.sha256(p.read_bytes()).hexdigest()[:12] == code), None)
         if found is None:
@@ -297,7 +305,9 @@ def _benchmark(record: RunRecord, protocol: Protocol, code: Path, runs: Path, da
 
 
 def _write(target: Path, files: dict[str, Path], rerun: str) -> None:
-    with written_aside(target) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in sorted(files):
-            archive.writestr(zipfile.ZipInfo(name), files[name].read_bytes(), zipfile.ZIP_DEFLATED)
-        archive.writestr(zipfile.ZipInfo(RERUN_FILE), rerun + "\n", zipfile.ZIP_DEFLATED)
+    contents = {name: path.read_bytes() for name, path in sorted(files.items())} | {RERUN_FILE: f"{rerun}\n".encode()}
+    with written_aside(target) as aside, zipfile.ZipFile(aside, "w") as archive:
+        for name, content in contents.items():
+            entry = zipfile.ZipInfo(name)  # with a fixed date: the same submission gives the same file
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)

@@ -126,6 +126,13 @@ def test_command(protocol: Path, tmp_path: Path, capsys: Capture) -> None:
     arguments = [f"paths.runs={tmp_path / 'runs'}", f"paths.protocol={protocol}", "table=leaderboard"]
     assert main(arguments) == 0
     assert "Leaderboard (lite, 256x4)" in capsys.readouterr().out
+    damaged = record_path(tmp_path / "runs", "lite", "fried", "256x4", "fw-p_ll", 0)
+    damaged.parent.mkdir(parents=True)
+    damaged.write_text("{")
+    assert main(arguments) == 2
+    assert str(damaged) in capsys.readouterr().err
+    assert main([*arguments, "skip_damaged=true"]) == 0
+    assert f"skipped: {damaged}" in capsys.readouterr().out
     assert main([*arguments, "method=random"]) == 2
     assert "leave out method=" in capsys.readouterr().err
 

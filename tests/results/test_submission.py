@@ -70,6 +70,8 @@ def test_a_whole_submission_is_written_and_takes_part(archives: Path, mine: Path
     written = mine.parent / "sent" / f"{METHOD}.zip"
     assert capsys.readouterr().out == f"not rerun\nwritten: {written.resolve()}\n"
     first = written.read_bytes()
+    with zipfile.ZipFile(written) as file:
+        assert {entry.external_attr >> 16 for entry in file.infolist()} == {0o644}  # unzip gives readable files
     assert send(archives, written, "rerun=false") == 0  # checked once more, as before it is accepted
     assert written.read_bytes() == first
     board = leaderboard(gather(archives / "protocol.zip", written.parent)).set_index("method")
@@ -102,6 +104,8 @@ ATTACKS: list[tuple[Change, str]] = [
     (lambda raw: raw["rounds"][2].update(mae=9.0), "rounds[2] should have mae <= rmse <= maxe"),
     (rounds(lambda r: r.update(rmse=r["rmse"] * 1.04)), "the log RMSE of round 0 should be"),
     (lambda raw: raw["rounds"][3].update(mae=0.01, rmse=0.02), "rounds[3].rmse is below the smallest of the protocol"),
+    (lambda raw: raw["config"]["method"].pop("sigma"), "config.method.sigma is missing"),
+    (lambda raw: raw["config"]["method"].update(code={"../x": "0"}), "should have names of modules, got '../x'"),
     (without_points, "the selected points are missing"),
     (
         lambda raw: raw["config"]["method"].update(code={"my_own.module": "0123456789ab"}),
