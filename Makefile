@@ -1,4 +1,4 @@
-# make demo | test | test-all | coverage | lint | figures | docs | linkcheck. Each installs what it needs into .venv.
+# make demo | test | test-all | coverage | lint | figures | leaderboard | docs | linkcheck. Each installs what it needs into .venv.
 comma := ,
 PYTHON ?= python3
 EXTRAS ?= dev
@@ -7,7 +7,7 @@ INSTALLED := .venv/.installed-$(subst $(comma),-,$(EXTRAS))
 DEMO_METHODS := random,lcmd-tp_grad_rp-512
 DEMO_SPLITS := [0,1,2,3,4,5,6,7,8,9]
 
-.PHONY: demo test test-all coverage lint figures docs linkcheck clean
+.PHONY: demo test test-all coverage lint figures leaderboard docs linkcheck clean
 .DEFAULT_GOAL := help
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo 'make coverage  show which lines of the library its own tests run'
 	@echo 'make lint      run ruff and mypy'
 	@echo 'make figures   draw every figure that the records in runs/ allow'
+	@echo 'make leaderboard  write docs/leaderboard_table.md and its pictures from results/lite.zip and results/submissions'
 	@echo 'make docs      build the documentation in build/docs'
 	@echo 'make linkcheck check all links in the documentation; needs a network'
 
@@ -50,6 +51,14 @@ lint: $(INSTALLED)
 
 figures: $(INSTALLED)
 	$(BIN)/python -m plots figure=all
+
+# Without runs of your own, which the leaderboard would contain as well.
+leaderboard: $(INSTALLED)
+	rm -rf build/lite && mkdir -p build/lite && unzip -q results/lite.zip -d build/lite
+	$(BIN)/python -m results paths.runs=build/none table=leaderboard output=docs/leaderboard_table.md
+	$(BIN)/python -m plots paths.runs=build/none paths.figures=build figure=leaderboard
+	cp build/leaderboard/leaderboard_*.png docs/images
+	$(BIN)/python -m plots paths.runs=build/lite report=true
 
 docs: $(INSTALLED)
 	$(BIN)/python -m sphinx -W --keep-going -b html docs build/docs

@@ -29,7 +29,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["generated/recipes/GALLERY_HEADER.rst"]
+exclude_patterns = ["generated/recipes/GALLERY_HEADER.rst", "leaderboard_table.md"]
 
 html_theme = "pydata_sphinx_theme"
 html_title = "bmdal"

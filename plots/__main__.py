@@ -17,10 +17,12 @@ from cli.options import check_choice, describe_options, read_options
 from cli.progress import with_progress
 from cli.run import run_command
 from plots.errors import PlotError
-from plots.figures import FIGURES, STANDALONE, Drawn, draw_figures
+from plots.figures import FIGURES, STANDALONE, Drawn, draw_figures, draw_leaderboard
 from plots.report import write_report
 from plots.style import STYLE, escape_for_tex, require_tex, save_figure
 from results.choose import EXPECTED, load_chosen
+from results.errors import ResultsError
+from results.leaderboard import LEADERBOARD, Contest, gather, leaderboard_paths
 
 
 def main(arguments: list[str]) -> int:
@@ -36,7 +38,7 @@ def _work(arguments: Sequence[str]) -> int:
     if options.report:
         report = Path(options.paths.figures) / "report.html"
         with matplotlib.rc_context(STYLE):
-            write_report(load_chosen(options), report, all_methods=bool(options.method))
+            write_report(load_chosen(options), report, all_methods=bool(options.method), contest=_contest(options))
         print(f"written: {report.resolve()}")
         return 0
     if options.usetex:
@@ -55,17 +57,25 @@ def _work(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _contest(options: DictConfig) -> Contest:
+    protocol, submissions = leaderboard_paths(options.paths.protocol, options.paths.submissions)
+    return gather(protocol, submissions, Path(options.paths.runs), skip_damaged=options.skip_damaged)
+
+
 def _draw(options: DictConfig, wanted: str) -> Iterator[Drawn]:
     names = list(FIGURES) if wanted == "all" else [wanted]
-    frame = load_chosen(options) if set(names) - set(STANDALONE) else None
+    frame = load_chosen(options) if set(names) - {*STANDALONE, LEADERBOARD} else None
     for name in with_progress(names, "drawing figures") if len(names) > 1 else names:
         if name in STANDALONE:
             yield Drawn(name, STANDALONE[name]())
             continue
-        assert frame is not None
         try:
+            if name == LEADERBOARD:
+                yield from draw_leaderboard(_contest(options))
+                continue
+            assert frame is not None
             yield from draw_figures(frame, name, all_methods=bool(options.method))
-        except PlotError as error:
+        except (PlotError, ResultsError) as error:
             if wanted != "all":
                 raise
             print(f"left out: {name}: {error}", file=sys.stderr)

@@ -19,11 +19,13 @@ from plots import (
     literature_ranking,
     pairwise,
 )
+from plots import leaderboard as leaderboard_figures
 from plots.errors import PlotError
 from plots.savings import draw as draw_savings
 from results.aggregate import GROUP, CommonPart, common_part, common_part_by_dataset
 from results.effective_dimension import paired_dimensions
 from results.errors import ResultsError
+from results.leaderboard import LEADERBOARD, Contest, leaderboard
 from results.methods import LITERATURE, RANDOM, group_rank, labels_of, selected_methods
 from results.prediction import quotient_points
 from results.published import published_counterpart
@@ -168,6 +170,16 @@ def _batch_size_runs(frame: pd.DataFrame, experiment: str, all_methods: bool) ->
     return batch_sizes.batch_size_runs(_shown_methods(runs, all_methods), experiment)
 
 
+def draw_leaderboard(contest: Contest) -> Iterator[Drawn]:
+    """Draw the figures of the leaderboard. Raises ResultsError if its records do not allow it."""
+    board = leaderboard(contest)
+    title = (
+        f"{contest.title}: {len(board)} methods, 95 % intervals\nwith numbers: no other method is as fast and better"
+    )
+    yield Drawn(f"{LEADERBOARD}/leaderboard_cost", leaderboard_figures.draw_cost(board, title), contest.notes)
+    yield Drawn(f"{LEADERBOARD}/leaderboard_ranks", leaderboard_figures.draw_ranks(contest), contest.notes)
+
+
 def _shown_methods(frame: pd.DataFrame, all_methods: bool) -> pd.DataFrame:
     if all_methods:
         return frame
@@ -215,6 +227,7 @@ FIGURES = {
     "pairwise": "pairs of methods against each other on all data sets, one file per metric",
     "effective_dimension": "effective dimension of grad_rp-512 against that of ll",
     "critical_difference": "mean ranks over data sets with the critical difference",
+    LEADERBOARD: "cost against gain of all methods and submissions, and mean ranks: docs/leaderboard.md",
     "literature_ranking": "ranking of the published numbers; needs no records",
     "lcmd_steps": "how LCMD picks points in two dimensions; needs no records",
 }

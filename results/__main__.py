@@ -14,13 +14,15 @@ from omegaconf import DictConfig
 
 from cli.files import write_text_atomically
 from cli.options import check_choice, describe_options, read_options
-from cli.run import run_command
-from results.choose import EXPECTED, load_chosen
+from cli.run import FAILED, run_command
+from results.choose import EXPECTED, FILTERS, load_chosen
 from results.compose import PREDICTION, STANDALONE, TABLES, compose_tables
 from results.errors import ResultsError
+from results.leaderboard import LEADERBOARD, gather, leaderboard_paths, leaderboard_table
 from results.original import import_original
 from results.record import METRICS
 from results.render import FORMATS, SUFFIXES, Table
+from results.submission import SubmissionError, read_protocol, submit
 
 
 def main(arguments: list[str]) -> int:
@@ -30,12 +32,17 @@ def main(arguments: list[str]) -> int:
 
 def _work(arguments: Sequence[str]) -> int:
     options = read_options("results", arguments)
-    wanted = check_choice("table", options.table, [*TABLES, PREDICTION, *STANDALONE, "all"])
+    wanted = check_choice("table", options.table, [*TABLES, PREDICTION, LEADERBOARD, *STANDALONE, "all"])
     check_choice("metric", options.metric, METRICS)
     form = _format(options)
     if options["import"] is not None:
         n_written = import_original(Path(options["import"]), Path(options.paths.runs))
         print(f"imported: {n_written} runs into {Path(options.paths.runs).resolve()}")
+        return 0
+    if options.submit is not None:
+        return _submit(options)
+    if wanted == LEADERBOARD:
+        _deliver([_leaderboard(options)], form, options.output)
         return 0
     if wanted in STANDALONE:
         _deliver(STANDALONE[wanted](), form, options.output)
@@ -53,6 +60,34 @@ def _work(arguments: Sequence[str]) -> int:
     _deliver(tables + standalone, form, options.output)
     for reason in dict.fromkeys(left_out or []):
         print(f"left out: {reason}", file=sys.stderr)
+    return 0
+
+
+def _leaderboard(options: DictConfig) -> Table:
+    for key in FILTERS:
+        if options[key]:
+            raise ResultsError(f"table={LEADERBOARD} compares all methods of the protocol; leave out {key}=")
+    protocol, submissions = leaderboard_paths(options.paths.protocol, options.paths.submissions)
+    contest = gather(protocol, submissions, Path(options.paths.runs), skip_damaged=options.skip_damaged)
+    return leaderboard_table(contest, options.metric)
+
+
+def _submit(options: DictConfig) -> int:
+    protocol, submissions = leaderboard_paths(options.paths.protocol, options.paths.submissions)
+    try:
+        written, told = submit(
+            Path(options.submit),
+            read_protocol(protocol),
+            submissions,
+            name=options.name,
+            rerun=options.rerun,
+            data=Path(options.paths.data),
+        )
+    except SubmissionError as error:
+        for fault in error.faults:
+            print(f"refused: {fault}", file=sys.stderr)
+        return FAILED
+    print(f"{told}\nwritten: {written.resolve()}")
     return 0
 
 

@@ -12,13 +12,14 @@ import pandas as pd
 
 from cli.files import write_text_atomically
 from cli.progress import with_progress
-from plots.figures import ACROSS_TASKS, PER_TASK, STANDALONE, draw_figures
+from plots.figures import ACROSS_TASKS, PER_TASK, STANDALONE, Drawn, draw_figures, draw_leaderboard
 from plots.report.inline import InlineFigure, inline_figure
 from results.aggregate import GROUP
 from results.compose import PREDICTION, TABLES, compose_tables
 from results.compose import STANDALONE as STANDALONE_TABLES
 from results.errors import ResultsError
 from results.findings import findings
+from results.leaderboard import LEADERBOARD, Contest, leaderboard_table
 from results.methods import RANDOM
 from results.overview import overview_table
 from results.render import Cell, Table
@@ -50,11 +51,16 @@ class Section:
     left_out: list[str]
 
 
-def write_report(frame: pd.DataFrame, path: Path, *, all_methods: bool) -> None:
-    """Write the report on all experiments and tasks of the records as one self-contained file."""
+def write_report(frame: pd.DataFrame, path: Path, *, all_methods: bool, contest: Contest) -> None:
+    """Write the report on all experiments and tasks of the records as one self-contained file.
+
+    It contains the leaderboard if the records include its protocol.
+    """
     parts = sorted(frame.groupby(GROUP, observed=True), key=lambda item: -len(item[1]))
     steps = with_progress(parts, "reporting experiments and tasks")
     sections = [_task_section(str(e), str(t), part, all_methods) for (e, t), part in steps]
+    if contest.title in {f"{e}, {t}" for (e, t), _ in parts}:
+        sections.insert(1, _leaderboard_section(contest))
     sections += _across_sections(frame, all_methods)
     sections.append(_published_section())
     first, rest = _first_screen(sections[0])
@@ -101,6 +107,17 @@ def _task_section(experiment: str, task: str, part: pd.DataFrame, all_methods: b
     return Section(name, title, findings(part, _METRIC), figures, tables, list(dict.fromkeys(left_out)))
 
 
+def _leaderboard_section(contest: Contest) -> Section:
+    left_out: list[str] = []
+    figures, tables = [], []
+    try:
+        tables.append(leaderboard_table(contest))
+        figures += [_shown(drawn) for drawn in draw_leaderboard(contest)]
+    except ResultsError as error:
+        left_out.append(f"{LEADERBOARD}: {error}")
+    return Section(LEADERBOARD, "Leaderboard", [], figures, tables, left_out)
+
+
 def _across_sections(frame: pd.DataFrame, all_methods: bool) -> Iterator[Section]:
     left_out: list[str] = []
     figures = [figure for name in ACROSS_TASKS for figure in _figures(frame, name, all_methods, left_out)]
@@ -123,7 +140,11 @@ def _figures(frame: pd.DataFrame, name: str, all_methods: bool, left_out: list[s
         for drawn in draw_figures(frame, name, all_methods=all_methods):
             stem = drawn.place.rsplit("/", 1)[-1]
             if stem in (name, f"{name}_{_METRIC}"):
-                anchor = drawn.place.replace("/", "-")
-                yield ShownFigure(anchor, stem.replace("_", " "), inline_figure(drawn.figure, anchor))
+                yield _shown(drawn)
     except ResultsError as error:
         left_out.append(f"{name}: {error}")
+
+
+def _shown(drawn: Drawn) -> ShownFigure:
+    anchor, stem = drawn.place.replace("/", "-"), drawn.place.rsplit("/", 1)[-1]
+    return ShownFigure(anchor, stem.replace("_", " "), inline_figure(drawn.figure, anchor))

@@ -1,5 +1,5 @@
 "use strict";
-// Sorting, values of points, enlarging. Everything works with a pointer, a finger and the keyboard.
+// Sorting, filtering, values of points, enlarging. Everything works with a pointer, a finger and the keyboard.
 
 for (const table of document.querySelectorAll("table")) {
   const heads = [...table.tHead.rows[0].cells];
@@ -21,6 +21,16 @@ function compare(a, b) {
   const [p, q] = [parseFloat(x), parseFloat(y)];
   if (Number.isNaN(p) || Number.isNaN(q)) return Number.isNaN(p) - Number.isNaN(q) || x.localeCompare(y);
   return p - q;
+}
+
+for (const input of document.querySelectorAll("section.table input")) {
+  const section = input.closest("section");
+  const rows = [...section.querySelectorAll("tbody tr")];
+  input.addEventListener("input", () => {
+    const words = input.value.toLowerCase().split(/\s+/);
+    for (const row of rows) row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
+    section.querySelector("output").textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length}`;
+  });
 }
 
 const tip = document.getElementById("tip");

@@ -16,10 +16,13 @@ from warm_python import warm_python
 from bmdal.features import DenseFeatures
 from bmdal.kernels import Network
 from bmdal.selection import SelectionProblem
+from bmdal.testing import check_selection
+from examples.leaderboard.mine import Draw
 from examples.own_method.components import Power, PrincipalAxes, Quadratic
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("benchmark", "bmdal", "cli", "conf", "data_prep", "docs", "examples", "hydra_plugins", "plots", "results")
+OWN = "draw_grad_rp-512_train"
 SHORT = ("splits=[0]", "task.n_rounds=1", "training.n_epochs=1", "n_threads=1")
 
 
@@ -84,6 +87,47 @@ def test_own_method_as_the_readme_goes_on(checkout: Path) -> None:
     assert re.search(r"^power_grad_rp-512_train +-?\d.* ± ", run(checkout, *table).stdout, flags=re.MULTILINE)
 
 
+def test_leaderboard(checkout: Path, tmp_path: Path) -> None:
+    """The commands of the script, on a protocol of one small data set: a method of ten lines, ranked and sent."""
+    text = (checkout / "examples/leaderboard/compare.sh").read_text()
+    sweep, table = (shlex.split(line) for line in re.findall(r"^(python -m .*)$", text, flags=re.MULTILINE))
+    small = ["dataset=friedman", "task=64x6", "task.n_rounds=1", "splits=[0,1]", "training.n_epochs=2", "n_threads=1"]
+    folders = {name: tmp_path / name for name in ("published", "runs", "data", "sent")}
+    places = [f"paths.data={folders['data']}", f"paths.runs={folders['runs']}"]
+    published = ["method=random,maxdiag_ll", f"paths.runs={folders['published']}"]
+    run(checkout, *sweep, *small, f"paths.data={folders['data']}", *published)
+    protocol = shutil.make_archive(str(tmp_path / "protocol"), "zip", folders["published"])
+    run(checkout, *sweep, *small, *places)
+    archives = [f"paths.protocol={protocol}", f"paths.submissions={folders['sent']}"]
+    ranked = run(checkout, *table, *places, *archives).stdout
+    for method, origin in (("random", "published"), ("maxdiag_ll", "published"), (OWN, "your runs")):
+        assert re.search(rf"^{method} +[\d.]+\S* .* 2 +{origin} ", ranked, flags=re.MULTILINE), method
+    sent = run(checkout, "python", "-m", "results", f"submit={folders['runs']}", *places, *archives)
+    assert "log RMSE +0.0000" in sent.stdout
+    ranked = run(checkout, *table, *places, *archives).stdout
+    assert f"submission {OWN}, rerun of friedman/{OWN}/split-" in ranked
+    assert "your runs" not in ranked
+
+
+def test_the_ten_lines_of_the_recipe() -> None:
+    recipe = (ROOT / "examples/leaderboard/mine.py").read_text().split("\n# recipe\n")[1].strip()
+    assert sum(bool(line.strip()) for line in recipe.splitlines()) <= 10
+    document = (ROOT / "docs" / "recipes.md").read_text()
+    assert recipe in document
+    script = (ROOT / "examples/leaderboard/compare.sh").read_text().replace("examples.leaderboard.mine", "mine")
+    commands = re.findall(r"^(python -m .*)$", script, flags=re.MULTILINE)
+    assert "\n".join(f"    {command}" for command in commands) in document
+    check_selection(Draw())
+
+
+def test_draw_in_proportion() -> None:
+    pool = DenseFeatures(torch.tensor([[1.0], [0.0], [3.0**0.5]]))
+    generator = torch.Generator().manual_seed(0)
+    firsts = [int(Draw().select(SelectionProblem(pool[:0], pool, None, 1.0, generator), 2)[0]) for _ in range(4000)]
+    assert firsts.count(2) / 4000 == pytest.approx(0.75, abs=0.03)  # 4 standard deviations
+    assert 1 not in firsts
+
+
 def test_own_dataset(checkout: Path) -> None:
     done = run(checkout, "sh", "examples/own_dataset/run.sh", *SHORT, "method=random,lcmd-tp_grad_rp-512")
     assert "1,434 of 8,602 rows are left out because values are missing: target 'median' (616)" in done.stderr
@@ -122,7 +166,7 @@ def test_commands_of_the_readme_are_those_tested() -> None:
     commands = re.findall(r"^(?:python|sh) (examples/\S+)", text, flags=re.MULTILINE)
     scripts = {str(p.relative_to(ROOT)) for p in (ROOT / "examples").rglob("*") if p.suffix in (".py", ".sh")}
     recipes = {script for script in scripts if script.startswith("examples/recipes/")}  # in test_recipes.py
-    assert {*commands, "examples/own_method/components.py"} == scripts - recipes
+    assert {*commands, "examples/own_method/components.py", "examples/leaderboard/mine.py"} == scripts - recipes
 
 
 def test_quadratic_kernel() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from plots.style import STYLE
 from results import load_records
-from tests.results.synthetic import write_grid
+from tests.results.synthetic import pack, write_grid
 
 DATASETS = ("fried", "diamonds", "sgemm")
 METHODS = (
@@ -28,6 +28,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for task in ("512x2", "1024x1"):
         write_grid(folder, "mini", DATASETS[:2], task, METHODS[3:6], range(2))
     return folder
+
+
+@pytest.fixture(scope="session")
+def protocol(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive of the protocol of a leaderboard, the first of these experiments."""
+    folder = tmp_path_factory.mktemp("protocol")
+    write_grid(folder, "mini", DATASETS, "256x4", METHODS, range(2))
+    return pack(folder, folder / "mini.zip")
 
 
 @pytest.fixture(scope="session")

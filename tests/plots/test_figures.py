@@ -14,9 +14,11 @@ from PIL import Image
 
 from plots import lcmd_steps, literature_ranking
 from plots.errors import PlotError
-from plots.figures import ACROSS_TASKS, FIGURES, PER_TASK, STANDALONE, draw_figures
+from plots.figures import ACROSS_TASKS, FIGURES, PER_TASK, STANDALONE, draw_figures, draw_leaderboard
+from plots.leaderboard import front
 from plots.style import colour_of, escape_for_tex, line_styles, save_figure
 from results.aggregate import learning_curves, run_values
+from results.leaderboard import LEADERBOARD, gather, leaderboard
 from results.methods import SELECTION_LABELS
 from results.prediction import quotient_points
 from results.published import load_published
@@ -34,7 +36,7 @@ def labels(figure: Figure) -> list[str]:
 
 
 def test_every_figure_is_drawn_by_name_and_saved_whole(frame: pd.DataFrame, tmp_path: Path) -> None:
-    assert set(FIGURES) == {*PER_TASK, *ACROSS_TASKS, *STANDALONE}
+    assert set(FIGURES) == {*PER_TASK, *ACROSS_TASKS, *STANDALONE, LEADERBOARD}
     for name in (*PER_TASK, *ACROSS_TASKS):
         figures = drawn(frame, name)
         assert figures, name
@@ -238,3 +240,20 @@ def test_labels_saved_are_drawn(frame: pd.DataFrame) -> None:
         texts = [t.get_text() for t in axes.texts if "labels saved" in t.get_text()]
         assert len(texts) <= 1
         assert len(labels(figure)) == len(set(labels(figure))) >= 2
+
+
+def test_leaderboard_shows_every_method_where_its_numbers_are(protocol: Path, tmp_path: Path) -> None:
+    contest = gather(protocol, tmp_path)
+    board = leaderboard(contest).set_index("method")
+    cost, ranks = (found.figure for found in draw_leaderboard(contest))
+    lines = {line.get_label(): line for line in cost.axes[0].get_lines() if len(line.get_xdata()) == 1}
+    assert set(lines) == set(board.index)
+    for method, line in lines.items():
+        assert (line.get_xdata()[0], line.get_ydata()[0]) == tuple(board.loc[method, ["seconds", "error"]])
+    rows = board.reset_index().to_dict("records")
+    beaten = {a["method"] for a in rows if any(b["seconds"] <= a["seconds"] and b["error"] < a["error"] for b in rows)}
+    named = list(front(board.reset_index())["method"])
+    assert set(named) == set(board.index) - beaten
+    key = "\n".join(f"{number} {method}" for number, method in enumerate(named, 1))
+    assert key in [text.get_text() for text in cost.axes[0].texts]
+    assert "mean rank over 3 data sets" in ranks.axes[0].get_title()

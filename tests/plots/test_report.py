@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from plots.__main__ import main
+from tests.plots.conftest import METHODS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
@@ -27,6 +28,13 @@ head.querySelector("button").click();
 const ascending = values();
 head.querySelector("button").click();
 const descending = values();
+const board = document.querySelector("#leaderboard section.table");
+const input = board.querySelector("input");
+input.value = "LCMD grad";
+input.dispatchEvent(new Event("input"));
+const rows = [...board.querySelectorAll("tbody tr")].filter((row) => row.getClientRects().length);
+const kept = rows.map((row) => row.cells[0].textContent);
+const counted = board.querySelector("output").textContent;
 const plot = document.querySelector(".plot");
 plot.scrollIntoView();
 const points = JSON.parse(plot.dataset.points);
@@ -52,15 +60,16 @@ const after = stage.getBoundingClientRect().width;
 document.title = "OUTCOME " + JSON.stringify({
   ascending, descending, sort: head.getAttribute("aria-sort"), hover, points: points.slice(0, 5), key, miss,
   loaded: performance.getEntriesByType("resource").map((entry) => entry.name).filter((name) => !/^data:/.test(name)),
-  open: dialog.open, before, after, overflow: document.documentElement.scrollWidth - window.innerWidth,
+  kept, counted, open: dialog.open, before, after, overflow: document.documentElement.scrollWidth - window.innerWidth,
 });
 """
 
 
 @pytest.fixture(scope="module")
-def report(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def report(runs: Path, protocol: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("figures")
-    assert main([f"paths.runs={runs}", f"paths.figures={folder}", "report=true"]) == 0
+    arguments = [f"paths.runs={runs}", f"paths.protocol={protocol}", f"paths.submissions={folder}"]
+    assert main([*arguments, f"paths.figures={folder}", "report=true"]) == 0
     return folder / "report.html"
 
 
@@ -100,6 +109,8 @@ def test_page_says_what_ran_what_was_found_and_what_is_left_out(report: Path) ->
         "mini, 256x4",
         "not comparable (task 256x4, published: 256x16)",
         "Will active learning pay?",
+        "Leaderboard (mini, 256x4)",
+        "mini.zip: mini/*/256x4/lcmd-tp_grad_rp-512",
     ):
         assert words in text
     assert "Spearman&#39;s rank correlation" in text
@@ -123,6 +134,8 @@ def test_page_works_in_a_browser(report: Path, tmp_path: Path, size: str) -> Non
     assert outcome["descending"] == sorted(outcome["descending"], reverse=True)
     assert len(set(outcome["ascending"])) > 2
     assert outcome["sort"] == "descending"
+    assert outcome["kept"] == ["lcmd-tp_grad_rp-512"]
+    assert outcome["counted"] == f"1 of {len(METHODS)}"
     assert outcome["hover"] in [point[2] for point in outcome["points"]]
     assert outcome["miss"] < 1.5  # pixels between the ring and the marker that it is about
     assert re.fullmatch(r"\S+.*: -?\d+\.\d+ at \d+ \(.*\)", outcome["key"])

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
+import zipfile
 import zlib
 from collections.abc import Iterable
 from dataclasses import asdict, replace
@@ -108,6 +109,17 @@ def write_grid(
             for split in splits:
                 record = make_record(experiment, dataset, task, method, split)
                 write_record(record, record_path(runs, experiment, dataset, task, method, split))
+
+
+def pack(folder: Path, archive: Path, **texts: str) -> Path:
+    """Write an archive with the records in a folder, and with further files."""
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in folder.rglob("*.json"):
+            file.write(path, path.relative_to(folder))
+        for name, text in texts.items():
+            file.writestr(f"{name}.json", text)
+    return archive
 
 
 def write_published_grid(runs: Path) -> int:
