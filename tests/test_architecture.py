@@ -42,6 +42,7 @@ def test_imports(package: str) -> None:
 
 EXTRAS = {
     "bmdal/regressor/estimator.py": {"sklearn"},
+    "bmdal/regressor/gain.py": {"sklearn", "scipy"},  # scikit-learn needs scipy itself
     "bmdal/adapters/skactiveml.py": {"sklearn", "skactiveml"},
 }
 
