@@ -24,6 +24,7 @@ from results.published import (
 from results.render import Table
 from results.savings import savings
 from results.statistics_tables import (
+    agreement_tables,
     comparison_table,
     paired_table,
     prediction_table,
@@ -192,6 +193,12 @@ def _comparison(request: Request) -> list[Table]:
     return [comparison_table(common.frame, request.metric, title, coverage(common))]
 
 
+def _agreement(request: Request) -> list[Table]:
+    common = _beside_published(request.frame)
+    title = f"mean log {METRIC_NAMES[request.metric]} ({request.where})"
+    return agreement_tables(common.frame, request.metric, title, coverage(common))
+
+
 def _beside_published(frame: pd.DataFrame) -> CommonPart:
     """Return the common part, only of the published data sets if all of them have run, with a note on the others."""
     comparable = only_published(frame)
@@ -238,6 +245,7 @@ TABLES: dict[str, Callable[[Request], list[Table]]] = {
     "literature": _literature,
     "per_dataset": _per_dataset,
     "comparison": _comparison,
+    "agreement": _agreement,
     "paired": _paired,
     "savings": _savings,
     "ranks": _ranks,
