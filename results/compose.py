@@ -10,6 +10,7 @@ from functools import partial
 import pandas as pd
 
 from results.aggregate import GROUP, CommonPart, common_part, common_part_by_dataset, summarize
+from results.budget import budget_table
 from results.datasets import datasets_table
 from results.errors import ResultsError
 from results.methods import LITERATURE, selected_methods
@@ -123,6 +124,21 @@ def published_tables() -> list[Table]:
             literature_table(summary, f"Methods of the literature by mean log RMSE ({title})"),
         )
         tables += [replace(table, name=f"published_{name}_{table.name}") for table in made]
+    return tables
+
+
+def budget_tables(frame: pd.DataFrame, methods: Sequence[str], metric: str, minutes: int) -> list[Table]:
+    """Make a table for each (experiment, task) of what predicts the published ranking best in so many minutes.
+
+    The time is that of `methods`, or of all methods if there are none.
+    """
+    tables = []
+    for (experiment, task), part in frame.groupby(GROUP, observed=True):
+        common = common_part(part)
+        timed = list(methods) or [str(method) for method in common.frame["method"].unique()]
+        title = f"Prediction of the published ranking by part of the records ({experiment}, {task})"
+        made = budget_table(common.frame, timed, metric, minutes, title, coverage(common))
+        tables.append(replace(made, name=f"{experiment}_{task}_{made.name}"))
     return tables
 
 
@@ -252,6 +268,7 @@ TABLES: dict[str, Callable[[Request], list[Table]]] = {
     "wins": _wins,
 }
 PREDICTION = "prediction"
+BUDGET = "budget"
 # These need no records.
 STANDALONE: dict[str, Callable[[], list[Table]]] = {
     "published": published_tables,
