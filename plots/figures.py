@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from plots import (
+    agreement,
     batch_sizes,
     critical_difference,
     effective_dimension,
@@ -23,12 +24,13 @@ from plots import leaderboard as leaderboard_figures
 from plots.errors import PlotError
 from plots.savings import draw as draw_savings
 from results.aggregate import GROUP, CommonPart, common_part, common_part_by_dataset
+from results.agreement import method_distances, published_values
 from results.effective_dimension import paired_dimensions
 from results.errors import ResultsError
 from results.leaderboard import LEADERBOARD, Contest, leaderboard
 from results.methods import LITERATURE, RANDOM, group_rank, labels_of, selected_methods
 from results.prediction import quotient_points
-from results.published import published_counterpart
+from results.published import only_published, published_counterpart
 from results.record import METRICS
 from results.savings import savings
 from results.statistics import friedman_ranks
@@ -150,6 +152,12 @@ def _critical_difference(part: Slice) -> Iterator[Drawn]:
     yield Drawn(f"{part.place}/critical_difference", drawn, common.notes)
 
 
+def _agreement(part: Slice) -> Iterator[Drawn]:
+    common = common_part(only_published(part.frame))
+    distances = method_distances(*published_values(common.frame, "rmse"))
+    yield Drawn(f"{part.place}/agreement", agreement.draw(distances, "rmse", part.title(common)), common.notes)
+
+
 def _batch_sizes(frame: pd.DataFrame, experiment: str, all_methods: bool) -> Iterator[Drawn]:
     common = common_part(_batch_size_runs(frame, experiment, all_methods), ["method", "task"])
     title = f"{experiment}: {_extent(common)}\nbands: one standard error"
@@ -206,6 +214,7 @@ PER_TASK: dict[str, Callable[[Slice], Iterator[Drawn]]] = {
     "pairwise": _pairwise,
     "effective_dimension": _effective_dimension,
     "critical_difference": _critical_difference,
+    "agreement": _agreement,
 }
 ACROSS_TASKS: dict[str, Callable[[pd.DataFrame, str, bool], Iterator[Drawn]]] = {
     "batch_sizes": _batch_sizes,
@@ -228,6 +237,7 @@ FIGURES = {
     "effective_dimension": "effective dimension of grad_rp-512 against that of ll",
     "critical_difference": "mean ranks over data sets with the critical difference",
     LEADERBOARD: "cost against gain of all methods and submissions, and mean ranks: docs/leaderboard.md",
+    "agreement": "each method's mean and rank against the published ones, with the names of those far off",
     "literature_ranking": "ranking of the published numbers; needs no records",
     "lcmd_steps": "how LCMD picks points in two dimensions; needs no records",
 }

@@ -16,7 +16,7 @@ from cli.files import write_text_atomically
 from cli.options import check_choice, describe_options, read_options
 from cli.run import FAILED, run_command
 from results.choose import EXPECTED, FILTERS, load_chosen
-from results.compose import PREDICTION, STANDALONE, TABLES, compose_tables
+from results.compose import BUDGET, PREDICTION, STANDALONE, TABLES, budget_tables, compose_tables
 from results.errors import ResultsError
 from results.leaderboard import LEADERBOARD, gather, leaderboard_paths, leaderboard_table
 from results.original import import_original
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
 
 def _work(arguments: Sequence[str]) -> int:
     options = read_options("results", arguments)
-    wanted = check_choice("table", options.table, [*TABLES, PREDICTION, LEADERBOARD, *STANDALONE, "all"])
+    wanted = check_choice("table", options.table, [*TABLES, PREDICTION, LEADERBOARD, BUDGET, *STANDALONE, "all"])
     check_choice("metric", options.metric, METRICS)
     form = _format(options)
     if options["import"] is not None:
@@ -46,6 +46,13 @@ def _work(arguments: Sequence[str]) -> int:
         return 0
     if wanted in STANDALONE:
         _deliver(STANDALONE[wanted](), form, options.output)
+        return 0
+    if wanted == BUDGET:
+        timed, options.method = list(options.method), []  # the ranking is that of all methods
+        frame = load_chosen(options)
+        for name in timed:
+            check_choice("method", name, frame["method"].cat.categories)
+        _deliver(budget_tables(frame, timed, options.metric, options.budget), form, options.output)
         return 0
     left_out: list[str] | None = [] if wanted == "all" else None
     tables = compose_tables(

@@ -10,6 +10,7 @@ from functools import partial
 import pandas as pd
 
 from results.aggregate import GROUP, CommonPart, common_part, common_part_by_dataset, summarize
+from results.budget import budget_table
 from results.datasets import datasets_table
 from results.errors import ResultsError
 from results.methods import LITERATURE, selected_methods
@@ -24,6 +25,7 @@ from results.published import (
 from results.render import Table
 from results.savings import savings
 from results.statistics_tables import (
+    agreement_tables,
     comparison_table,
     paired_table,
     prediction_table,
@@ -125,6 +127,21 @@ def published_tables() -> list[Table]:
     return tables
 
 
+def budget_tables(frame: pd.DataFrame, methods: Sequence[str], metric: str, minutes: int) -> list[Table]:
+    """Make a table for each (experiment, task) of what predicts the published ranking best in so many minutes.
+
+    The time is that of `methods`, or of all methods if there are none.
+    """
+    tables = []
+    for (experiment, task), part in frame.groupby(GROUP, observed=True):
+        common = common_part(part)
+        timed = list(methods) or [str(method) for method in common.frame["method"].unique()]
+        title = f"Prediction of the published ranking by part of the records ({experiment}, {task})"
+        made = budget_table(common.frame, timed, metric, minutes, title, coverage(common))
+        tables.append(replace(made, name=f"{experiment}_{task}_{made.name}"))
+    return tables
+
+
 def _methods(request: Request) -> list[Table]:
     common = _beside_published(request.frame)
     reason = differs_from_published(common.frame)
@@ -192,6 +209,12 @@ def _comparison(request: Request) -> list[Table]:
     return [comparison_table(common.frame, request.metric, title, coverage(common))]
 
 
+def _agreement(request: Request) -> list[Table]:
+    common = _beside_published(request.frame)
+    title = f"mean log {METRIC_NAMES[request.metric]} ({request.where})"
+    return agreement_tables(common.frame, request.metric, title, coverage(common))
+
+
 def _beside_published(frame: pd.DataFrame) -> CommonPart:
     """Return the common part, only of the published data sets if all of them have run, with a note on the others."""
     comparable = only_published(frame)
@@ -238,12 +261,14 @@ TABLES: dict[str, Callable[[Request], list[Table]]] = {
     "literature": _literature,
     "per_dataset": _per_dataset,
     "comparison": _comparison,
+    "agreement": _agreement,
     "paired": _paired,
     "savings": _savings,
     "ranks": _ranks,
     "wins": _wins,
 }
 PREDICTION = "prediction"
+BUDGET = "budget"
 # These need no records.
 STANDALONE: dict[str, Callable[[], list[Table]]] = {
     "published": published_tables,

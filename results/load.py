@@ -1,11 +1,12 @@
-"""Load all run records of a folder as one tidy table, with a columnar cache that follows changes in the files."""
+"""Load all run records of a folder or an archive as one tidy table, with a cache that follows changes in the files."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Mapping
 from operator import attrgetter
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 
 from cli.files import written_aside
 from cli.progress import with_progress
+from results.archive import opened_archive
 from results.errors import ResultsError
 from results.record import RecordError, RunRecord, read_record
 
@@ -49,35 +51,29 @@ def load_records(
     skipped: list[RecordError] | None = None,
     progress: bool = False,
 ) -> pd.DataFrame:
-    """Load the run records in a folder, one row per (experiment, dataset, task, method, split, round).
+    """Load the run records in a folder, or in a zip archive of one.
+
+    There is one row per (experiment, dataset, task, method, split, round).
 
     Further columns: `n_train`, the five metrics, seconds of training, kernel and selection, `n_filled`,
     `effective_dimension`, `training` (its settings as text), and the provenance of the run. Values that a record does
     not contain are NaN. Names are categoricals. Only complete runs are included.
 
     The rows are cached in `<runs>/.records.parquet`, so only new and changed files are read. If the folder is
-    read-only, no cache is written.
+    read-only, or an archive, no cache is written.
 
-    Raises ResultsError if the folder is missing or has no records, and a RecordError that names all damaged files; with
-    a list `skipped`, their errors are appended to it instead.
+    Raises ResultsError if the folder is missing or has no records, or if the archive is damaged, and a RecordError that
+    names all damaged records; with a list `skipped`, their errors are appended to it instead.
     """
-    folder = Path(runs)
-    files = dict(_find_records(folder))
-    cache = folder / CACHE_NAME
-    cached = _read_cache(cache)
-    known = set(pc.unique(cached["fingerprint"]).to_pylist())
-    kept = cached.filter(pc.is_in(cached["fingerprint"], pa.array(files, _TEXT))) if known else cached
+    place = Path(runs)
     damaged: list[RecordError] = []
-    fresh = _read_records({m: p for m, p in files.items() if m not in known}, damaged, progress)
-    table = pa.concat_tables([kept, fresh])
-    if fresh.num_rows or kept.num_rows < cached.num_rows:
-        _write_cache(table, cache)
+    table = (_from_archive if place.is_file() else _from_folder)(place, damaged, progress)
     if damaged and skipped is None:
         raise _joint_error(damaged)
     if skipped is not None:
         skipped.extend(damaged)
     if not table.num_rows:
-        raise ResultsError(f"no complete run records under {folder.resolve()}; `python -m benchmark` writes them")
+        raise ResultsError(f"no complete run records under {place.resolve()}; `python -m benchmark` writes them")
     return _to_frame(table)
 
 
@@ -87,6 +83,25 @@ def damaged_records(runs: Path) -> list[RecordError]:
     with contextlib.suppress(ResultsError):
         load_records(runs, skipped=damaged)
     return damaged
+
+
+def _from_archive(path: Path, damaged: list[RecordError], progress: bool) -> pa.Table:
+    with opened_archive(path) as files:
+        records = {str(file): file for file in files if _RECORD_NAME.fullmatch(file.name)}
+        return _read_records(records, damaged, progress)
+
+
+def _from_folder(folder: Path, damaged: list[RecordError], progress: bool) -> pa.Table:
+    files = dict(_find_records(folder))
+    cache = folder / CACHE_NAME
+    cached = _read_cache(cache)
+    known = set(pc.unique(cached["fingerprint"]).to_pylist())
+    kept = cached.filter(pc.is_in(cached["fingerprint"], pa.array(files, _TEXT))) if known else cached
+    fresh = _read_records({m: p for m, p in files.items() if m not in known}, damaged, progress)
+    table = pa.concat_tables([kept, fresh])
+    if fresh.num_rows or kept.num_rows < cached.num_rows:
+        _write_cache(table, cache)
+    return table
 
 
 def _find_records(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -106,7 +121,7 @@ def _find_records(folder: Path) -> Iterator[tuple[str, Path]]:
                     yield f"{path.relative_to(folder)}|{status.st_mtime_ns}|{status.st_size}", path
 
 
-def _read_records(files: dict[str, Path], damaged: list[RecordError], progress: bool) -> pa.Table:
+def _read_records(files: Mapping[str, Path | zipfile.Path], damaged: list[RecordError], progress: bool) -> pa.Table:
     rows: dict[str, list[object]] = {name: [] for name in _SCHEMA.names}
     shown = progress and len(files) >= _MANY
     for mark, path in with_progress(files.items(), "reading new run records") if shown else files.items():

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import re
 import reprlib
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -179,8 +180,8 @@ def write_record(record: RunRecord | FailureRecord, path: Path) -> None:
     write_text_atomically(path, text)
 
 
-def read_record(path: Path, *, with_indices: bool = True) -> RunRecord:
-    """Read a complete record.
+def read_record(path: Path | zipfile.Path, *, with_indices: bool = True) -> RunRecord:
+    """Read a complete record, from a file or from within a zip archive.
 
     The selected indices make up nine tenths of a file. Without them (`indices` is empty), reading is three times
     faster, and the only check is that there are some and that all are whole numbers of at least 0.
@@ -205,7 +206,7 @@ def read_failure(path: Path) -> FailureRecord:
 
 
 def _read(
-    path: Path, schema: TypeAdapter[Record], name: Callable[[Path], Path], *, with_indices: bool = True
+    path: Path | zipfile.Path, schema: TypeAdapter[Record], name: Callable[[Path], Path], *, with_indices: bool = True
 ) -> Record:
     try:
         text = path.read_bytes()
@@ -213,8 +214,9 @@ def _read(
     except (OSError, ValueError) as error:
         raise RecordError(f"{path}: {error}; {REMEDY}") from error
     keys = (record.experiment, record.dataset, record.task, record.method, record.split)
-    place = name(record_path(Path(*path.parts[:-5]), *keys))
-    if path != place:
+    here = Path(str(path))  # a file in an archive is named below it
+    place = name(record_path(Path(*here.parts[:-5]), *keys))
+    if here != place:
         raise RecordError(f"{path}: holds the record that belongs to {place}; move the file there or away")
     return record
 

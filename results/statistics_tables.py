@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from results.comparison import AGREES_WITHIN, compare_with_published, rank_correlation
+from results.agreement import FAR, agreements, method_distances, published_values
+from results.comparison import AGREES_WITHIN, MIN_SPLITS, compare_with_published, rank_correlation
 from results.methods import group_rank, labels_of
 from results.prediction import PAPER_METHOD, predict_improvements
 from results.published import PUBLISHED_R2
@@ -100,6 +101,78 @@ def comparison_table(frame: pd.DataFrame, metric: str, title: str, notes: tuple[
     verdicts = ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
     rule = f"verdicts: {verdicts or 'none'}; agrees: within {AGREES_WITHIN:g} standard errors of the difference"
     return Table(f"comparison_{metric}", title, columns, rows, notes=(order, rule, *notes))
+
+
+def agreement_tables(frame: pd.DataFrame, metric: str, title: str, notes: tuple[str, ...]) -> list[Table]:
+    """Make a table of rank correlations with the published means, and one of the methods' distances from them."""
+    values, published = published_values(frame, metric)
+    return [
+        _correlations_table(values, published, metric, title, notes),
+        _distances_table(values, published, metric, title, notes),
+    ]
+
+
+def _correlations_table(
+    values: pd.DataFrame, published: pd.Series, metric: str, title: str, notes: tuple[str, ...]
+) -> Table:
+    columns = (
+        ("datasets", "Mean over"),
+        ("spearman", "Spearman"),
+        ("spearman_low", "95 % from"),
+        ("spearman_high", "to"),
+        ("kendall", "Kendall"),
+        ("kendall_low", "95 % from"),
+        ("kendall_high", "to"),
+        ("between_splits", "Spearman between splits"),
+    )
+    rows = tuple(
+        (Cell(", ".join(found.datasets)), *map(Cell, (*found.spearman, *found.kendall, found.between_splits)))
+        for found in agreements(values, published)
+    )
+    resampled = (
+        "intervals: percentile bootstrap; whole splits are drawn within each data set, the same for all methods; the "
+        "data sets, the number of rounds and the methods count as fixed"
+    )
+    n_splits = values.groupby(level="dataset", observed=True).size().min()
+    few = (
+        f"with {n_splits} splits, a resample can only lose splits and count others twice, which adds noise: the "
+        "interval lies mostly below the value and shows what fewer splits would give, not how exact the value is"
+    )
+    rules = (f"over {len(published)} methods", resampled, *([few] if 1 < n_splits < MIN_SPLITS else []))
+    title = f"Rank correlation with the published means over 15 data sets: {title}"
+    return Table(f"agreement_{metric}", title, columns, rows, notes=(*rules, *notes))
+
+
+def _distances_table(
+    values: pd.DataFrame, published: pd.Series, metric: str, title: str, notes: tuple[str, ...]
+) -> Table:
+    table = method_distances(values, published)
+    label, ranks = METRIC_LABELS[metric], [name for name in map(str, table) if name.startswith("rank_")]
+    columns = (
+        ("method", "Method"),
+        ("ours", f"log {label}, ours"),
+        ("published", "published"),
+        ("distance", "ours minus line"),
+        ("rank", "Rank, ours"),
+        ("published_rank", "published"),
+        *((name, f"on {name.removeprefix('rank_')}") for name in ranks),
+        ("far_from", "Far from"),
+    )
+    rows = tuple(
+        (
+            Cell(str(row["method"])),
+            *(Cell(value) for value in (row["ours"], row["published"], row["ours"] - row["fitted"])),
+            *(Cell(row[name], digits=1) for name in ("rank", "published_rank", *ranks)),
+            Cell(", ".join(what for what in ("line", "rank") if row[f"off_{what}"])),
+        )
+        for row in table.reset_index().to_dict("records")
+    )
+    rule = (
+        f"far: by more than {FAR:g} standard deviations; line: the least-squares line of our means and the published "
+        "ones; 1 is the best rank"
+    )
+    title = f"Methods beside their published means over 15 data sets: {title}"
+    return Table(f"agreement_methods_{metric}", title, columns, rows, notes=(rule, *notes))
 
 
 def prediction_table(frame: pd.DataFrame) -> Table:

@@ -12,12 +12,13 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
-from plots import lcmd_steps, literature_ranking
+from plots import agreement, lcmd_steps, literature_ranking
 from plots.errors import PlotError
 from plots.figures import ACROSS_TASKS, FIGURES, PER_TASK, STANDALONE, draw_figures, draw_leaderboard
 from plots.leaderboard import front
 from plots.style import colour_of, escape_for_tex, line_styles, save_figure
 from results.aggregate import learning_curves, run_values
+from results.agreement import method_distances, published_values, spearman
 from results.leaderboard import LEADERBOARD, gather, leaderboard
 from results.methods import SELECTION_LABELS
 from results.prediction import quotient_points
@@ -159,6 +160,22 @@ def test_error_quotient_shows_points_and_fit(frame: pd.DataFrame) -> None:
         assert shown[dataset].get_xdata()[0] == pytest.approx(points.at[dataset, "quotient"])
         assert shown[dataset].get_ydata()[0] == pytest.approx(points.at[dataset, "improvement"])
     assert any(label.startswith("linear fit, $R^2$") for label in shown)
+
+
+def test_agreement_shows_every_method_and_names_those_far_off(frame: pd.DataFrame) -> None:
+    figure = drawn(frame, "agreement")["mini/256x4/agreement"]
+    part = frame[frame["task"] == "256x4"]
+    distances = method_distances(*published_values(part, "rmse"))
+    for axes, x, y in zip(figure.axes, ("published", "published_rank"), ("ours", "rank"), strict=True):
+        lines = {line.get_label(): line for line in axes.get_lines()}
+        shown = np.concatenate([lines[name].get_xydata() for name in SELECTION_LABELS.values() if name in lines])
+        assert sorted(shown.tolist()) == sorted(distances[[x, y]].to_numpy().tolist())
+        assert to_hex(lines["LCMD"].get_color()) == to_hex(colour_of("lcmd"))
+    assert labels(figure) == ["Random", "MaxDist", "KMeansPP", "LCMD"]
+    assert f"{spearman(distances['ours'], distances['published']):.2f} (Spearman)" in figure.get_suptitle()
+    far = distances.assign(off_line=distances.index == "random", off_rank=distances.index == "maxdist-tp_ll")
+    named = agreement.draw(far, "rmse", "title").axes
+    assert [[text.get_text() for text in axes.texts] for axes in named] == [["Random"], ["MaxDist-TP (ll)"]]
 
 
 def test_pairwise_has_a_panel_for_each_pair(frame: pd.DataFrame) -> None:
