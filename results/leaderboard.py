@@ -7,10 +7,8 @@ The protocol is an archive of runs: its experiment, task, training, data sets an
 from __future__ import annotations
 
 import json
-import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +29,6 @@ _HERE = Path(__file__).parent
 LEADERBOARD = "leaderboard"
 RERUN_FILE = "rerun.json"
 PUBLISHED, OWN = "published", "your runs"
-MOST_BYTES = 500_000_000
-"""Maximum size of an unpacked archive."""
 _N_RESAMPLES = 2000
 _FEW = 20
 
@@ -59,27 +55,6 @@ class Contest:
         new = self.frame.loc[self.frame["origin"] != PUBLISHED, "method"].unique()
         published = self.frame.loc[self.frame["origin"] == PUBLISHED, "method"].unique()
         return [*selected_methods("relu", [str(m) for m in published]), *map(str, new)]
-
-
-@contextmanager
-def unpacked(source: Path) -> Iterator[Path]:
-    """Yield the folder with the files of an archive: a temporary one, or `source` itself if it is a folder.
-
-    Raises ResultsError if `source` is neither, or if its files are too large.
-    """
-    if source.is_dir():
-        yield source
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            with zipfile.ZipFile(source) as archive:
-                n_bytes = sum(member.file_size for member in archive.infolist())
-                if n_bytes > MOST_BYTES:
-                    raise ResultsError(f"{source}: unpacked, it has {n_bytes:,} bytes; at most {MOST_BYTES:,} are read")
-                archive.extractall(folder)
-        except (zipfile.BadZipFile, FileNotFoundError) as error:
-            raise ResultsError(f"{source} should be a folder or a zip archive of runs: {error}") from error
-        yield Path(folder)
 
 
 def leaderboard_paths(protocol: str | None, submissions: str | None) -> tuple[Path, Path]:
@@ -119,12 +94,11 @@ def gather(protocol: Path, submissions: Path, runs: Path | None = None, *, skip_
 
 
 def _load(archive: Path, origin: str) -> pd.DataFrame:
-    with unpacked(archive) as folder:
-        frame = load_records(folder)
-        if origin != PUBLISHED:
-            with suppress(OSError, ValueError):
-                rerun = json.loads((folder / RERUN_FILE).read_text(encoding="utf-8"))
-                origin += f", rerun of {rerun['run']} agrees ({rerun['difference']:+.3f})" if rerun else ", not rerun"
+    frame = load_records(archive)
+    if origin != PUBLISHED:
+        with suppress(OSError, ValueError, KeyError), zipfile.ZipFile(archive) as files:
+            rerun = json.loads(files.read(RERUN_FILE))
+            origin += f", rerun of {rerun['run']} agrees ({rerun['difference']:+.3f})" if rerun else ", not rerun"
     return frame.assign(origin=origin, place=f"{archive.parent.name}/{archive.name}")
 
 

@@ -24,8 +24,9 @@ from typing import Any
 import numpy as np
 
 from cli.files import written_aside
+from results.archive import unpacked
 from results.errors import ResultsError
-from results.leaderboard import RERUN_FILE, unpacked
+from results.leaderboard import RERUN_FILE
 from results.record import RecordError, RunRecord, read_record, record_path
 
 INITIAL_WITHIN = 0.01

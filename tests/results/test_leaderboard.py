@@ -11,7 +11,8 @@ import pytest
 
 from results import ResultsError, load_records
 from results.__main__ import main
-from results.leaderboard import MOST_BYTES, OWN, gather, leaderboard, leaderboard_paths, leaderboard_table, unpacked
+from results.archive import MOST_BYTES, unpacked
+from results.leaderboard import OWN, gather, leaderboard, leaderboard_paths, leaderboard_table
 from results.record import METRICS, record_path
 from results.render import to_csv
 from results.statistics import friedman_ranks
@@ -109,7 +110,7 @@ def test_what_no_comparison_can_be_made_of_is_refused(protocol: Path, tmp_path: 
         leaderboard(gather(pack(tmp_path / "published", protocol), tmp_path / "none"))
     for damaged in (tmp_path / "nowhere.zip", tmp_path / "text.zip"):
         (tmp_path / "text.zip").write_text("no archive")
-        with pytest.raises(ResultsError, match="should be a folder or a zip archive of runs"):
+        with pytest.raises(ResultsError, match="no folder|neither a folder nor a zip archive"):
             gather(damaged, tmp_path / "none")
 
 

@@ -156,7 +156,7 @@ def test_names_that_are_taken(archives: Path, mine: Path, capsys: Capture) -> No
     assert send(archives, archives / "protocol", "rerun=false") == 1
     assert "has no records of a method that is not yet in the protocol" in capsys.readouterr().err
     assert send(archives, mine.parent / "nowhere") == 2
-    assert "should be a folder or a zip archive of runs" in capsys.readouterr().err
+    assert "is neither a folder nor a zip archive of run records" in capsys.readouterr().err
 
 
 def test_tolerances_are_above_what_another_device_changes(tmp_path: Path) -> None:
