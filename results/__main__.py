@@ -16,7 +16,7 @@ from cli.files import write_text_atomically
 from cli.options import check_choice, describe_options, read_options
 from cli.run import run_command
 from results.choose import EXPECTED, load_chosen
-from results.compose import PREDICTION, STANDALONE, TABLES, compose_tables
+from results.compose import MODELS, PREDICTION, STANDALONE, TABLES, compose_tables
 from results.errors import ResultsError
 from results.original import import_original
 from results.record import METRICS
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
 
 def _work(arguments: Sequence[str]) -> int:
     options = read_options("results", arguments)
-    wanted = check_choice("table", options.table, [*TABLES, PREDICTION, *STANDALONE, "all"])
+    wanted = check_choice("table", options.table, [*TABLES, PREDICTION, MODELS, *STANDALONE, "all"])
     check_choice("metric", options.metric, METRICS)
     form = _format(options)
     if options["import"] is not None:

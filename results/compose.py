@@ -13,6 +13,7 @@ from results.aggregate import GROUP, CommonPart, common_part, common_part_by_dat
 from results.datasets import datasets_table
 from results.errors import ResultsError
 from results.methods import LITERATURE, selected_methods
+from results.models import models_table
 from results.published import (
     PUBLISHED_DATASETS,
     PUBLISHED_R2,
@@ -105,6 +106,7 @@ def _makers(
         for name, make in TABLES.items():
             yield name, partial(_make_named, make, request)
     yield PREDICTION, lambda: [prediction_table(frame)]
+    yield MODELS, lambda: [models_table(part, metric, reference) for _, part in frame.groupby("task", observed=True)]
 
 
 def _make_named(make: Callable[[Request], list[Table]], request: Request) -> list[Table]:
@@ -243,7 +245,7 @@ TABLES: dict[str, Callable[[Request], list[Table]]] = {
     "ranks": _ranks,
     "wins": _wins,
 }
-PREDICTION = "prediction"
+PREDICTION, MODELS = "prediction", "models"
 # These need no records.
 STANDALONE: dict[str, Callable[[], list[Table]]] = {
     "published": published_tables,

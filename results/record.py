@@ -89,8 +89,8 @@ class Provenance:
     """Everything apart from the configuration that the results depend on.
 
     If a run was interrupted and resumed under other conditions, such as another device, `earlier` says what was
-    different in its first `n_rounds`. It counts as timed alone only if all of its rounds were. `packages` are the versions
-    of the libraries that trained a model other than a network; older records of forests have `sklearn` instead.
+    different in its first `n_rounds`. It counts as timed alone only if all of its rounds were. `packages` are the
+    versions of the libraries that trained a model other than a network; older records of forests have `sklearn`.
     """
 
     __pydantic_config__ = _STRICT
