@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,15 +18,18 @@ from test_loop import run_all
 from benchmark.estimate import estimate, job_bytes
 from benchmark.forest import Forest
 from benchmark.job import Job
-from benchmark.model import MembersModel, Predict
+from benchmark.model import MembersModel, Model, Predict
 from benchmark.networks import Networks
 from benchmark.run import Run, settings
 from benchmark.split import make_split, scale_inputs
+from benchmark.task import Task
 from bmdal import Method
-from bmdal.regressor.training import Training, TrainingData
+from bmdal.regressor.training import TrainingData
 from data_prep import DataSet, Expected, Friedman
+from results.record import read_record, write_record
 
 CPU = torch.device("cpu")
+RESULTS = Path(__file__).resolve().parents[2] / "results"
 
 
 @dataclass(frozen=True)
@@ -65,9 +71,16 @@ def test_a_model_of_one_class(make_run: Callable[..., Run]) -> None:
     assert job_bytes(more, size, CPU) - job_bytes(job, size, CPU) == 100_000 * 8 * 2 * (9 - 4)
 
 
-def test_settings_in_records_are_those_of_the_first_ones(make_run: Callable[..., Run]) -> None:
-    """Names, order and values, so that existing records count as done."""
-    task, method = make_run().task, Method.from_name("random")
-    of_networks, of_forest = (settings(task, model, method)["training"] for model in (Networks(), Forest()))
-    assert list(of_networks.items()) == list(dataclasses.asdict(Training()).items())
-    assert of_forest == {"n_trees": 100}
+@pytest.mark.parametrize(("archive", "model"), [("mini", Networks()), ("forest", Forest())])
+def test_older_records_count_as_done(archive: str, model: Model, tmp_path: Path) -> None:
+    """Their settings are those of a run today: names, order and values."""
+    with zipfile.ZipFile(RESULTS / f"{archive}.zip") as records:
+        records.extractall(tmp_path)
+    for path in list(tmp_path.rglob("split-0.json")):
+        record = read_record(path)
+        batch_size, n_rounds = map(int, record.task.split("x"))
+        today = settings(Task(batch_size=batch_size, n_rounds=n_rounds), model, Method.from_name(record.method))
+        assert json.dumps(today) == json.dumps(record.config)
+        copied = path.with_name("copy") / path.name
+        write_record(record, copied)
+        assert copied.read_bytes() == path.read_bytes()
