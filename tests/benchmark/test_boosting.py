@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import lightgbm
 import numpy as np
 import pytest
 import torch
@@ -15,13 +16,11 @@ from test_forest import SMALL_SET
 from test_loop import interrupted, measured, run_all
 
 from benchmark import model as model_module
+from benchmark.boosting import Boosting
 from benchmark.errors import BenchmarkError
+from benchmark.randomness import generator
 from benchmark.run import Run
 from benchmark.split import make_split, scale_inputs
-
-lightgbm = pytest.importorskip("lightgbm", reason="needs the extra lightgbm")
-from benchmark.boosting import Boosting  # noqa: E402
-from benchmark.randomness import generator  # noqa: E402
 
 MakeBoostingRun = Callable[..., Run]
 
