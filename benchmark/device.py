@@ -34,7 +34,7 @@ def find_device(name: str, *, cpu_only: bool = False) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise BenchmarkError(f"device={name} is unknown; valid: auto, cpu, cuda, cuda:0, cuda:1, ...")
     if device.type != "cpu" and cpu_only:
-        raise BenchmarkError(f"device={name}: a forest is trained on the CPU; use device=cpu or auto")
+        raise BenchmarkError(f"device={name}: this model is trained on the CPU; use device=cpu or auto")
     n_gpus = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= n_gpus:
         raise BenchmarkError(f"device={name}: this machine has {n_gpus} CUDA device(s); use device=cpu or auto")

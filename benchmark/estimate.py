@@ -15,13 +15,12 @@ import pandas as pd
 import torch
 
 from benchmark.cost import Speed
-from benchmark.forest import Forest
 from benchmark.job import Job
 from benchmark.loop import SPLITS_AT_ONCE
 from benchmark.run import device_name
 from benchmark.states import State, count_states, in_words, run_states
 from bmdal import BmdalError, Method
-from bmdal.regressor.stack import WIDTHS
+from bmdal.kernels import Predictions
 from bmdal.selection import MaxDet
 from cli.progress import duration
 from data_prep import DataError, Expected, load_prepared
@@ -109,8 +108,8 @@ def job_bytes(job: Job, size: Expected, device: torch.device) -> float:
     """Return the memory in bytes that a job is expected to use on its device: process, data of the splits, features.
 
     The data are held as prepared and, for each split, as scaled. Features are float64 if there is a posterior, and for
-    a forest. For each pool point, a posterior in kernel space stores one number per training point, and MaxDet one per
-    selected point.
+    the kernel `pred`. For each pool point, a posterior in kernel space stores one number per training point, and MaxDet
+    one per selected point.
     """
     side_by_side = min(SPLITS_AT_ONCE[device.type], len(job.splits))
     rows = (size.pool + size.test) * (size.features + 1) * 4 * (1 + side_by_side)
@@ -131,9 +130,9 @@ def _has_posterior(method: Method) -> bool:
 
 def _item_bytes(job: Job) -> int:
     """Return the bytes of a number of the features."""
-    return (
-        8 if _has_posterior(job.method) or job.method.selection.needs_float64 or isinstance(job.training, Forest) else 4
-    )
+    method = job.method
+    is_double = _has_posterior(method) or method.selection.needs_float64 or isinstance(method.kernel, Predictions)
+    return 8 if is_double else 4
 
 
 def _in_kernel_space(method: Method) -> bool:
@@ -146,14 +145,7 @@ def _in_kernel_space(method: Method) -> bool:
 
 def _columns(job: Job, n_inputs: int) -> int:
     """Return the largest number of values that are stored for one pool point."""
-    method = job.method
-    if method.kernel is None:
-        return 0
-    if isinstance(job.training, Forest):
-        return job.training.n_trees
-    sketched = [n for t in method.transformations if (n := getattr(t, "n_features", None))]
-    factored = {"linear": n_inputs, "nngp": n_inputs, "ll": WIDTHS[-1] + 1, "grad": n_inputs + 2 * sum(WIDTHS)}
-    return max(sketched, default=method.n_models * factored.get(method.kernel.name, n_inputs))
+    return job.training.columns(job.method, n_inputs) if job.method.kernel else 0
 
 
 def _time(jobs: Sequence[Job], counts: _Counts, device: torch.device) -> str:
@@ -173,11 +165,11 @@ def _time_without_records(jobs: Sequence[Job], counts: _Counts, device: torch.de
     nothing = f"no earlier records on {device_name(device)} in {jobs[0].runs.resolve()}"
     seconds, speed = 0.0, Speed.of(device)
     for job, n_left in _left(jobs):
-        size = counts[job.dataset.name]
-        if size is None or isinstance(job.training, Forest):
+        size, network = counts[job.dataset.name], job.training.network
+        if size is None or network is None:
             return f"unknown: {nothing}"
         columns = _columns(job, size.features)
-        seconds += n_left * speed.run_seconds(job, job.training, size, columns, _item_bytes(job), device.type)
+        seconds += n_left * speed.run_seconds(job, network, size, columns, _item_bytes(job), device.type)
     return f"about {duration(seconds)} {ONE_AFTER_THE_OTHER}; guessed from the speed of the device, {nothing}"
 
 
@@ -190,13 +182,13 @@ def _left(jobs: Sequence[Job]) -> Iterator[tuple[Job, int]]:
 
 def _repeated(job: Job) -> tuple[str, int]:
     """Return the setting that the training time is proportional to, named as in records, and its value."""
-    training = job.training
-    return ("n_trees", training.n_trees) if isinstance(training, Forest) else ("n_epochs", training.n_epochs)
+    name = job.training.repeated
+    return name, getattr(job.training, name)
 
 
 @dataclass(frozen=True)
 class _UnitCosts:
-    """Median seconds: training per point and epoch (or tree), selection per pool point and label, by method."""
+    """Median seconds: training per point and epoch, tree or member; selection per pool point and label, by method."""
 
     training: float
     selection: Mapping[str, float]

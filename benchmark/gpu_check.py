@@ -28,12 +28,12 @@ from benchmark.attempt import attempt_splits
 from benchmark.code_version import code_version
 from benchmark.device import find_device
 from benchmark.errors import EXPECTED
+from benchmark.networks import Networks
 from benchmark.run import Run
 from benchmark.speed.measure import bandwidth, matmul_peak
 from benchmark.speed.problem import SpeedProblem, make_problem
 from benchmark.task import Task
 from bmdal import Batch, Method, select_batch
-from bmdal.regressor.training import Training
 from cli.files import write_text_atomically
 from cli.options import check_choice, describe_options, read_options
 from cli.progress import Progress
@@ -183,7 +183,7 @@ def _memory(check: Check) -> Iterator[str]:
     data = prepare(load_dataset(check.options.dataset), Path(check.options.paths.data))
     method, task = Method.from_name("bait-f-p_grad_rp-512_train"), Task(n_rounds=1)
     runs = Path(check.options.paths.runs, "gpu_check", "memory")
-    run = Run("memory", data, task, method, Training(n_epochs=4), check.device, runs)
+    run = Run("memory", data, task, method, Networks(n_epochs=4), check.device, runs)
     pool_bytes = (len(data.y) - data.n_test) * 512 * 8
     with _memory_limit(check.device, pool_bytes // 2), Progress("memory") as progress:
         outcome = attempt_splits(run, [0, 1], progress)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from types import UnionType
 from typing import Any
 
 import torch
@@ -21,12 +20,11 @@ from benchmark.choices import check_values
 from benchmark.device import find_device
 from benchmark.errors import BenchmarkError
 from benchmark.failures import describe
-from benchmark.forest import Forest, check_method
+from benchmark.model import Model
 from benchmark.run import settings
 from benchmark.task import Task
 from bmdal import Method, UnknownComponentError
 from bmdal.kernels import BaseKernel
-from bmdal.regressor.training import Training
 from bmdal.selection import Selection
 from bmdal.transformations import Transformation
 from cli.options import one_line
@@ -49,14 +47,14 @@ class Job:
     experiment: str
     dataset: DataSet
     task: Task
-    training: Training | Forest
+    training: Model
     method: Method
     splits: tuple[int, ...]
     n_timed: int
     runs: Path
 
     def __post_init__(self) -> None:
-        check_method(self.training, self.method)
+        self.training.check_method(self.method)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -73,12 +71,12 @@ class Job:
         return record_path(self.runs, self.experiment, self.dataset.name, self.task.name, self.method.name, split)
 
     def device(self, name: str) -> torch.device:
-        """Return the device with a name; a forest can only use the CPU. Raises BenchmarkError as `find_device` does."""
-        return find_device(name, cpu_only=isinstance(self.training, Forest))
+        """Return the device with a name. Raises BenchmarkError as `find_device` does."""
+        return find_device(name, cpu_only=self.training.cpu_only)
 
     def n_gpus(self, name: str) -> int:
         """Return how many of the machine's GPUs jobs like this one use with a device name: all, one, or none."""
-        if name == "cpu" or isinstance(self.training, Forest):
+        if name == "cpu" or self.training.cpu_only:
             return 0
         return 1 if ":" in name else torch.cuda.device_count()
 
@@ -122,7 +120,7 @@ def job_part(part: JobPart, config: DictConfig, overrides: Sequence[str]) -> dic
         case JobPart.TASK:
             return {"task": _built(config, "task", Task)}
         case JobPart.TRAINING:
-            return {"training": _built(config, "training", Training | Forest)}
+            return {"training": _built(config, "training", Model)}
 
 
 def _conditions(config: DictConfig) -> dict[str, Any]:
@@ -183,7 +181,7 @@ def _import_components(modules: Sequence[str] | str) -> None:
             raise BenchmarkError(f"imports=[{module}]: {describe(error)}") from error
 
 
-def _built(config: DictConfig, key: str, kind: type | UnionType) -> Any:
+def _built(config: DictConfig, key: str, kind: type) -> Any:
     """Build the object that a part of the configuration describes.
 
     Raises BenchmarkError, naming the key, if the object refuses a value, a field has the wrong type, or the object is
@@ -197,9 +195,7 @@ def _built(config: DictConfig, key: str, kind: type | UnionType) -> Any:
         text = one_line(cause)
         raise BenchmarkError(text if key in text else f"{key}: {text}") from None
     if not isinstance(built, kind):
-        raise BenchmarkError(
-            f"{key} must describe a {getattr(kind, '__name__', kind)}, got {OmegaConf.select(config, key)!r}"
-        )
+        raise BenchmarkError(f"{key} must describe a {kind.__name__}, got {OmegaConf.select(config, key)!r}")
     return built
 
 

@@ -7,24 +7,22 @@ finished round is saved to disk, so an interrupted run only loses the round it w
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmark.errors import BenchmarkError
-from benchmark.forest import Forest
 from benchmark.metrics import Metrics, error_metrics
+from benchmark.model import Fitted
 from benchmark.randomness import generator
 from benchmark.run import Run
 from benchmark.split import Split, check_size, make_split, scale_inputs
 from bmdal import Batch, select_batch
-from bmdal.regressor.stack import NetworkStack
-from bmdal.regressor.training import Training, TrainingData, train
+from bmdal.regressor.training import TrainingData
 from cli.progress import Progress
 from results.record import NO_SELECTION, RoundRecord, RunRecord
 
@@ -47,14 +45,6 @@ class _SplitState:
         """Move rows from the pool to the end of the training set."""
         self.train = np.concatenate([self.train, rows])
         self.pool = self.pool[~np.isin(self.pool, rows)]
-
-
-@dataclass(frozen=True)
-class _Fitted:
-    """The trained models of a split, in the form `select_batch` expects, and their predictions, (n, d) -> (n,)."""
-
-    models: Any
-    predict: Sequence[Callable[[Tensor], Tensor]]
 
 
 @dataclass(frozen=True)
@@ -168,59 +158,23 @@ def _round(
     return finished
 
 
-def _train(run: Run, round_: int, states: Sequence[_SplitState], progress: Progress) -> list[_Fitted]:
-    if isinstance(run.training, Forest):
-        return [_train_forest(run, run.training, round_, state, progress) for state in states]
-    return _train_networks(run, run.training, round_, states, progress)
-
-
-def _train_forest(run: Run, training: Forest, round_: int, state: _SplitState, progress: Progress) -> _Fitted:
-    seeds = generator(state.split.number, round_, "initialization")
-    forest = training.fit(state.X[state.train], state.y[state.train], seeds, torch.get_num_threads())
-    progress.advance(_work(run, round_), _status(run, round_, [state]))
-    return _Fitted(forest, [lambda X: torch.from_numpy(forest.predict(X.numpy()))])
-
-
-def _train_networks(
-    run: Run, training: Training, round_: int, states: Sequence[_SplitState], progress: Progress
-) -> list[_Fitted]:
-    n_models = run.method.n_models
-    numbers = [(state.split.number, member) for state in states for member in range(n_models)]
-    data = [
+def _train(run: Run, round_: int, states: Sequence[_SplitState], progress: Progress) -> list[Fitted]:
+    splits = [state.split.number for state in states]
+    points = [
         TrainingData(state.X[state.train], state.y[state.train], state.X[state.split.valid], state.y[state.split.valid])
         for state in states
-        for _ in range(n_models)
     ]
-    stack = NetworkStack(
-        n_inputs=data[0].X.shape[1],
-        activation=training.activation,
-        sigma_w=training.sigma_w,
-        sigma_b=training.sigma_b,
-        generators=[generator(number, round_, "initialization", member) for number, member in numbers],
-        device=run.device,
-    )
-    shuffles = [generator(number, round_, "shuffling", member) for number, member in numbers]
-    work = len(states) * _work(run, round_) / training.n_epochs
-    status = _status(run, round_, states)
-
-    def on_epoch(epoch: int) -> None:
-        progress.advance(work, f"{status}, epoch {epoch}/{training.n_epochs}")
-
-    best_rmse = train(stack, data, training, shuffles, on_epoch)
-    for (number, _), rmse in zip(numbers, best_rmse.tolist(), strict=True):
-        if not np.isfinite(rmse):
-            raise BenchmarkError(
-                f"{run.method.name} on {run.data.name}, split {number}, round {round_}: training diverged, the "
-                f"validation error was never finite; training.learning_rate={training.learning_rate} may be too large"
-            )
-    networks = [stack.network(k) for k in range(len(stack))]
-    groups = [networks[start : start + n_models] for start in range(0, len(networks), n_models)]
-    return [_Fitted(group, [_only_output(network) for network in group]) for group in groups]
-
-
-def _only_output(network: nn.Module) -> Callable[[Tensor], Tensor]:
-    """Return a function (n, d) -> (n,) for a network that maps (n, d) to (n, 1)."""
-    return lambda X: network(X)[:, 0]
+    work, status = len(states) * _work(run, round_), _status(run, round_, states)
+    try:
+        return run.training.fit(
+            splits,
+            round_,
+            points,
+            run.method.n_models,
+            lambda share, where: progress.advance(share * work, f"{status}{where}"),
+        )
+    except BenchmarkError as error:
+        raise BenchmarkError(f"{run.method.name} on {run.data.name}, {error}") from None
 
 
 def _status(run: Run, round_: int, states: Sequence[_SplitState]) -> str:
@@ -231,13 +185,13 @@ def _status(run: Run, round_: int, states: Sequence[_SplitState]) -> str:
 
 
 @torch.no_grad()
-def _test(fitted: _Fitted, state: _SplitState, chunks: Chunks) -> Metrics:
+def _test(fitted: Fitted, state: _SplitState, chunks: Chunks) -> Metrics:
     parts = torch.split(torch.from_numpy(state.split.test), chunks.test_points)
     errors = [torch.cat([(f(state.X[rows]) - state.y[rows]).abs() for rows in parts]) for f in fitted.predict]
     return error_metrics(errors)
 
 
-def _select(run: Run, round_: int, fitted: _Fitted, state: _SplitState, chunks: Chunks) -> Batch:
+def _select(run: Run, round_: int, fitted: Fitted, state: _SplitState, chunks: Chunks) -> Batch:
     return select_batch(
         run.method,
         fitted.models,
@@ -246,7 +200,7 @@ def _select(run: Run, round_: int, fitted: _Fitted, state: _SplitState, chunks: 
         x_pool=state.X[state.pool],
         batch_size=run.task.batch_size,
         generator=generator(state.split.number, round_, "selection"),
-        device=None if isinstance(run.training, Forest) else chunks.features_on,
+        device=None if run.training.cpu_only else chunks.features_on,
         with_effective_dimension=True,
         distinct=False,  # as in the paper
     )

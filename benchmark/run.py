@@ -16,11 +16,10 @@ import torch
 
 from benchmark.code_version import code_version, own_code
 from benchmark.errors import BenchmarkError
-from benchmark.forest import Forest
+from benchmark.model import Model
 from benchmark.split import make_split
 from benchmark.task import Task
 from bmdal import Method
-from bmdal.regressor.training import Training
 from data_prep import PreparedData
 from results.record import (
     REMEDY,
@@ -35,7 +34,7 @@ from results.record import (
 )
 
 
-def settings(task: Task, training: Training | Forest, method: Method) -> dict[str, Any]:
+def settings(task: Task, training: Model, method: Method) -> dict[str, Any]:
     """Return all settings that affect the results, except for the split and the data, as stored in records.
 
     A component of the library is identified by its name; a user's own component also by the hash of its code.
@@ -71,7 +70,7 @@ class Run:
     data: PreparedData
     task: Task
     method: Method
-    training: Training | Forest
+    training: Model
     device: torch.device
     runs: Path
     timed_alone: bool = False  # whether none of the user's other runs uses the device at the same time
@@ -100,7 +99,7 @@ class Run:
             started=_now(),
             finished=None,
             timed_alone=self.timed_alone,
-            sklearn=version("scikit-learn") if isinstance(self.training, Forest) else None,
+            packages={name: version(name) for name in self.training.packages},
         )
         return RunRecord(
             experiment=self.experiment,

@@ -16,7 +16,7 @@ from cli.files import write_text_atomically
 from cli.options import check_choice, describe_options, read_options
 from cli.run import FAILED, run_command
 from results.choose import EXPECTED, FILTERS, load_chosen
-from results.compose import BUDGET, PREDICTION, STANDALONE, TABLES, budget_tables, compose_tables
+from results.compose import BUDGET, MODELS, PREDICTION, STANDALONE, TABLES, budget_tables, compose_tables
 from results.errors import ResultsError
 from results.leaderboard import LEADERBOARD, gather, leaderboard_paths, leaderboard_table
 from results.original import import_original
@@ -32,7 +32,9 @@ def main(arguments: list[str]) -> int:
 
 def _work(arguments: Sequence[str]) -> int:
     options = read_options("results", arguments)
-    wanted = check_choice("table", options.table, [*TABLES, PREDICTION, LEADERBOARD, BUDGET, *STANDALONE, "all"])
+    wanted = check_choice(
+        "table", options.table, [*TABLES, PREDICTION, MODELS, LEADERBOARD, BUDGET, *STANDALONE, "all"]
+    )
     check_choice("metric", options.metric, METRICS)
     form = _format(options)
     if options["import"] is not None:

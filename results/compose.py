@@ -14,6 +14,7 @@ from results.budget import budget_table
 from results.datasets import datasets_table
 from results.errors import ResultsError
 from results.methods import LITERATURE, selected_methods
+from results.models import models_table
 from results.published import (
     PUBLISHED_DATASETS,
     PUBLISHED_R2,
@@ -107,6 +108,7 @@ def _makers(
         for name, make in TABLES.items():
             yield name, partial(_make_named, make, request)
     yield PREDICTION, lambda: [prediction_table(frame)]
+    yield MODELS, lambda: [models_table(part, metric, reference) for _, part in frame.groupby("task", observed=True)]
 
 
 def _make_named(make: Callable[[Request], list[Table]], request: Request) -> list[Table]:
@@ -267,8 +269,7 @@ TABLES: dict[str, Callable[[Request], list[Table]]] = {
     "ranks": _ranks,
     "wins": _wins,
 }
-PREDICTION = "prediction"
-BUDGET = "budget"
+PREDICTION, MODELS, BUDGET = "prediction", "models", "budget"
 # These need no records.
 STANDALONE: dict[str, Callable[[], list[Table]]] = {
     "published": published_tables,

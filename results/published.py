@@ -65,8 +65,8 @@ def only_published(frame: pd.DataFrame) -> pd.DataFrame:
 
 def differs_from_published(frame: pd.DataFrame) -> str:
     """Return why the mean over these records is not the quantity of the published mean; empty if it is."""
-    if frame["training"].astype(str).str.contains("n_trees=").any():
-        return "forests, published: networks"
+    if not frame["training"].astype(str).str.contains("activation=").all():
+        return "other models, published: networks"
     tasks, datasets = sorted(frame["task"].unique()), set(frame["dataset"])
     if tasks != [PUBLISHED_TASK]:
         return f"task {', '.join(tasks)}, published: {PUBLISHED_TASK}"

@@ -19,7 +19,7 @@ import reprlib
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -90,8 +90,8 @@ class Provenance:
     """Everything apart from the configuration that the results depend on.
 
     If a run was interrupted and resumed under other conditions, such as another device, `earlier` says what was
-    different in its first `n_rounds`. It counts as timed alone only if all of its rounds were. `sklearn` is the version
-    of scikit-learn; only records of models trained with it contain it.
+    different in its first `n_rounds`. It counts as timed alone only if all of its rounds were. `packages` are the
+    versions of the libraries that trained a model other than a network; older records of forests have `sklearn`.
     """
 
     __pydantic_config__ = _STRICT
@@ -110,6 +110,7 @@ class Provenance:
     timed_alone: bool
     earlier: tuple[Settings, ...] = ()
     sklearn: Text | None = None
+    packages: dict[Text, Text] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -169,8 +170,9 @@ def failed_path(path: Path) -> Path:
 def write_record(record: RunRecord | FailureRecord, path: Path) -> None:
     """Write a record atomically. Raises RecordError if it could not be read again, for example because of a NaN."""
     raw = asdict(record)
-    if isinstance(record, RunRecord) and record.provenance.sklearn is None:
-        del raw["provenance"]["sklearn"]
+    for name in ("sklearn", "packages"):
+        if isinstance(record, RunRecord) and not raw["provenance"][name]:
+            del raw["provenance"][name]
     text = json.dumps(raw, indent=1) + "\n"
     try:
         schema: TypeAdapter[Any] = _RUN if isinstance(record, RunRecord) else _FAILURE

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from benchmark.loop import run_splits
+from benchmark.networks import Networks
 from benchmark.peer import peer_run, peer_select, peer_selection, peer_stack, peer_train
 from benchmark.randomness import generator
 from benchmark.run import Run
@@ -185,7 +186,7 @@ def training(
 
 def run(data: PreparedData, conditions: Conditions) -> Iterator[Row]:
     """Measure one whole run, 256x4 `lcmd-tp_grad_rp-512` on split 0: training, tests and selections."""
-    method, task, setting = Method.from_name("lcmd-tp_grad_rp-512"), Task(n_rounds=4), Training()
+    method, task, setting = Method.from_name("lcmd-tp_grad_rp-512"), Task(n_rounds=4), Networks()
 
     def ours() -> None:
         with tempfile.TemporaryDirectory() as runs, Progress("run") as progress:

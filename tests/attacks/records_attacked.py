@@ -78,5 +78,5 @@ def is_complete(raw: Any) -> bool:
 def says_the_same(record: RunRecord, raw: Any) -> bool:
     """Whether a record that was read has the values of the file, but for fields that a file need not have."""
     optional = {"complete": False, "format_version": 1}
-    provenance = {"earlier": [], "sklearn": None, **raw["provenance"]}
+    provenance = {"earlier": [], "sklearn": None, "packages": {}, **raw["provenance"]}
     return bool(json.loads(json.dumps(asdict(record))) == {**optional, **raw, "provenance": provenance})

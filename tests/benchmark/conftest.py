@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmark.networks import Networks
 from benchmark.run import Run
 from benchmark.task import Task
 from bmdal import Method
-from bmdal.regressor.training import Training
 from data_prep import DataSet, Friedman, PreparedData, prepare
 
 
@@ -30,7 +30,7 @@ def make_run(small_data: PreparedData, tmp_path: Path) -> Callable[..., Run]:
             data=small_data,
             task=Task(batch_size=32, n_rounds=3, n_initial=64, n_valid=100),
             method=Method.from_name(method),
-            training=Training(**{"n_epochs": 3, "batch_size": 32, **training}),
+            training=Networks(**{"n_epochs": 3, "batch_size": 32, **training}),
             device=torch.device("cpu"),
             runs=runs,
         )

@@ -14,10 +14,10 @@ from benchmark.cost import Speed
 from benchmark.estimate import estimate, job_bytes
 from benchmark.forest import Forest
 from benchmark.job import Job
+from benchmark.networks import Networks
 from benchmark.run import Run
 from benchmark.task import Task
 from bmdal import Method
-from bmdal.regressor.training import Training
 from cli.progress import duration
 from data_prep import DataSet, Expected, Friedman
 from results.record import NO_SELECTION, RoundRecord, write_record
@@ -35,7 +35,7 @@ def make_job(runs: Path, method: str, n_splits: int = 2, n_rounds: int = 16, nam
             name=name, source=Friedman(n_rows=3000, seed=1), target="Y", expected=Expected(90000, 9000, 10)
         ),
         task=Task(n_rounds=n_rounds),
-        training=Training(),
+        training=Networks(),
         method=Method.from_name(method),
         splits=tuple(range(n_splits)),
         n_timed=0,
@@ -45,7 +45,7 @@ def make_job(runs: Path, method: str, n_splits: int = 2, n_rounds: int = 16, nam
 
 def record_known_times(run: Run) -> None:
     """A complete record of a run that took what the rule says."""
-    training = run.training if isinstance(run.training, Forest) else Training(n_epochs=10)
+    training = Networks(n_epochs=10) if run.training.network else run.training
     run = replace(run, task=Task(n_rounds=3), training=training)
     record = run.new_record(0)
     rounds = []
@@ -61,7 +61,7 @@ def record_known_times(run: Run) -> None:
 
 def seconds_of(job: Job, pool: int) -> float:
     points = sum(256 * (r + 1) + 1024 / 3 for r in range(job.task.n_rounds + 1))
-    repeats = job.training.n_trees if isinstance(job.training, Forest) else 256
+    repeats = getattr(job.training, job.training.repeated)
     training = SECONDS_PER_POINT_AND_EPOCH * repeats * points * job.method.n_models
     selection = 0 if job.method.name == "random" else SECONDS_PER_POOL_POINT * pool * job.task.n_rounds
     return training + selection
@@ -121,13 +121,13 @@ def test_cost_of_a_run_by_hand() -> None:
     """Of 20 splits side by side on a GPU: 256 epochs, three rounds of 256, 512 and 768 training points, two batches."""
     job, size = make_job(Path(), "bait-fb-p_grad_rp-512_train", n_splits=20, n_rounds=2), Expected(90_000, 9_000, 10)
     n_points = 256 * (256 + 512 + 768 + 1024)
-    at_once_infinite = Speed(math.inf, math.inf).run_seconds(job, Training(), size, 512, 8, "cuda")
+    at_once_infinite = Speed(math.inf, math.inf).run_seconds(job, Networks(), size, 512, 8, "cuda")
     steps = n_points / 256 * 35 * 4e-6 / 20
     assert at_once_infinite == pytest.approx(steps + 2 * (0.04 + 512 * 18 * 4e-6) + 3 * 0.03)
     passes = 2 * 512 * 90_000 * 512 * 8
-    slow_memory = Speed(1e12, math.inf).run_seconds(job, Training(), size, 512, 8, "cuda")
+    slow_memory = Speed(1e12, math.inf).run_seconds(job, Networks(), size, 512, 8, "cuda")
     assert slow_memory - at_once_infinite == pytest.approx(passes / 1e12)
-    slow_products = Speed(math.inf, 1e12).run_seconds(job, Training(), size, 512, 8, "cuda")
+    slow_products = Speed(math.inf, 1e12).run_seconds(job, Networks(), size, 512, 8, "cuda")
     n_parameters = 10 * 512 + 512 * 512 + 512
     of_features = 2 * 90_000 * 2 * (2 * n_parameters + 512 * (10 + 2049)) / 0.25
     assert slow_products - at_once_infinite == pytest.approx((6 * n_parameters * n_points / 0.3 + of_features) / 1e12)

@@ -10,11 +10,12 @@ from command_line import ROOT, SMALL, run
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from benchmark.boosting import Boosting
 from benchmark.choices import check_sweep
 from benchmark.errors import BenchmarkError
 from benchmark.forest import Forest
 from benchmark.grid import Grid, combinations, make_grid
-from bmdal.regressor.training import Training
+from benchmark.networks import Networks
 from results.methods import LITERATURE
 from results.published import PUBLISHED_DATASETS, load_published
 
@@ -27,6 +28,8 @@ N_JOBS_AND_SPLITS = {
     "lite": (228, 2),
     "mini": (24, 3),
     "forest": (24, 5),
+    "forest-lite": (24, 2),
+    "lightgbm-lite": (24, 2),
     "quick": (3, 2),
 }
 
@@ -62,8 +65,9 @@ def test_composes(name: str, grid_of: MakeGrid) -> None:
     job = grid_of(f"+experiment={name}", "dataset=fried", "method=random").jobs[0].job
     assert job.experiment == name
     assert sorted(job.splits) == list(range(n_splits))
-    silu = Training(activation="silu", sigma_w=0.5, sigma_b=1.0, learning_rate=0.15)
-    assert job.training == {"silu": silu, "forest": Forest()}.get(name, Training())
+    silu = Networks(activation="silu", sigma_w=0.5, sigma_b=1.0, learning_rate=0.15)
+    others = {"silu": silu, "forest": Forest(), "forest-lite": Forest(), "lightgbm-lite": Boosting()}
+    assert job.training == others.get(name, Networks())
 
 
 @pytest.mark.thorough

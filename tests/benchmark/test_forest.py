@@ -9,22 +9,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sklearn
 import torch
 from command_line import run
 from sklearn.ensemble import RandomForestRegressor
 from test_loop import interrupted, measured, run_all
 
-from benchmark import forest as forest_module
+from benchmark import model as model_module
 from benchmark.errors import BenchmarkError
-from benchmark.forest import Forest, check_method
+from benchmark.forest import Forest
 from benchmark.job import Job
 from benchmark.loop import SMALL, run_splits
+from benchmark.model import Model
+from benchmark.networks import Networks
 from benchmark.randomness import generator
 from benchmark.run import Run
 from benchmark.split import make_split
 from benchmark.task import Task
 from bmdal import IncompatibleError, Method
-from bmdal.regressor.training import Training
 from cli.progress import Progress
 from data_prep import DataSet, Friedman
 from results.load import RUN_KEYS
@@ -106,38 +108,38 @@ def test_less_at_once_gives_the_same(make_forest_run: MakeForestRun) -> None:
 
 def test_records_name_scikit_learn_only_where_it_trains(make_forest_run: MakeForestRun, make_run, tmp_path) -> None:
     of_forest, of_network = make_forest_run().new_record(0), make_run().new_record(0)
-    assert of_forest.provenance.sklearn is not None
+    assert of_forest.provenance.packages == {"scikit-learn": sklearn.__version__}
     for record in (of_forest, of_network):
         path = partial_path(record_path(tmp_path, *(getattr(record, key) for key in RUN_KEYS)))
         write_record(record, path)
         assert read_partial(path) == record
-    assert "sklearn" not in json.loads(path.read_text())["provenance"]
+    assert not {"sklearn", "packages"} & set(json.loads(path.read_text())["provenance"])
 
 
 @pytest.mark.parametrize(
     ("training", "method", "message"),
     [
-        (Training(), "bait-f-p_pred", "'bait-f-p_pred': 'pred' compares the trees of training=forest"),
-        (Training(), "lcmd-tp_pred", "a network needs one of the kernels linear, nngp, ll, grad"),
+        (Networks(), "bait-f-p_pred", "'bait-f-p_pred': 'pred' compares the members of training=forest"),
+        (Networks(), "lcmd-tp_pred", "a network needs one of the kernels linear, nngp, ll, grad"),
         (Forest(), "lcmd-tp_grad_rp-512", r"'lcmd-tp_grad_rp-512': a forest needs the kernel pred .*bait-f-p_pred"),
         (Forest(), "lcmd-tp_linear", "a forest needs the kernel pred"),
         (Forest(), "bait-f-p_pred_ens-3", "leave 'ens-N' out"),
     ],
 )
-def test_what_does_not_go_together(training: Training | Forest, method: str, message: str) -> None:
+def test_what_does_not_go_together(training: Model, method: str, message: str) -> None:
     with pytest.raises(IncompatibleError, match=message):
         make_job(training, method)
 
 
 @pytest.mark.parametrize(
     ("training", "method"),
-    [(Training(), "lcmd-tp_ll_ens-3"), (Training(), "random"), (Forest(), "random"), (Forest(), "maxdet-p_pred_rp-16")],
+    [(Networks(), "lcmd-tp_ll_ens-3"), (Networks(), "random"), (Forest(), "random"), (Forest(), "maxdet-p_pred_rp-16")],
 )
-def test_what_goes_together(training: Training | Forest, method: str) -> None:
-    check_method(training, Method.from_name(method))
+def test_what_goes_together(training: Model, method: str) -> None:
+    training.check_method(Method.from_name(method))
 
 
-def make_job(training: Training | Forest, method: str) -> Job:
+def make_job(training: Model, method: str) -> Job:
     dataset = DataSet(name="small", source=Friedman(n_rows=3000, seed=1), target="Y")
     return Job("test", dataset, Task(), training, Method.from_name(method), (0,), 0, Path("runs"))
 
@@ -146,7 +148,7 @@ def test_a_forest_is_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     job = make_job(Forest(), "random")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert job.device("auto") == torch.device("cpu")
-    with pytest.raises(BenchmarkError, match="device=cuda: a forest is trained on the CPU; use device=cpu or auto"):
+    with pytest.raises(BenchmarkError, match="device=cuda: this model is trained on the CPU; use device=cpu or auto"):
         job.device("cuda")
 
 
@@ -157,7 +159,7 @@ def test_trees(n_trees: object) -> None:
 
 
 def test_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forest_module, "find_spec", lambda name: None)
+    monkeypatch.setattr(model_module, "find_spec", lambda name: None)
     with pytest.raises(BenchmarkError, match=r"needs scikit-learn: pip install 'bmdal\[sklearn\]'"):
         Forest()
 
@@ -175,7 +177,7 @@ def test_from_the_command_line_to_the_table(tmp_path: Path) -> None:
     assert "4 runs in 2 jobs: 4 done" in status.stdout
     tables = run(tmp_path, "table=all", module="results")
     assert tables.returncode == 0, tables.stderr
-    assert "no published numbers for comparison: forests, published: networks" in tables.stdout
+    assert "no published numbers for comparison: other models, published: networks" in tables.stdout
     plots = run(tmp_path, f"paths.figures={tmp_path / 'figures'}", module="plots")
     assert plots.returncode == 0, plots.stderr
     assert list((tmp_path / "figures").rglob("*.png"))

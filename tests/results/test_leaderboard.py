@@ -110,7 +110,7 @@ def test_what_no_comparison_can_be_made_of_is_refused(protocol: Path, tmp_path: 
         leaderboard(gather(pack(tmp_path / "published", protocol), tmp_path / "none"))
     for damaged in (tmp_path / "nowhere.zip", tmp_path / "text.zip"):
         (tmp_path / "text.zip").write_text("no archive")
-        with pytest.raises(ResultsError, match="no folder|neither a folder nor a zip archive"):
+        with pytest.raises(ResultsError, match=r"no folder|neither a folder nor a zip archive"):
             gather(damaged, tmp_path / "none")
 
 

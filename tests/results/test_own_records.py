@@ -1,4 +1,4 @@
-"""The records in the repository: of the experiments `mini` and `forest`, and of the first runs on a GPU."""
+"""The records in the repository: `mini`, `forest`, the models on the grid of `lite`, and the first runs on a GPU."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from results import load_records
 from results.aggregate import mean_and_stderr, run_values
+from results.models import models_table
 
 FOLDER = Path(__file__).resolve().parents[2] / "results"
 
@@ -47,3 +48,19 @@ def test_runs_on_a_gpu_begin_like_those_on_a_cpu(tmp_path: Path) -> None:
     assert len(both) == 9
     assert (both["data_hash"].astype(str) == both["data_hash_gpu"].astype(str)).all()
     assert both["rmse_gpu"].to_numpy() == pytest.approx(both["rmse"].to_numpy(), rel=0.004)
+
+
+def test_models_ran_on_the_splits_and_tasks_of_the_networks(tmp_path: Path) -> None:
+    """What `table=models` compares: the same data, task and split, and the methods of both other models."""
+    for name in ("lite", "models"):
+        with zipfile.ZipFile(FOLDER / f"{name}.zip") as archive:
+            archive.extractall(tmp_path)
+    frame = load_records(tmp_path)
+    assert set(frame["task"]) == {"256x4"}
+    assert frame.groupby("dataset", observed=True)["data_hash"].nunique().eq(1).all()
+    runs = frame[frame["round"] == 0].groupby("experiment", observed=True)
+    assert runs.size()[["forest-lite", "lightgbm-lite"]].to_list() == [3 * 8, 3 * 8]  # data sets, methods
+    table = models_table(frame, "rmse", "random")
+    assert [name for name, _ in table.columns[1:]] == ["forest-lite", "lightgbm-lite", "lite"]
+    shown = {row[0].text for row in table.rows if all(cell.value is not None for cell in row[1:])}
+    assert shown == {"MaxDiag", "MaxDet-P", "BAIT-F-P", "MaxDist-P", "KMeansPP-P", "LCMD-P", "LCMD-TP"}
