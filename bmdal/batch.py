@@ -75,7 +75,7 @@ def choose(
     start = now(pool.device)
     limits, scores = rules.limits.to(pool.device), dict[int, float]()
     problem = SelectionProblem(
-        train, pool, method.mode, method.sigma, generator, target, limits, on_pick=scores.__setitem__
+        train, pool, method.mode, method.sigma, generator, target, limits=limits, on_pick=scores.__setitem__
     )
     chosen = method.selection.select(problem, batch_size)
     n_chosen = len(chosen)
