@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -27,18 +28,20 @@ class _Coverage:
     kappa is computed from the features block by block whenever it is needed, and never stored.
 
     Attributes:
-        norm2: of the unit-norm features of the sample, shape (n_sample,): 1, or 0 for features that are zero.
+        weights: w_t, shape (n_sample,).
         inverse: 1 / |phi(t)|, or 0 for features that are zero, shape (n_sample,).
-        h2: the squared median distance, shape ().
-        rounding: below this, differences of kappa count as 0, shape ().
+        norm2: of the unit-norm features of the sample, shape (n_sample,): 1, or 0 for features that are zero.
+        h2: the squared median distance.
+        rounding: up to this, differences of kappa count as 0.
         covered: c_t, shape (n_sample,).
     """
 
     def __init__(self, sample: Features, weights: Tensor, selected: Features | None) -> None:
         self.sample, self.weights = sample, weights
-        self.norm2, self.inverse = _unit(sample)
-        d2 = squared_distances(self.norm2[:, None], self.norm2, self._cosines(sample))
-        self.h2 = torch.where(d2 > 0, d2, torch.nan).nanmedian().nan_to_num(nan=1.0)
+        self.inverse, self.norm2 = _to_unit_norm(sample)
+        cosines = sample.kernel(sample) * self.inverse[:, None] * self.inverse
+        d2 = squared_distances(self.norm2[:, None], self.norm2, cosines)
+        self.h2 = float(torch.where(d2 > 0, d2, torch.nan).nanmedian().nan_to_num(nan=1.0))
         self.rounding = 16 * torch.finfo(d2.dtype).eps * (1 + 1 / self.h2)
         self.covered = torch.zeros_like(self.norm2)
         if selected is not None:
@@ -51,28 +54,27 @@ class _Coverage:
 
     def gains(self, points: Features) -> Tensor:
         """sum_t w_t max(0, kappa(x, t) - c_t), shape (n,)."""
-        gains = self.covered.new_empty(len(points))
+        gains = torch.empty(len(points), dtype=self.covered.dtype, device=self.covered.device)
         for rows in self._blocks(points):
             more = self._kappa(points[rows]).sub_(self.covered)
-            gains[rows] = torch.where(more > self.rounding, more, 0.0) @ self.weights
+            gains[rows] = torch.threshold_(more, self.rounding, 0.0) @ self.weights
         return gains
 
     def _kappa(self, points: Features) -> Tensor:
         """exp(-d^2 / h^2) of unit-norm features, shape (n, n_sample)."""
-        norm2 = _unit(points)[0]
-        return self._cosines(points).mul_(2).sub_(norm2[:, None]).sub_(self.norm2).div_(self.h2).exp_()
+        inverse, norm2 = _to_unit_norm(points)
+        product = points.kernel(self.sample) * (inverse * (2 / self.h2))[:, None]
+        product.mul_(self.inverse).sub_((norm2 / self.h2)[:, None]).sub_(self.norm2 / self.h2)
+        return product.exp_()
 
-    def _cosines(self, points: Features) -> Tensor:
-        return points.kernel(self.sample) * _unit(points)[1][:, None] * self.inverse
-
-    def _blocks(self, points: Features) -> list[slice]:
-        return list(blocks(len(points), 2 * len(self.sample) * points.diag().element_size(), points.device))
+    def _blocks(self, points: Features) -> Iterator[slice]:
+        return blocks(len(points), 2 * len(self.sample) * self.covered.element_size(), points.device)
 
 
-def _unit(features: Features) -> tuple[Tensor, Tensor]:
-    """Squared norms after division by the norm, and what to multiply with for that; 0 for features that are zero."""
+def _to_unit_norm(features: Features) -> tuple[Tensor, Tensor]:
+    """1 / |phi|, and the squared norm of phi / |phi|; both 0 where phi is zero."""
     diag = features.diag()
-    return torch.where(diag > 0, 1.0, torch.zeros_like(diag)), torch.where(diag > 0, diag, torch.inf).rsqrt()
+    return torch.where(diag > 0, diag, torch.inf).rsqrt(), (diag > 0).to(diag)
 
 
 class _Whole(GreedyState):
