@@ -21,7 +21,7 @@ from bmdal.network.modes import plain_arithmetic
 from bmdal.pipeline import check_finite_kernel, transform
 from bmdal.points import given_to_networks
 from bmdal.rules import Rules, fingerprints
-from bmdal.selection import Selection
+from bmdal.selection import Outcomes, Selection
 from bmdal.tables import Table, check_columns, check_finite, frame_of
 
 PART = 4096
@@ -110,6 +110,7 @@ def choose_by_features(
     generator: torch.Generator,
     rules: Rules,
     with_effective_dimension: bool = False,
+    outcomes: Outcomes | None = None,
 ) -> Batch:
     """The batch for untransformed features of "pool" and possibly "train" and "target" points."""
     of_pool = features["pool"]
@@ -121,7 +122,9 @@ def choose_by_features(
     of_train, of_pool, *of_target = transform(method, of_train, others, y, generator)
     seconds = now(of_pool.device) - start
     aim = next(iter(of_target), None)
-    return choose(method, of_train, of_pool, batch_size, generator, seconds, rules, aim, with_effective_dimension)
+    return choose(
+        method, of_train, of_pool, batch_size, generator, seconds, rules, aim, with_effective_dimension, outcomes
+    )
 
 
 def _method(method: Method | Selection | str, has_train: bool, sigma: float | None) -> Method:
@@ -144,6 +147,10 @@ def _method(method: Method | Selection | str, has_train: bool, sigma: float | No
         )
     if method.ensemble is not None:
         raise IncompatibleError(f"method {method.name!r}: {method.ensemble.name!r} needs models: use select_batch")
+    if method.selection.needs_predictions:
+        raise IncompatibleError(
+            f"method {method.name!r}: {method.selection.name!r} needs labels and predictions: use select_batch"
+        )
     return method
 
 

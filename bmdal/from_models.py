@@ -13,8 +13,10 @@ from bmdal.batch import (
     Batch,
     as_generator,
     as_labels,
+    as_outcomes,
     as_output,
     check_batch_size,
+    check_single_output,
     check_target,
     choose,
     n_targets,
@@ -32,7 +34,7 @@ from bmdal.network.call import Call, Forward, Output
 from bmdal.network.copies import unwrapped
 from bmdal.network.modes import plain_arithmetic
 from bmdal.network.network import Network
-from bmdal.pipeline import CHUNK_BYTES, transformed_features
+from bmdal.pipeline import CHUNK_BYTES, predictions, transformed_features
 from bmdal.points import form, named_leaves
 from bmdal.points import forward as usual_forward
 from bmdal.rules import Fingerprints, Rules
@@ -69,7 +71,8 @@ def select_batch(
     Points can be tensors, which are used as they are, or NumPy arrays or pandas frames; for networks with several
     inputs, tuples and dictionaries of these. If a network does not accept their precision, arrays and frames are cast
     to the network's precision, unless this would lose the differences between points. A map-style
-    `torch.utils.data.Dataset`, or a loader of one, is read once, in chunks, after a few items were inspected. Only its
+    `torch.utils.data.Dataset`, or a loader of one, is read once (for `igs` twice), in chunks, after a few items were
+    inspected. Only its
     features stay in memory (`rp-512`: 2 KB per point); for `linear` and `nngp` without a sketch, these are the inputs
     themselves. `Batch.notes` says what is left out of an item.
 
@@ -83,7 +86,9 @@ def select_batch(
             list of fitted models or `MCDropout(net)`: see `bmdal.members`.
         x_train: the n_train labelled points, at least one; can be None for `pred` if the method does not use them.
         y_train: labels of these points, shape (n_train,) or (n_train, n_outputs); can be None if the method does not
-            use them. If given, they must have as many columns as there are outputs.
+            use them. If given, they must have as many columns as there are outputs. `igs` compares them with the
+            predictions of networks or members, so they must be in the same units: for a `NetworkRegressor` and a
+            kernel of networks, (y - y_mean_) / y_scale_.
         x_pool: the n_pool points to choose from; may be on the CPU while the networks are on a GPU.
         batch_size: number of points to select, 1 <= batch_size <= n_pool.
         generator: source of all random draws, or a seed. The same generator state gives the same batch; on a GPU only
@@ -110,6 +115,7 @@ def select_batch(
     check_columns(given)
     check_target(method, x_target)
     generator, output, frame = as_generator(generator), as_output(output), frame_of(x_pool)
+    check_single_output(method, output)
     if isinstance(method.kernel, Predictions):
         unused = {"device": device, "collate_fn": collate_fn}
         if names := [name for name, value in unused.items() if value is not None]:
@@ -172,8 +178,13 @@ def select_batch(
             )
         if distinct:
             rules = rules.without_copies(method, X_train.of_all(), X_pool.of_all())
+        outcomes = None
+        if method.selection.needs_predictions:
+            outcomes = as_outcomes(method, y, *(predictions(networks, X, device) for X in (X_train, X_pool)))
         seconds, of_target = now(device) - start, next(iter(target), None)
-        batch = choose(method, train, pool, batch_size, generator, seconds, rules, of_target, with_effective_dimension)
+        batch = choose(
+            method, train, pool, batch_size, generator, seconds, rules, of_target, with_effective_dimension, outcomes
+        )
     notes = [note for _, of_points in read.values() for note in of_points] + [n for net in networks for n in net.notes]
     return with_ids(replace(batch, notes=tuple(dict.fromkeys([*notes, *batch.notes]))), frame)
 

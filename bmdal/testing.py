@@ -122,7 +122,7 @@ def _select(selection: Selection, mode: Mode | None, pool: Tensor, train: Tensor
 def _problem(selection: Selection, features: Sequence[Features], mode: Mode | None) -> SelectionProblem:
     """A problem with features of training and pool points; k(x, x) stands for labels and predictions."""
     train, pool = features
-    f = Outcomes(train.diag(), pool.diag()) if selection.needs_predictions else None
+    f = Outcomes(train.diag(), train.diag(), pool.diag()) if selection.needs_predictions else None
     return SelectionProblem(train, pool, mode, 0.3, _generator(), outcomes=f)
 
 

@@ -50,11 +50,13 @@ class Outcomes:
 
     Attributes:
         labels: y of the training points, shape (n_train,).
-        predictions: f(x) of the pool points, shape (n_pool,).
+        of_train: predictions f(x) for the training points, shape (n_train,).
+        of_pool: predictions f(x) for the pool points, shape (n_pool,).
     """
 
     labels: Tensor
-    predictions: Tensor
+    of_train: Tensor
+    of_pool: Tensor
 
 
 def _nothing(index: int, score: float) -> None:

@@ -53,12 +53,17 @@ class _Coverage:
         torch.maximum(self.covered, self._kappa(points).amax(dim=0), out=self.covered)
 
     def gains(self, points: Features) -> Tensor:
-        """sum_t w_t max(0, kappa(x, t) - c_t), shape (n,)."""
+        """sum_t w_t max(0, kappa(x, t) - c_t) to half of their digits, shape (n,).
+
+        Two points of the sample that only cover each other have the same gain, and rounding must not decide.
+        """
         gains = torch.empty(len(points), dtype=self.covered.dtype, device=self.covered.device)
         for rows in self._blocks(points):
             more = self._kappa(points[rows]).sub_(self.covered)
             gains[rows] = torch.threshold_(more, self.rounding, 0.0) @ self.weights
-        return gains
+        mantissa, exponent = gains.frexp()
+        unit = torch.finfo(gains.dtype).eps ** -0.5
+        return torch.ldexp(mantissa.mul_(unit).round_().div_(unit), exponent)
 
     def _kappa(self, points: Features) -> Tensor:
         """exp(-d^2 / h^2) of unit-norm features, shape (n, n_sample)."""

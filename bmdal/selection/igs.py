@@ -22,7 +22,7 @@ class _State(GreedyState):
     repeats = True
 
     def __init__(self, pool: Features, train: Features, outcomes: Outcomes) -> None:
-        self.pool, self.diag, self.f = pool, pool.diag(), outcomes.predictions.to(torch.float64)
+        self.pool, self.diag, self.f = pool, pool.diag(), outcomes.of_pool.to(torch.float64)
         self.nearness = torch.full_like(self.f, torch.inf)
         for start in range(0, len(train), MOST_AT_ONCE):
             some = slice(start, start + MOST_AT_ONCE)
