@@ -216,8 +216,8 @@ def as_outcomes(method: Method, labels: Tensor | None, of_train: Tensor, of_pool
     """
     assert labels is not None
     check_single_output(method, list(range(of_pool.shape[1])))
-    for name, predictions in (("training", of_train), ("pool", of_pool)):
-        check_finite(f"the model's predictions for the {name} points", predictions)
+    check_finite("the model's prediction for x_train", of_train)
+    check_finite("the model's prediction for x_pool", of_pool)
     return Outcomes(*(t.to(of_pool.device, torch.float64).flatten() for t in (labels, of_train, of_pool)))
 
 
