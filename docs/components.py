@@ -99,7 +99,7 @@ ABOUT: dict[str, dict[str, About]] = {
         ),
         "maxherding": About(
             "O(n s p) for the gains of all n points, s being the size of the sample. Gains only fall, so after that a "
-            "CPU only looks at the few points that may be the best; a GPU looks at all of them for each of the b points. "
+            "CPU only looks at the few points that may be the best; a GPU looks at all of them b times. "
             "Memory for O(n) numbers: kappa is computed again when it is needed.",
             "Use it for a first batch from embeddings, if every dense region should have a point and outliers should "
             "not count. Only the directions of the features matter, not their lengths. It is not part of the "
