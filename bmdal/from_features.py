@@ -65,8 +65,8 @@ def select(
             `train` and `acs-...`.
         y_train: labels of these points, shape (n_train,), for `acs-rf-hyper-...`.
         target: features of the points that matter, for `epig`, `bait-f` and `bait-fb`.
-        sigma: standard deviation of the observation noise in posteriors, `maxdet`, `bait-f`, `bait-fb` and `epig`,
-            greater than 0; None means 1e-3, or 0.1 for predictions.
+        sigma: standard deviation of the observation noise in posteriors, `maxdet`, `bait-f`, `bait-fb`, `epig` and
+            `rpcholesky`, greater than 0; None means 1e-3, or 0.1 for predictions.
         exclude: pool points that must not be selected and do not count as part of the pool: a mask, shape (n_pool,), or
             a list of row numbers, or of index labels if the pool is a frame.
         groups: the group of each pool point, such as a supplier or a plate, shape (n_pool,). At most `per_group` points

@@ -29,6 +29,8 @@ from bmdal.features import DenseFeatures, Features
 from bmdal.from_predictions import check_points, select_by_predictions
 from bmdal.inputs import Inputs, StreamedInputs, as_inputs, few_points, first_point, in_one_precision, may_cast
 from bmdal.kernels import Predictions
+from bmdal.members import MCDropout
+from bmdal.members.masks import masked_networks
 from bmdal.method import Method
 from bmdal.network.call import Call, Forward, Output
 from bmdal.network.copies import unwrapped
@@ -82,7 +84,8 @@ def select_batch(
         models: the trained network, or a list of `method.n_models` networks; each maps n points to outputs (n,) or
             (n, n_outputs). Several outputs are each divided by their spread over the training points. A fitted
             `NetworkRegressor` stands for its networks; if it is the last step of a scikit-learn pipeline, the other
-            steps are applied to the points. For the kernel `pred`, any model with members, such as a fitted forest, a
+            steps are applied to the points. `MCDropout(net, k)` stands for k networks, one for each dropout mask. For
+            the kernel `pred`, any model with members, such as a fitted forest, a
             list of fitted models or `MCDropout(net)`: see `bmdal.members`.
         x_train: the n_train labelled points, at least one; can be None for `pred` if the method does not use them.
         y_train: labels of these points, shape (n_train,) or (n_train, n_outputs); can be None if the method does not
@@ -207,7 +210,7 @@ def _models(method: Method, models: Any) -> list[nn.Module]:
     if method.kernel is None:
         return []
     single = isinstance(models, nn.Module) and type(models) is not nn.ModuleList
-    given: Any = [models] if single else models
+    given: Any = [models] if single else masked_networks(models) if isinstance(models, MCDropout) else models
     if not isinstance(given, Sequence | nn.ModuleList) or isinstance(given, str):
         hint = "; for models with members, such as forests, use 'bait-f-p_pred'" if hasattr(models, "predict") else ""
         raise BmdalError(f"models must be a torch.nn.Module or a list of them, got {models!r}{hint}")
