@@ -19,7 +19,7 @@ from bmdal.network.call import Output
 from bmdal.randomness import permutation
 from bmdal.rules import Rules
 from bmdal.selection import SelectionProblem
-from bmdal.selection.base import Limits, Open
+from bmdal.selection.base import Limits, Open, Outcomes
 from bmdal.tables import Table, as_tensor, check_finite
 
 MAX_EFFECTIVE_DIMENSION_COLUMNS = 1000
@@ -62,12 +62,15 @@ def choose(
     rules: Rules,
     target: Features | None = None,
     with_effective_dimension: bool = False,
+    outcomes: Outcomes | None = None,
 ) -> Batch:
     """The batch selected from transformed features; if the selection returns too few points, random ones are added."""
     start = now(pool.device)
     effective_dimension = _effective_dimension(pool) if with_effective_dimension else None
     unmeasured = now(pool.device) - start
-    pool = pool if len(rules.rows) == len(pool) else pool[rules.rows.to(pool.device)]
+    if len(rules.rows) < len(pool):
+        rows = rules.rows.to(pool.device)
+        pool, outcomes = pool[rows], outcomes and replace(outcomes, of_pool=outcomes.of_pool[rows])
     if method.selection.needs_float64:
         train, pool = train.to(dtype=torch.float64), pool.to(dtype=torch.float64)
         target = None if target is None else target.to(dtype=torch.float64)
@@ -75,7 +78,7 @@ def choose(
     start = now(pool.device)
     limits, scores = rules.limits.to(pool.device), dict[int, float]()
     problem = SelectionProblem(
-        train, pool, method.mode, method.sigma, generator, target, limits, on_pick=scores.__setitem__
+        train, pool, method.mode, method.sigma, generator, target, outcomes, limits, on_pick=scores.__setitem__
     )
     chosen = method.selection.select(problem, batch_size)
     n_chosen = len(chosen)
@@ -87,7 +90,7 @@ def choose(
         selection_seconds=now(pool.device) - start,
         effective_dimension=effective_dimension,
         scores=_scores(scores, chosen) if scores else None,
-        notes=(*rules.notes, *_notes(method, pool, batch_size, n_chosen)),
+        notes=(*rules.notes, *_notes(method, pool, batch_size, n_chosen, outcomes)),
     )
 
 
@@ -105,8 +108,8 @@ def _fill(chosen: Tensor, n_pool: int, batch_size: int, generator: torch.Generat
     return torch.cat([chosen, still.first(others, batch_size - len(chosen))])
 
 
-def _notes(method: Method, pool: Features, batch_size: int, n_chosen: int) -> list[str]:
-    """Notes about random points and about precision."""
+def _notes(method: Method, pool: Features, batch_size: int, n_chosen: int, outcomes: Outcomes | None) -> list[str]:
+    """Notes about random points, about precision, and about units."""
     notes = []
     if n_chosen < batch_size:
         notes.append(
@@ -119,6 +122,14 @@ def _notes(method: Method, pool: Features, batch_size: int, n_chosen: int) -> li
             notes.append(
                 f"the kernel reaches {largest:.3g}, and float64 cannot resolve sigma^2 = {method.sigma**2:.3g} next to "
                 "it: scale the features to about 1, or increase sigma"
+            )
+    if outcomes is not None and len(outcomes.labels) > 1:
+        error = float((outcomes.of_train - outcomes.labels).square().mean().sqrt())
+        spread = float(outcomes.labels.std(correction=0))
+        if error > spread:
+            notes.append(
+                f"the predictions for the training points differ from y_train by {error:.3g} on average, and y_train "
+                f"from its own mean only by {spread:.3g}: is the model trained, and on labels in the units of y_train?"
             )
     return notes
 
@@ -179,13 +190,35 @@ def as_labels(method: Method, y_train: Table | None, n_train: int) -> Tensor | N
         raise BmdalError(f"y_train must have one row for each of the {n_train} training points, it has {len(y_train)}")  # type: ignore[arg-type]
     if not method.needs_labels:
         return None
+    if not n_train:
+        raise IncompatibleError(f"method {method.name!r} needs labelled points and their labels y_train")
     if y_train is None:
-        raise BmdalError(f"method {method.name!r} needs the training labels y_train")
+        raise IncompatibleError(f"method {method.name!r} needs the training labels y_train")
     y = as_tensor("y_train", y_train)
     if y.shape not in ((n_train,), (n_train, 1)):
         raise BmdalError(f"y_train must have shape ({n_train},) or ({n_train}, 1), it has {tuple(y.shape)}")
     check_finite("y_train", y)
     return y.flatten()
+
+
+def check_single_output(method: Method, output: Output) -> None:
+    """Raise IncompatibleError for several outputs if the selection works on the predictions of a single one."""
+    if method.selection.needs_predictions and isinstance(output, list) and len(output) != 1:
+        raise IncompatibleError(
+            f"method {method.name!r}: {method.selection.name!r} works on a single output, not on output={output!r}"
+        )
+
+
+def as_outcomes(method: Method, labels: Tensor | None, of_train: Tensor, of_pool: Tensor) -> Outcomes:
+    """Labels, shape (n_train,), and predictions, shapes (n, n_outputs), in float64 on the device of the predictions.
+
+    Raises IncompatibleError unless there is a single output, and BmdalError for predictions that are not finite.
+    """
+    assert labels is not None
+    check_single_output(method, list(range(of_pool.shape[1])))
+    check_finite("the model's prediction for x_train", of_train)
+    check_finite("the model's prediction for x_pool", of_pool)
+    return Outcomes(*(t.to(of_pool.device, torch.float64).flatten() for t in (labels, of_train, of_pool)))
 
 
 def as_output(output: Any) -> Output:

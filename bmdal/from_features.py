@@ -21,7 +21,7 @@ from bmdal.network.modes import plain_arithmetic
 from bmdal.pipeline import check_finite_kernel, transform
 from bmdal.points import given_to_networks
 from bmdal.rules import Rules, fingerprints
-from bmdal.selection import Selection
+from bmdal.selection import Outcomes, Selection
 from bmdal.tables import Table, check_columns, check_finite, frame_of
 
 PART = 4096
@@ -65,8 +65,8 @@ def select(
             `train` and `acs-...`.
         y_train: labels of these points, shape (n_train,), for `acs-rf-hyper-...`.
         target: features of the points that matter, for `epig`, `bait-f` and `bait-fb`.
-        sigma: standard deviation of the observation noise in posteriors, `maxdet`, `bait-f`, `bait-fb` and `epig`,
-            greater than 0; None means 1e-3, or 0.1 for predictions.
+        sigma: standard deviation of the observation noise in posteriors, `maxdet`, `bait-f`, `bait-fb`, `epig` and
+            `rpcholesky`, greater than 0; None means 1e-3, or 0.1 for predictions.
         exclude: pool points that must not be selected and do not count as part of the pool: a mask, shape (n_pool,), or
             a list of row numbers, or of index labels if the pool is a frame.
         groups: the group of each pool point, such as a supplier or a plate, shape (n_pool,). At most `per_group` points
@@ -110,6 +110,7 @@ def choose_by_features(
     generator: torch.Generator,
     rules: Rules,
     with_effective_dimension: bool = False,
+    outcomes: Outcomes | None = None,
 ) -> Batch:
     """The batch for untransformed features of "pool" and possibly "train" and "target" points."""
     of_pool = features["pool"]
@@ -121,7 +122,9 @@ def choose_by_features(
     of_train, of_pool, *of_target = transform(method, of_train, others, y, generator)
     seconds = now(of_pool.device) - start
     aim = next(iter(of_target), None)
-    return choose(method, of_train, of_pool, batch_size, generator, seconds, rules, aim, with_effective_dimension)
+    return choose(
+        method, of_train, of_pool, batch_size, generator, seconds, rules, aim, with_effective_dimension, outcomes
+    )
 
 
 def _method(method: Method | Selection | str, has_train: bool, sigma: float | None) -> Method:
@@ -144,6 +147,10 @@ def _method(method: Method | Selection | str, has_train: bool, sigma: float | No
         )
     if method.ensemble is not None:
         raise IncompatibleError(f"method {method.name!r}: {method.ensemble.name!r} needs models: use select_batch")
+    if method.selection.needs_predictions:
+        raise IncompatibleError(
+            f"method {method.name!r}: {method.selection.name!r} needs labels and predictions: use select_batch"
+        )
     return method
 
 

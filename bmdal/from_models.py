@@ -13,8 +13,10 @@ from bmdal.batch import (
     Batch,
     as_generator,
     as_labels,
+    as_outcomes,
     as_output,
     check_batch_size,
+    check_single_output,
     check_target,
     choose,
     n_targets,
@@ -27,12 +29,14 @@ from bmdal.features import DenseFeatures, Features
 from bmdal.from_predictions import check_points, select_by_predictions
 from bmdal.inputs import Inputs, StreamedInputs, as_inputs, few_points, first_point, in_one_precision, may_cast
 from bmdal.kernels import Predictions
+from bmdal.members import MCDropout
+from bmdal.members.masks import masked_networks
 from bmdal.method import Method
 from bmdal.network.call import Call, Forward, Output
 from bmdal.network.copies import unwrapped
 from bmdal.network.modes import plain_arithmetic
 from bmdal.network.network import Network
-from bmdal.pipeline import CHUNK_BYTES, transformed_features
+from bmdal.pipeline import CHUNK_BYTES, predictions, transformed_features
 from bmdal.points import form, named_leaves
 from bmdal.points import forward as usual_forward
 from bmdal.rules import Fingerprints, Rules
@@ -69,7 +73,8 @@ def select_batch(
     Points can be tensors, which are used as they are, or NumPy arrays or pandas frames; for networks with several
     inputs, tuples and dictionaries of these. If a network does not accept their precision, arrays and frames are cast
     to the network's precision, unless this would lose the differences between points. A map-style
-    `torch.utils.data.Dataset`, or a loader of one, is read once, in chunks, after a few items were inspected. Only its
+    `torch.utils.data.Dataset`, or a loader of one, is read once (for `igs` twice), in chunks, after a few items were
+    inspected. Only its
     features stay in memory (`rp-512`: 2 KB per point); for `linear` and `nngp` without a sketch, these are the inputs
     themselves. `Batch.notes` says what is left out of an item.
 
@@ -79,11 +84,14 @@ def select_batch(
         models: the trained network, or a list of `method.n_models` networks; each maps n points to outputs (n,) or
             (n, n_outputs). Several outputs are each divided by their spread over the training points. A fitted
             `NetworkRegressor` stands for its networks; if it is the last step of a scikit-learn pipeline, the other
-            steps are applied to the points. For the kernel `pred`, any model with members, such as a fitted forest, a
+            steps are applied to the points. `MCDropout(net, k)` stands for k networks, one for each dropout mask. For
+            the kernel `pred`, any model with members, such as a fitted forest, a
             list of fitted models or `MCDropout(net)`: see `bmdal.members`.
         x_train: the n_train labelled points, at least one; can be None for `pred` if the method does not use them.
         y_train: labels of these points, shape (n_train,) or (n_train, n_outputs); can be None if the method does not
-            use them. If given, they must have as many columns as there are outputs.
+            use them. If given, they must have as many columns as there are outputs. `igs` compares them with the
+            predictions of networks or members, so they must be in the same units: for a `NetworkRegressor` and a
+            kernel of networks, (y - y_mean_) / y_scale_.
         x_pool: the n_pool points to choose from; may be on the CPU while the networks are on a GPU.
         batch_size: number of points to select, 1 <= batch_size <= n_pool.
         generator: source of all random draws, or a seed. The same generator state gives the same batch; on a GPU only
@@ -110,6 +118,7 @@ def select_batch(
     check_columns(given)
     check_target(method, x_target)
     generator, output, frame = as_generator(generator), as_output(output), frame_of(x_pool)
+    check_single_output(method, output)
     if isinstance(method.kernel, Predictions):
         unused = {"device": device, "collate_fn": collate_fn}
         if names := [name for name, value in unused.items() if value is not None]:
@@ -172,8 +181,13 @@ def select_batch(
             )
         if distinct:
             rules = rules.without_copies(method, X_train.of_all(), X_pool.of_all())
+        outcomes = None
+        if method.selection.needs_predictions:
+            outcomes = as_outcomes(method, y, *(predictions(networks, X, device) for X in (X_train, X_pool)))
         seconds, of_target = now(device) - start, next(iter(target), None)
-        batch = choose(method, train, pool, batch_size, generator, seconds, rules, of_target, with_effective_dimension)
+        batch = choose(
+            method, train, pool, batch_size, generator, seconds, rules, of_target, with_effective_dimension, outcomes
+        )
     notes = [note for _, of_points in read.values() for note in of_points] + [n for net in networks for n in net.notes]
     return with_ids(replace(batch, notes=tuple(dict.fromkeys([*notes, *batch.notes]))), frame)
 
@@ -196,7 +210,7 @@ def _models(method: Method, models: Any) -> list[nn.Module]:
     if method.kernel is None:
         return []
     single = isinstance(models, nn.Module) and type(models) is not nn.ModuleList
-    given: Any = [models] if single else models
+    given: Any = [models] if single else masked_networks(models) if isinstance(models, MCDropout) else models
     if not isinstance(given, Sequence | nn.ModuleList) or isinstance(given, str):
         hint = "; for models with members, such as forests, use 'bait-f-p_pred'" if hasattr(models, "predict") else ""
         raise BmdalError(f"models must be a torch.nn.Module or a list of them, got {models!r}{hint}")

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from bmdal.batch import Batch
+from bmdal.batch import Batch, as_labels, as_outcomes
 from bmdal.errors import BmdalError
 from bmdal.from_features import choose_by_features, of_predictions
 from bmdal.members import MCDropout, Members, members
@@ -53,6 +53,7 @@ def select_by_predictions(
     Raises BmdalError as `members` and `select` do.
     """
     start = time.perf_counter()
+    y = as_labels(method, y_train, len(tables.get("x_train", ())))
     pool = tables["x_pool"]
     few = _rows(pool, sorted({i * (len(pool) - 1) // (N_FEW - 1) for i in range(N_FEW)}))
     of_networks = _of_networks(model, forward, output)
@@ -67,8 +68,11 @@ def select_by_predictions(
         train, of_pool = (prints.get("x_train", []), prints["x_pool"]) if prints else (None, None)
         rules = rules.without_copies(method, train, of_pool)
     features = of_predictions(predictions, rules.rows)
+    outcomes = None
+    if method.selection.needs_predictions:
+        outcomes = as_outcomes(method, y, *(predictions[name].mean(dim=1) for name in ("train", "pool")))
     seconds = time.perf_counter() - start
-    batch = choose_by_features(method, features, y_train, batch_size, generator, rules, with_effective_dimension)
+    batch = choose_by_features(method, features, y, batch_size, generator, rules, with_effective_dimension, outcomes)
     return replace(batch, kernel_seconds=seconds + batch.kernel_seconds)
 
 

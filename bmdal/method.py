@@ -110,7 +110,7 @@ class Method:
     @property
     def needs_labels(self) -> bool:
         """Whether the method needs the training labels."""
-        return any(t.needs_labels for t in self.transformations)
+        return self.selection.needs_predictions or any(t.needs_labels for t in self.transformations)
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bmdal.errors import BmdalError, is_out_of_memory, release_memory
-from bmdal.features import Features
+from bmdal.features import DenseFeatures, Features
 from bmdal.inputs import Inputs
 from bmdal.kernels import BaseKernel
 from bmdal.method import Method
@@ -95,6 +95,18 @@ def _fit_and_map(
     return [train, *mapped]
 
 
+def predictions(networks: Sequence[Network], X: Inputs, device: torch.device) -> Tensor:
+    """The mean of the networks' outputs, shape (n, n_outputs), in float64.
+
+    Raises BmdalError for points that the networks do not accept.
+    """
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    for network in networks:
+        base = _outputs(network, device)
+        total = total + _in_chunks(base, X, _chunk_size(_point_bytes(base, network, X), device)).matrix()
+    return total / len(networks)
+
+
 def transform(
     method: Method, train: Features, others: Sequence[Features], y_train: Tensor | None, generator: torch.Generator
 ) -> list[Features]:
@@ -132,6 +144,14 @@ def _base(kernel: BaseKernel, network: Network, device: torch.device) -> Callabl
             return kernel.features(network, network.inputs(X)).to(device=device)
 
     return features
+
+
+def _outputs(network: Network, device: torch.device) -> Callable[[Points], Features]:
+    def outputs(X: Points) -> Features:
+        with own_random_state(network.device):
+            return DenseFeatures(network(network.inputs(X)).to(device=device))
+
+    return outputs
 
 
 def _point_bytes(base: Callable[[Points], Features], network: Network, X: Inputs) -> int:

@@ -18,6 +18,11 @@ def uniform(generator: torch.Generator) -> Tensor:
     return torch.rand((), generator=generator, device=generator.device, dtype=torch.float64)
 
 
+def uniforms(n: int, generator: torch.Generator) -> Tensor:
+    """Uniform numbers in [0, 1) in float64, shape (n,), on the generator's device."""
+    return torch.rand(n, generator=generator, device=generator.device, dtype=torch.float64)
+
+
 def uniform_integer(n: int, generator: torch.Generator) -> int:
     """A uniform integer from 0 to n - 1."""
     return int(torch.randint(n, (), generator=generator, device=generator.device))

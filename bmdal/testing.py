@@ -9,6 +9,7 @@ Each function raises an AssertionError that says what is wrong if a component vi
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ from bmdal.features import DenseFeatures, Features, ProductFeatures
 from bmdal.kernels import BaseKernel
 from bmdal.network.modes import plain_arithmetic
 from bmdal.network.network import Network
-from bmdal.selection import Mode, Selection, SelectionProblem
+from bmdal.selection import Mode, Outcomes, Selection, SelectionProblem
 from bmdal.transformations import Transformation
 
 _P = 5
@@ -105,7 +106,7 @@ def _select(selection: Selection, mode: Mode | None, pool: Tensor, train: Tensor
     features: list[Features] = [DenseFeatures(train.clone()), DenseFeatures(pool.clone())]
     if selection.needs_float64:
         features = [f.to(dtype=torch.float64) for f in features]
-    problem = SelectionProblem(features[0], features[1], mode, 0.3, _generator())
+    problem = _problem(selection, features, mode)
     indices = selection.select(problem, batch_size)
     assert isinstance(indices, Tensor), f"select() must return a tensor of indices, not a {type(indices).__name__}"
     assert indices.dtype == torch.long, f"indices are {indices.dtype}, not int64"
@@ -118,10 +119,17 @@ def _select(selection: Selection, mode: Mode | None, pool: Tensor, train: Tensor
     return chosen
 
 
+def _problem(selection: Selection, features: Sequence[Features], mode: Mode | None) -> SelectionProblem:
+    """A problem with features of training and pool points; k(x, x) stands for labels and predictions."""
+    train, pool = features
+    f = Outcomes(train.diag(), train.diag(), pool.diag()) if selection.needs_predictions else None
+    return SelectionProblem(train, pool, mode, 0.3, _generator(), outcomes=f)
+
+
 def _check_without_matrix(selection: Selection, mode: Mode | None, pool: Tensor, train: Tensor) -> None:
-    features = [ProductFeatures((DenseFeatures(x), DenseFeatures(x))) for x in (train, pool)]
+    features: list[Features] = [ProductFeatures((DenseFeatures(x), DenseFeatures(x))) for x in (train, pool)]
     try:
-        selection.select(SelectionProblem(features[0], features[1], mode, 0.3, _generator()), 5)
+        selection.select(_problem(selection, features, mode), 5)
     except IncompatibleError:
         raise AssertionError("it needs a feature matrix: set the class attribute needs_explicit = True") from None
 

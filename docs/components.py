@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor
+from torch import Tensor, nn
 
 import bmdal
 from bmdal.component import _REGISTRY, Component
@@ -24,7 +24,7 @@ from bmdal.errors import IncompatibleError
 from bmdal.kernels import BaseKernel, Traits
 from bmdal.selection import Selection
 from bmdal.transformations import Transformation
-from examples.custom_network import N_POOL, N_TRAIN, density, draw_points
+from examples.custom_network import N_POOL, N_TRAIN, density, draw_points, target
 
 Map = Callable[[Tensor], Tensor]
 ROOT = Path(__file__).resolve().parent.parent
@@ -96,6 +96,36 @@ ABOUT: dict[str, dict[str, About]] = {
             "O(n (t + p) + p^2) if b > p. Memory: n (t + b) numbers, or n t.",
             "Use it if you know the points that matter (`x_target`); otherwise, 256 random pool points take their "
             "place. It is not part of the published benchmark.",
+        ),
+        "maxherding": About(
+            "O(n s p) for the gains of all n points, s being the size of the sample. Gains only fall, so after that a "
+            "CPU only looks at the few points that may be the best; a GPU looks at all of them b times. "
+            "Memory for O(n) numbers: kappa is computed again when it is needed.",
+            "Use it for a first batch from embeddings, if every dense region should have a point and outliers should "
+            "not count. Only the directions of the features matter, not their lengths. It is not part of the "
+            "published benchmark.",
+        ),
+        "uherding": About(
+            "The cost of `maxherding`.",
+            "Use it with `train` or `acs-...`, so that regions of which the model is uncertain count more. Without "
+            "these, points count by the length of their features. It is not part of the published benchmark.",
+        ),
+        "power": About(
+            "O(n p) for the diagonal, and one sort of n numbers.",
+            "Use it in place of `maxdiag`, with `train` or with `pred`: it costs the same, and the points of its "
+            "batches are not all alike. It is not part of the published benchmark.",
+        ),
+        "rpcholesky": About(
+            "One pass over Phi for each of the b points, O(n b (p + b)), and memory for n b numbers; O(n b p) and no "
+            "such memory if b > p.",
+            "Use it in place of `maxdet` if outliers must not decide, or for several different batches. It is not part "
+            "of the published benchmark.",
+        ),
+        "igs": About(
+            "One pass over Phi for each of the b points, O(n p b), after O(n m p) for the labelled points; and a "
+            "prediction for each point.",
+            "Use it where the target changes quickly in a few places and the model already sees where. It needs the "
+            "labels, in units of the predictions, and a single output. It is not part of the published benchmark.",
         ),
     },
     "kernel": {
@@ -172,7 +202,7 @@ ABOUT: dict[str, dict[str, About]] = {
     },
 }
 # Methods whose picture does not use the default, which is mode TP if there is one and no transformation.
-PICTURES = {"maxdiag": "maxdiag_train"}
+PICTURES = {"maxdiag": "maxdiag_train", "power": "power_train", "uherding": "uherding-p_train"}
 PUBLIC = (
     "bmdal",
     "bmdal.features",
@@ -272,6 +302,10 @@ def properties(component: type[Component]) -> Iterator[tuple[str, str]]:
         yield "name", ", ".join(f"`{name}-{mode.lower()}`" for mode in component.modes) or f"`{name}`"
         needs = "a feature matrix" if component.needs_explicit else "any kernel"
         yield "needs", needs if component.needs_kernel else "only the number of points"
+        yield (
+            "labels and predictions",
+            "needed, only in `select_batch`" if component.needs_predictions else "not needed",
+        )
         yield "target points", "yes, `x_target` or `target`" if component.takes_target else "no"
         yield "`exclude`, `groups`", _yes(component.takes_limits)
         yield "`costs`", "yes, gain per cost" if component.takes_costs else "no"
@@ -420,10 +454,21 @@ def _asked(slug: str, component: type[Component]) -> str:
     return PICTURES.get(slug, slug + mode)
 
 
+def _ridge(Phi: Tensor, y: Tensor) -> nn.Module:
+    """Ridge regression on features (n, p) and targets (n, 1), as a network."""
+    model = nn.Linear(Phi.shape[1], 1, bias=False).requires_grad_(False)
+    model.weight.copy_((Phi.T @ torch.linalg.solve(Phi @ Phi.T + 0.01 * torch.eye(len(Phi)), y)).T)
+    return model
+
+
 def choice(slug: str, component: type[Component], x_train: Tensor, x_pool: Tensor, features: Map) -> Figure:
     """Which 30 points of the plane a selection picks."""
-    pool, train = features(x_pool), features(x_train)
-    batch = bmdal.select(_asked(slug, component), pool, 30, generator=0, train=train, sigma=0.1)
+    pool, train, name = features(x_pool), features(x_train), _asked(slug, component)
+    if name == "igs-tp":
+        y = target(x_train)
+        batch = bmdal.select_batch(f"{name}_linear", _ridge(train, y), train, y, pool, 30, generator=0)
+    else:
+        batch = bmdal.select(name, pool, 30, generator=0, train=train, sigma=0.1)
     figure = Figure(figsize=(5, 4.7), layout="constrained")
     axes = figure.subplots()
     x1, x2 = (torch.linspace(float(x.min()) - 0.2, float(x.max()) + 0.2, 200) for x in x_pool.T)

@@ -44,6 +44,21 @@ class Limits:
         return Limits(candidates, groups, self.per_group, costs)
 
 
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """What a model has learned, in units of the labels.
+
+    Attributes:
+        labels: y of the training points, shape (n_train,).
+        of_train: predictions f(x) for the training points, shape (n_train,).
+        of_pool: predictions f(x) for the pool points, shape (n_pool,).
+    """
+
+    labels: Tensor
+    of_train: Tensor
+    of_pool: Tensor
+
+
 def _nothing(index: int, score: float) -> None:
     pass
 
@@ -59,6 +74,7 @@ class SelectionProblem:
         sigma: standard deviation of the observation noise.
         generator: source of all random draws.
         target: transformed features of the points that matter; None if the user did not give any.
+        outcomes: labels and predictions; only for selection methods with `needs_predictions`.
         limits: which pool points may be selected; only for selection methods with `takes_limits`.
         on_pick: called with each selected point and its score, by selection methods with scores.
     """
@@ -69,6 +85,7 @@ class SelectionProblem:
     sigma: float
     generator: torch.Generator
     target: Features | None = None
+    outcomes: Outcomes | None = None
     limits: Limits = field(default_factory=Limits)
     on_pick: Callable[[int, float], object] = _nothing
 
@@ -86,6 +103,7 @@ class Selection(Component):
         needs_kernel: whether it uses features at all.
         needs_explicit: whether it needs a feature matrix.
         needs_float64: whether features are converted to float64 first.
+        needs_predictions: whether it needs the training labels and a model's predictions for the pool.
         takes_target: whether it uses target points.
         takes_limits: whether it respects `SelectionProblem.limits`, except for costs.
         takes_costs: whether its scores are gains that can be divided by costs.
@@ -96,6 +114,7 @@ class Selection(Component):
     needs_kernel: ClassVar[bool] = True
     needs_explicit: ClassVar[bool] = False
     needs_float64: ClassVar[bool] = False
+    needs_predictions: ClassVar[bool] = False
     takes_target: ClassVar[bool] = False
     takes_limits: ClassVar[bool] = False
     takes_costs: ClassVar[bool] = False
@@ -222,6 +241,14 @@ def _picking(state: GreedyState, still: Open, pool: Features) -> Callable[[], Te
         return pick
     repeated = Repeated(pick, pool.device, N_FIRST)
     return lambda: repeated().clone()
+
+
+def drawn(weights: Tensor, u: Tensor) -> Pick:
+    """The point that a uniform number u in [0, 1), shape (1,), draws with probability proportional to its weight."""
+    cumulative = weights.cumsum(dim=0, dtype=torch.float64)
+    # The first index with cumulative weight > u * total has a positive weight; 1 - u is in (0, 1].
+    index = torch.searchsorted(cumulative, cumulative[-1:] * (1 - u))
+    return index, weights.index_select(0, index)
 
 
 def largest(scores: Tensor) -> Pick:

@@ -10,7 +10,7 @@ from torch import Tensor
 from bmdal.component import register
 from bmdal.features import Features
 from bmdal.randomness import uniform, uniform_integer
-from bmdal.selection.base import Open, Pick, Selection, SelectionProblem, greedy
+from bmdal.selection.base import Open, Pick, Selection, SelectionProblem, drawn, greedy
 from bmdal.selection.distances import NearestSelected
 
 
@@ -32,13 +32,9 @@ class _State(NearestSelected):
             self.draws = torch.stack([self._draw() for _ in range(self.batch_size - len(self.before))]).to(
                 self.d2.device
             )
-        d2 = still.rank(self.d2)
-        cumulative = d2.cumsum(dim=0, dtype=torch.float64)
-        # The first index with cumulative weight > u * total has a positive weight; 1 - u is in (0, 1].
-        target = cumulative[-1:] * (1 - self.draws.index_select(0, self.n_drawn))
+        pick = drawn(still.rank(self.d2), self.draws.index_select(0, self.n_drawn))
         self.n_drawn += 1
-        index = torch.searchsorted(cumulative, target)
-        return index, d2.index_select(0, index)
+        return pick
 
     def _draw(self) -> Tensor:
         self.before.append(self.generator.get_state())

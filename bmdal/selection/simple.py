@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from bmdal.component import register
-from bmdal.randomness import permutation
+from bmdal.randomness import permutation, uniforms
 from bmdal.selection.base import Open, Selection, SelectionProblem
 
 
@@ -43,6 +44,31 @@ class MaxDiag(Selection):
             indices = scores.topk(batch_size).indices
         else:
             indices = still.first(scores.argsort(descending=True, stable=True), batch_size)
+        for index, score in zip(indices.tolist(), scores[indices].tolist(), strict=True):
+            problem.on_pick(index, score)
+        return indices
+
+
+@register
+@dataclass(frozen=True)
+class Power(Selection):
+    """The b points with the largest log k(x, x) + g(x), with standard Gumbel noise g: stochastic `maxdiag`.
+
+    These are random points without replacement, with probability proportional to k(x, x), and to no power of it (the
+    temperature of the source is 1). The scores are k(x, x) exp(g). Points with k(x, x) = 0 are not selected. Source:
+    Kirsch et al., Stochastic batch acquisition, arXiv 2106.12059.
+    """
+
+    tokens = ("power",)
+    modes = ()
+    takes_limits = True
+
+    def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
+        diag = problem.pool.diag().to(torch.float64)
+        noise = -uniforms(len(diag), problem.generator).to(diag.device).log()  # exp(-g), exponentially distributed
+        scores = Open(problem.limits).rank(diag / noise)
+        order = scores.argsort(descending=True, stable=True)
+        indices = Open(problem.limits).first(order[scores[order] > 0], batch_size)
         for index, score in zip(indices.tolist(), scores[indices].tolist(), strict=True):
             problem.on_pick(index, score)
         return indices

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ N_JOBS_AND_SPLITS = {
     "literature": (120, 20),
     "lite": (228, 2),
     "mini": (24, 3),
+    "newcomers": (24, 2),
     "forest": (24, 5),
     "forest-lite": (24, 2),
     "lightgbm-lite": (24, 2),
@@ -63,7 +65,7 @@ def test_composes(name: str, grid_of: MakeGrid) -> None:
     n_jobs, n_splits = N_JOBS_AND_SPLITS[name]
     assert len(combinations([*lists_of([f"+experiment={name}"])])) == n_jobs
     job = grid_of(f"+experiment={name}", "dataset=fried", "method=random").jobs[0].job
-    assert job.experiment == name
+    assert job.experiment == {"newcomers": "lite"}.get(name, name)  # whose records they join
     assert sorted(job.splits) == list(range(n_splits))
     silu = Networks(activation="silu", sigma_w=0.5, sigma_b=1.0, learning_rate=0.15)
     others = {"silu": silu, "forest": Forest(), "forest-lite": Forest(), "lightgbm-lite": Boosting()}
@@ -85,6 +87,13 @@ def test_literature_and_batch_sizes(grid_of: MakeGrid) -> None:
     assert {item.job.method.name for item in grid_of("+experiment=literature").jobs} == set(LITERATURE)
     tasks = {item.job.task.name for item in grid_of("+experiment=batch_sizes").jobs}
     assert tasks == {"4096x1", "2048x2", "1024x4", "512x8", "128x32", "64x64"}
+
+
+def test_newcomers_run_as_lite_does(grid_of: MakeGrid) -> None:
+    lite, newcomers = ([item.job for item in grid_of(f"+experiment={name}").jobs] for name in ("lite", "newcomers"))
+    assert not {job.method for job in lite} & {job.method for job in newcomers}
+    changed = [{replace(job, method=lite[0].method) for job in jobs} for jobs in (lite, newcomers)]
+    assert changed[0] == changed[1]
 
 
 def test_the_command_line_replaces_lists(grid_of: MakeGrid) -> None:

@@ -93,6 +93,47 @@ def epig(K: Tensor, n_pool: int, target: list[int], selected: list[int], batch_s
     return batch
 
 
+def maxherding(
+    K: Tensor, n_pool: int, sample: list[int], selected: list[int], batch_size: int, weights: Tensor | None = None
+) -> list[int]:
+    """`sample`: rows of K; the weights of the sample, shape (len(sample),), are 1 by default."""
+    norms = K.diagonal().sqrt()
+    d2 = distances(K / norms[:, None] / norms).clip(0)
+    pairs = [d2[s, t] for i, s in enumerate(sample) for t in sample[:i]]
+    kappa = np.exp(-d2[:, sample] / sorted(pairs)[(len(pairs) - 1) // 2])
+    w = np.ones(len(sample)) if weights is None else weights.numpy()
+    S, batch = list(selected), []
+    for _ in range(batch_size):
+        covered = [max((kappa[z, t] for z in S), default=0.0) for t in range(len(sample))]
+        gain = {i: round(w @ np.maximum(kappa[i] - covered, 0), 9) for i in range(n_pool) if i not in batch}
+        batch.append(max(gain, key=gain.__getitem__))
+        S.append(batch[-1])
+    return batch
+
+
+def igs(K: Tensor, n_pool: int, y: list[float], f: list[float], batch_size: int) -> list[int]:
+    """`y`: labels of the rows of K after the pool; `f`: predictions for the pool."""
+    D = np.sqrt(distances(K))
+    labelled, batch = {n_pool + i: label for i, label in enumerate(y)}, list[int]()
+    for _ in range(batch_size):
+        free = [i for i in range(n_pool) if i not in batch]
+        batch.append(max(free, key=lambda i: min(D[i, z] * abs(f[i] - label) for z, label in labelled.items())))
+        labelled[batch[-1]] = f[batch[-1]]
+    return batch
+
+
+def rpcholesky(K: Tensor, n_pool: int, selected: list[int], u: list[float], sigma: float) -> list[int]:
+    """`u`: uniform numbers in (0, 1], one for each point."""
+    S, batch = list(selected), list[int]()
+    for number in u:
+        variance = _posterior_variance(K, S, sigma).diagonal()[:n_pool].clone()
+        variance[batch] = 0
+        sums = np.cumsum(variance.numpy())
+        batch.append(next(i for i in range(n_pool) if sums[i] >= number * sums[-1]))
+        S.append(batch[-1])
+    return batch
+
+
 def bait_forward_backward(K: Tensor, n_pool: int, selected: list[int], batch_size: int, sigma: float) -> list[int]:
     batch = bait_forward(K, n_pool, selected, 2 * batch_size, sigma)
     while len(batch) > batch_size:

@@ -150,6 +150,14 @@ MOST = {  # per picked point: launches, waits
     "maxdet-tp_grad_scale": (30, CHECKS),
     "maxdet-p_ll_train": (3, 2 * CHECKS),
     "maxdiag_grad_rp-512_acs-rf-512": (0, 0),
+    "maxherding-p_grad_rp-512": (3, CHECKS),
+    "maxherding-tp_grad": (98, CHECKS),
+    "uherding-p_grad_rp-512_train": (3, CHECKS),
+    "rpcholesky-p_grad_rp-512_train": (24, CHECKS),
+    "rpcholesky-p_ll_train": (3, 2 * CHECKS),
+    "igs-tp_grad_rp-512": (3, CHECKS),
+    "igs-tp_nngp": (62, CHECKS),
+    "power_grad_rp-512_train": (0, 0),
     "random": (0, 0),
 }
 
@@ -189,7 +197,8 @@ def test_launches_and_waits_for_each_point(name: str) -> None:
 def test_more_points_than_there_are_to_choose() -> None:
     """Batches that end early, in the middle of sixteen points, and are filled with the CPU's random ones."""
     pool = normal(3, 4).repeat(10, 1)
-    for name in ("maxdist-p", "lcmd-tp", "kmeanspp-p", "kmeanspp-tp", "fw-p", "bait-f-p", "epig-p", "maxdet-p"):
+    names = ["maxdist-p", "lcmd-tp", "kmeanspp-p", "kmeanspp-tp", "fw-p", "bait-f-p", "epig-p", "maxdet-p"]
+    for name in (*names, "maxherding-tp", "uherding-p", "rpcholesky-p", "power"):
         assert_same_on_both(name, pool, 25, train=pool[:1])
 
 
@@ -200,10 +209,14 @@ def test_scores_that_come_near_to_rounding(name: str) -> None:
     assert_same_on_both(name, pool, 20, sigma=1e-3)
 
 
-@pytest.mark.parametrize("name", ["maxdist-p", "lcmd-tp", "kmeanspp-p", "maxdet-p", "bait-f-p", "epig-p"])
+GREEDY = ["maxdist-p", "lcmd-tp", "kmeanspp-p", "maxdet-p", "bait-f-p", "epig-p"]
+GREEDY += ["maxherding-tp", "uherding-p", "rpcholesky-p", "power"]
+
+
+@pytest.mark.parametrize("name", GREEDY)
 def test_groups_and_costs(name: str) -> None:
     pool, train = normal(60, 5), normal(4, 5, seed=1)
-    costs = torch.arange(1.0, 61.0) if name[0] in "mbe" and name != "maxdist-p" else None
+    costs = torch.arange(1.0, 61.0) if name in ("maxdet-p", "bait-f-p", "epig-p") else None
     groups = [i // 3 for i in range(60)]
     assert_same_on_both(name, pool, 18, train=train, groups=groups, costs=costs, exclude=[0, 5, 7])
 

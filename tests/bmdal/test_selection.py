@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import naive
+import numpy as np
 import pytest
 import torch
 from scipy import stats
 from torch import Tensor
 from toys import generator, normal
 
-from bmdal import Method
+from bmdal import IncompatibleError, Method
 from bmdal.features import DenseFeatures, Features, NNGPFeatures, ProductFeatures, SumFeatures
+from bmdal.linalg import BLOCK_BYTES
 from bmdal.selection import (
     EPIG,
+    IGS,
     LCMD,
     BaitForward,
     BaitForwardBackward,
@@ -23,25 +27,42 @@ from bmdal.selection import (
     MaxDet,
     MaxDiag,
     MaxDist,
+    MaxHerding,
     Mode,
+    Outcomes,
+    Power,
     Random,
+    RPCholesky,
     Selection,
     SelectionProblem,
+    UHerding,
     distances,
     frank_wolfe,
+    herding,
 )
 from bmdal.selection.distances import PrincipalBound
 from bmdal.testing import check_selection
 
 BAIT = [BaitForward(), BaitForwardBackward()]
+HERDING = [MaxHerding(), UHerding()]
 ALL = [Random(), MaxDiag(), MaxDist(), KMeansPP(), LCMD(), MaxDet(), *BAIT, FrankWolfe(), EPIG()]
+ALL += [*HERDING, Power(), RPCholesky(), IGS()]
 ALL_WITH_MODES = [(s, mode) for s in ALL for mode in (s.modes or (None,))]
 SIGMA = 0.3
 N_POOL, N_TRAIN, P = 40, 6, 5
 
 
 def problem(pool: Tensor, train: Tensor, mode: Mode | None, sigma: float = SIGMA, seed: int = 0) -> SelectionProblem:
-    return SelectionProblem(DenseFeatures(train), DenseFeatures(pool), mode, sigma, generator(seed))
+    outcomes = Outcomes(label(train), predict(train), predict(pool))
+    return SelectionProblem(DenseFeatures(train), DenseFeatures(pool), mode, sigma, generator(seed), outcomes=outcomes)
+
+
+def predict(X: Tensor) -> Tensor:
+    return X.sum(dim=1).double()
+
+
+def label(X: Tensor) -> Tensor:
+    return predict(X) + X[:, 0].double() ** 2
 
 
 @pytest.fixture(params=range(3))
@@ -73,7 +94,7 @@ class TestEdges:
         """3 distinct points, 10 times each, in float32."""
         pool = normal(3, P).repeat(10, 1).float()
         batch = selection.select(problem(pool, normal(2, P, seed=5).float(), mode), 12)
-        if isinstance(selection, MaxDist | LCMD | KMeansPP):
+        if isinstance(selection, MaxDist | LCMD | KMeansPP | MaxHerding | IGS):
             assert len(batch) == 3
 
 
@@ -112,6 +133,11 @@ def test_the_contract_finds_what_is_wrong() -> None:
             check_selection(broken)
 
 
+def uniform(n: int) -> list[float]:
+    """1 - u for the numbers that a selection draws."""
+    return (1 - torch.rand(n, generator=generator(), dtype=torch.float64)).tolist()
+
+
 @pytest.mark.parametrize("mode", ["P", "TP"])
 @pytest.mark.parametrize(
     ("selection", "naive_version"),
@@ -121,8 +147,11 @@ def test_the_contract_finds_what_is_wrong() -> None:
         (MaxDet(), lambda *a: naive.maxdet(*a, sigma=SIGMA)),
         (BaitForward(), lambda *a: naive.bait_forward(*a, sigma=SIGMA)),
         (BaitForwardBackward(), lambda *a: naive.bait_forward_backward(*a, sigma=SIGMA)),
+        (MaxHerding(), lambda K, n, S, b: naive.maxherding(K, n, list(range(n)), S, b)),
+        (UHerding(), lambda K, n, S, b: naive.maxherding(K, n, list(range(n)), S, b, K.diagonal()[:n])),
+        (RPCholesky(), lambda K, n, S, b: naive.rpcholesky(K, n, S, uniform(b), SIGMA)),
     ],
-    ids=["maxdist", "lcmd", "maxdet", "bait-f", "bait-fb"],
+    ids=["maxdist", "lcmd", "maxdet", "bait-f", "bait-fb", "maxherding", "uherding", "rpcholesky"],
 )
 def test_equals_naive_version(
     selection: Selection, naive_version: Callable[..., list[int]], mode: Mode, data: tuple[Tensor, Tensor]
@@ -141,6 +170,25 @@ def test_frank_wolfe_equals_naive_version(data: tuple[Tensor, Tensor]) -> None:
 def test_maxdiag_takes_the_largest(data: tuple[Tensor, Tensor]) -> None:
     norms = data[0].square().sum(dim=1)
     assert MaxDiag().select(problem(*data, None), 12).tolist() == norms.argsort(descending=True)[:12].tolist()
+
+
+def test_igs_equals_naive_version(data: tuple[Tensor, Tensor]) -> None:
+    pool, train = data
+    X = torch.cat([pool, train])
+    expected = naive.igs(X @ X.T, N_POOL, label(train).tolist(), predict(pool).tolist(), 12)
+    assert IGS().select(problem(pool, train, "TP"), 12).tolist() == expected
+    assert expected != naive.maxdist(X @ X.T, N_POOL, list(range(N_POOL, len(X))), 12)
+
+
+def test_power_is_maxdiag_with_noise(data: tuple[Tensor, Tensor]) -> None:
+    u = torch.rand(N_POOL, generator=generator(), dtype=torch.float64)
+    scores = data[0].square().sum(dim=1).log() - (-u.log()).log()
+    scored: dict[int, float] = {}
+    given = dataclasses.replace(problem(*data, None), on_pick=scored.__setitem__)
+    assert Power().select(given, 12).tolist() == scores.argsort(descending=True)[:12].tolist()
+    torch.testing.assert_close(
+        torch.tensor(list(scored.values())).log(), scores.sort(descending=True).values[:12].float()
+    )
 
 
 @pytest.mark.parametrize("mode", ["P", "TP"])
@@ -429,3 +477,75 @@ def test_epig_in_feature_and_in_kernel_space() -> None:
     ]
     by_kernel = SelectionProblem(both[0], both[1], "TP", 0.3, generator())
     assert EPIG().select(dense, 20).tolist() == EPIG().select(by_kernel, 20).tolist()
+
+
+def test_power_frequencies() -> None:
+    """Points are drawn with probability k(x, x) / sum, without replacement; those with k(x, x) = 0 never."""
+    weights = torch.tensor([1.0, 4.0, 0.0, 9.0], dtype=torch.float64)
+    p = problem(weights.sqrt()[:, None], weights[:0, None], None)
+    batches = torch.stack([Power().select(p, 3) for _ in range(4000)])
+    counts = torch.bincount(batches[:, 0], minlength=4)[[0, 1, 3]]
+    assert stats.chisquare(counts.numpy(), 4000 * np.array([1, 4, 9]) / 14).pvalue > 0.001
+    second = torch.bincount(batches[batches[:, 0] == 3, 1], minlength=4)[[0, 1]]
+    assert stats.chisquare(second.numpy(), int(second.sum()) * np.array([1, 4]) / 5).pvalue > 0.001
+    assert len(Power().select(p, 4)) == 3
+
+
+@pytest.mark.parametrize("n_features", [1, 9])
+def test_rpcholesky_frequencies(n_features: int) -> None:
+    """The second point, after a known first, follows the posterior variance given the first."""
+    pool = torch.tensor([[0.0], [1.0], [2.0], [3.0]], dtype=torch.float64).expand(4, n_features) / n_features**0.5
+    g, p = generator(3), problem(pool, pool[:0], "P", sigma=1.0)
+    batches = torch.stack([RPCholesky().select(dataclasses.replace(p, generator=g), 2) for _ in range(4000)])
+    assert stats.chisquare(torch.bincount(batches[:, 0])[1:].numpy(), 4000 * np.array([1, 4, 9]) / 14).pvalue > 0.001
+    second = torch.bincount(batches[batches[:, 0] == 3, 1], minlength=3)[1:3]
+    assert stats.chisquare(second.numpy(), int(second.sum()) * np.array([1, 4]) / 5).pvalue > 0.001
+    assert not bool((batches == 0).any())
+
+
+@pytest.mark.parametrize("mode", ["P", "TP"])
+@pytest.mark.parametrize("selection", HERDING, ids=str)
+def test_herding_covers_a_sample(selection: Selection, mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sample is drawn from the generator, and grows with the batch."""
+    monkeypatch.setattr(herding, "N_SAMPLE", 50)
+    pool, train = normal(300, P, seed=4), normal(N_TRAIN, P, seed=5)
+    X, selected = torch.cat([pool, train]), list(range(300, 306)) if mode == "TP" else []
+    for batch_size, n_sample in ((9, 50), (20, 80)):
+        sample = torch.randperm(300, generator=generator())[:n_sample].tolist()
+        weights = None if selection == MaxHerding() else (X @ X.T).diagonal()[sample]
+        expected = naive.maxherding(X @ X.T, 300, sample, selected, batch_size, weights)
+        assert selection.select(problem(pool, train, mode), batch_size).tolist() == expected
+
+
+def test_herding_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blocks change nothing, and nor do kernels without a matrix."""
+    pool, train = normal(300, P, seed=4), normal(60, P, seed=5)
+    whole = MaxHerding().select(problem(pool, train, "TP"), 20).tolist()
+    monkeypatch.setitem(BLOCK_BYTES, "cpu", 2 * 8 * 300 * 7)
+    assert MaxHerding().select(problem(pool, train, "TP"), 20).tolist() == whole
+    both = [ProductFeatures((DenseFeatures(x), DenseFeatures(torch.ones(len(x), 1).double()))) for x in (train, pool)]
+    assert MaxHerding().select(SelectionProblem(*both, "TP", SIGMA, generator()), 20).tolist() == whole
+
+
+def test_herding_only_looks_at_directions() -> None:
+    """Lengths change nothing; features that are zero are a direction of their own."""
+    pool = normal(60, P).float()
+    lengths = torch.linspace(0.5, 3, 60)[:, None]
+    batch = MaxHerding().select(problem(pool, pool[:0], "P"), 20).tolist()
+    assert MaxHerding().select(problem(lengths * pool, pool[:0], "P"), 20).tolist() == batch
+    pool[::2] = 0
+    batch = MaxHerding().select(problem(pool, pool[:0], "P"), 31).tolist()
+    assert sorted(batch) == [0, *range(1, 60, 2)]
+
+
+def test_herding_with_a_narrow_cone_of_features() -> None:
+    """Distances far below 1, in float32; copies are still none to gain."""
+    pool = (torch.ones(1, P) + 0.05 * normal(30, P).float()).repeat(3, 1)
+    batch = MaxHerding().select(problem(pool, pool[:0], "P"), 60).tolist()
+    assert len(batch) == 30
+    assert len({i % 30 for i in batch}) == 30
+
+
+def test_igs_without_outcomes() -> None:
+    with pytest.raises(IncompatibleError, match="'igs' needs the labels of the training points and predictions"):
+        IGS().select(dataclasses.replace(problem(normal(9, 2), normal(3, 2), "TP"), outcomes=None), 3)

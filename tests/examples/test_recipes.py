@@ -20,8 +20,8 @@ def code(path: Path) -> str:
     return path.read_text().split("\n# recipe\n")[1].strip()
 
 
-def test_there_are_nine() -> None:
-    assert len(RECIPES) == 9
+def test_there_are_ten() -> None:
+    assert len(RECIPES) == 10
 
 
 @pytest.mark.filterwarnings("default")  # other libraries have warnings of their own

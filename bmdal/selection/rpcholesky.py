@@ -1,0 +1,55 @@
+"""RPCholesky: randomly pivoted Cholesky decomposition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bmdal.component import register
+from bmdal.features import Features, condition
+from bmdal.randomness import uniforms
+from bmdal.selection.base import GreedyState, Open, Pick, Selection, SelectionProblem, drawn, greedy
+from bmdal.selection.columns import PosteriorColumns
+
+
+class _State(GreedyState):
+    """Posterior variances, shape (n_pool,), 0 for selected points; the random numbers are drawn beforehand."""
+
+    def __init__(self, pool: Features, sigma: float, draws: Tensor) -> None:
+        self.sigma2, self.draws = sigma**2, draws
+        self.variance = pool.diag().clamp(min=0)
+        self.columns = PosteriorColumns(pool, len(draws))
+        self.repeats = self.columns.repeats
+        self.n_drawn = torch.zeros(1, dtype=torch.long, device=pool.device)
+
+    def best(self, still: Open) -> Pick:
+        pick = drawn(still.rank(self.variance), self.draws.index_select(0, self.n_drawn))
+        self.n_drawn += 1
+        return pick
+
+    def add(self, index: Tensor) -> None:
+        column = self.columns.add(index, torch.sqrt(self.variance.index_select(0, index) + self.sigma2))
+        self.variance.addcmul_(column, column, value=-1).clamp_(min=0).index_fill_(0, index, 0.0)
+
+
+@register
+@dataclass(frozen=True)
+class RPCholesky(Selection):
+    """A random point, with probability proportional to the posterior variance k_S(x, x) given the selected points S.
+
+    This is `maxdet` with a draw in place of the maximum: less drawn to outliers, and another batch for each seed. The
+    noise is sigma^2, which the source does not have. In mode TP, S starts with the training points, which is
+    implemented by conditioning on them. Source: Chen et al., arXiv 2207.06503, Algorithm 2.1.
+    """
+
+    tokens = ("rpcholesky",)
+    needs_float64 = True
+    takes_limits = True
+
+    def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
+        pool, draws = problem.pool, uniforms(batch_size, problem.generator).to(problem.pool.device)
+        if problem.selected is not None:
+            pool = condition(problem.selected, problem.sigma)(pool)
+        return greedy(_State(pool, problem.sigma, draws), problem, batch_size)
