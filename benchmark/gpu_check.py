@@ -46,7 +46,8 @@ PARITY = (
     "random", "maxdiag_grad_rp-512_train", "maxdet-p_grad_rp-512_train", "maxdet-tp_ll", "bait-f-p_grad_rp-512_train",
     "bait-fb-p_ll_train", "fw-p_grad_rp-512_acs-rf-hyper-512", "maxdist-p_grad_rp-512_train", "maxdist-tp_nngp",
     "kmeanspp-p_grad_rp-512_acs-rf-512", "lcmd-tp_grad_rp-512", "lcmd-tp_ll", "lcmd-tp_grad", "lcmd-p_grad_acs-grad",
-    "epig-p_grad_rp-512_train",
+    "epig-p_grad_rp-512_train", "maxherding-p_grad_rp-512", "uherding-p_grad_rp-512_train", "power_grad_rp-512_train",
+    "rpcholesky-p_grad_rp-512_train", "igs-tp_grad_rp-512",
 )  # fmt: skip
 PUBLISHED = ("lcmd-tp_grad_rp-512", "random", "bait-f-p_grad_rp-512_train", "maxdist-tp_grad_rp-512")
 N_POOL, BATCH_SIZE = 10_000, 64  # of the comparison with the CPU

@@ -19,6 +19,14 @@ SELECTION_LABELS = {
     "kmeanspp": "KMeansPP",
     "lcmd": "LCMD",
 }
+NEWER_LABELS = {
+    "epig": "EPIG",
+    "maxherding": "MaxHerding",
+    "uherding": "UHerding",
+    "power": "Power",
+    "rpcholesky": "RPCholesky",
+    "igs": "iGS",
+}
 
 # Methods from the literature as combinations of the framework (arXiv 2203.09410, Table 2).
 LITERATURE = {
@@ -74,7 +82,9 @@ def kernel_of(method: str) -> str:
 def label_of(method: str) -> str:
     """Return a short label with selection method and mode, such as `LCMD-TP`."""
     selection = selection_of(method)
-    return "-".join(part for part in (SELECTION_LABELS.get(selection, selection), mode_of(method)) if part)
+    return "-".join(
+        part for part in ((SELECTION_LABELS | NEWER_LABELS).get(selection, selection), mode_of(method)) if part
+    )
 
 
 def labels_of(methods: list[str]) -> dict[str, str]:
