@@ -13,7 +13,7 @@ python examples/own_method/check.py
 
 python -m benchmark -m 'imports=[examples.own_method.components]' experiment.name=own_method \
     dataset=friedman task.n_rounds=2 'splits=[0,1]' training.n_epochs=64 \
-    method=random,power_grad_rp-512_train,lcmd-tp_quadratic_rp-512,lcmd-tp_grad_rp-512_pca-32,lcmd-tp_grad_rp-512 "$@"
+    method=random,lottery_grad_rp-512_train,lcmd-tp_quadratic_rp-512,lcmd-tp_grad_rp-512_pca-32,lcmd-tp_grad_rp-512 "$@"
 
 python -m results experiment=own_method
 python -m results experiment=own_method table=paired reference=lcmd-tp_grad_rp-512

@@ -1,7 +1,7 @@
 """Your own base kernel, transformation and selection method.
 
 Each is a frozen dataclass with `tokens`, the templates of its name, and `@register`. You can then use it in method
-names: `power_grad_rp-512_train`, `lcmd-tp_grad_rp-512_pca-32`, `lcmd-tp_quadratic_rp-512`.
+names: `lottery_grad_rp-512_train`, `lcmd-tp_grad_rp-512_pca-32`, `lcmd-tp_quadratic_rp-512`.
 """
 
 from __future__ import annotations
@@ -60,15 +60,15 @@ class PrincipalAxes(Transformation):
 
 @register
 @dataclass(frozen=True)
-class Power(Selection):
+class Lottery(Selection):
     """Draw points without replacement, with probabilities proportional to k(x, x).
 
     MaxDiag selects the most uncertain points, which are often similar; here, less uncertain points have a chance,
     too. Source: Kirsch et al., Stochastic Batch Acquisition (arXiv 2106.12059), with the posterior variance as the
-    score.
+    score. The library has it as `power`.
     """
 
-    tokens = ("power",)
+    tokens = ("lottery",)
     modes = ()
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:

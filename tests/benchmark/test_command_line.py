@@ -274,6 +274,6 @@ def test_help(environment: dict[str, str], tmp_path: Path) -> None:
     done = run(environment, tmp_path, "--help")
     assert done.returncode == 0
     assert "python -m benchmark dataset=sgemm method=lcmd-tp_grad_rp-512" in done.stdout
-    assert "selection: bait-f, bait-fb, epig, fw, kmeanspp, lcmd" in done.stdout
+    assert "selection: bait-f, bait-fb, epig, fw, igs, kmeanspp, lcmd" in done.stdout
     for name in ("bmdal", "data_prep", "results", "plots"):
         assert f"python -m {name}" in done.stdout

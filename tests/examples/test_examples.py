@@ -18,7 +18,7 @@ from bmdal.kernels import Network
 from bmdal.selection import SelectionProblem
 from bmdal.testing import check_selection
 from examples.leaderboard.mine import Draw
-from examples.own_method.components import Power, PrincipalAxes, Quadratic
+from examples.own_method.components import Lottery, PrincipalAxes, Quadratic
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("benchmark", "bmdal", "cli", "conf", "data_prep", "docs", "examples", "hydra_plugins", "plots", "results")
@@ -65,10 +65,10 @@ def test_picture_is_small() -> None:
 
 def test_own_method(checkout: Path) -> None:
     done = run(checkout, "sh", "examples/own_method/compare.sh", *SHORT)
-    assert "quadratic, pca-{n_axes} and power satisfy the contract" in done.stdout
+    assert "quadratic, pca-{n_axes} and lottery satisfy the contract" in done.stdout
     for method in (
         "random",
-        "power_grad_rp-512_train",
+        "lottery_grad_rp-512_train",
         "lcmd-tp_quadratic_rp-512",
         "lcmd-tp_grad_rp-512_pca-32",
         "lcmd-tp_grad_rp-512",
@@ -84,7 +84,7 @@ def test_own_method_as_the_readme_goes_on(checkout: Path) -> None:
     text = (ROOT / "examples" / "README.md").read_text().replace("\\\n", " ")
     sweep, table = (shlex.split(line) for line in re.findall(r"^    (python -m .*)$", text, flags=re.MULTILINE))
     run(checkout, *sweep, "training.n_epochs=1", "n_threads=1")
-    assert re.search(r"^power_grad_rp-512_train +-?\d.* ± ", run(checkout, *table).stdout, flags=re.MULTILINE)
+    assert re.search(r"^lottery_grad_rp-512_train +-?\d.* ± ", run(checkout, *table).stdout, flags=re.MULTILINE)
 
 
 def test_leaderboard(checkout: Path, tmp_path: Path) -> None:
@@ -185,9 +185,9 @@ def test_principal_axes() -> None:
     torch.testing.assert_close(part.diag().sum(), largest)
 
 
-def test_power_draws_in_proportion() -> None:
+def test_lottery_draws_in_proportion() -> None:
     pool = DenseFeatures(torch.tensor([[1.0], [0.0], [3.0**0.5]]))
     generator = torch.Generator().manual_seed(0)
-    firsts = [int(Power().select(SelectionProblem(pool[:0], pool, None, 1.0, generator), 3)[0]) for _ in range(4000)]
+    firsts = [int(Lottery().select(SelectionProblem(pool[:0], pool, None, 1.0, generator), 3)[0]) for _ in range(4000)]
     assert firsts.count(2) / 4000 == pytest.approx(0.75, abs=0.03)  # 4 standard deviations
     assert 1 not in firsts

@@ -184,7 +184,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny")
     source = (ROOT / "examples/own_method/components.py").read_text()
     (folder / "mine.py").write_text(
-        source.replace('"power"', '"mine"').replace('"quad', '"own-quad').replace("pca", "axes")
+        source.replace('"lottery"', '"mine"').replace('"quad', '"own-quad').replace("pca", "axes")
     )
     short = ("experiment.name=tiny", "dataset=friedman", "task=64x6", "task.n_rounds=1", "training.n_epochs=2")
     for runs, method in (("protocol", "random"), ("runs", "mine_grad_rp-8_train")):
