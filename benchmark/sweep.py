@@ -32,7 +32,7 @@ Launch = Callable[[list[list[str]], int, float | None], object]
 """Run jobs, given as overrides, and return when they have ended. Also given are the number of GPUs that they use and
 the bytes that the largest of them is expected to need there, None if that is unknown.
 """
-MOST_SHOWN = 10
+MOST_SHOWN, MOST_STALLED = 10, 3
 FIRST_PAUSE, SECONDS_BETWEEN_LINES = 10.0, 60.0
 
 
@@ -81,7 +81,8 @@ def run_sweep(
 
 
 def _launch_all(items: Sequence[GridJob], launch: Launch, config: DictConfig) -> None:
-    """Launch jobs; if a process of the launcher dies, launch those that are left again as long as there is progress."""
+    """Launch jobs; if a process of the launcher dies, launch those that are left again, a few times without progress."""
+    n_stalled = 0
     while items:
         jobs = [item.job for item in items]
         before = count_states(jobs)
@@ -93,7 +94,8 @@ def _launch_all(items: Sequence[GridJob], launch: Launch, config: DictConfig) ->
             )
             return
         except BrokenExecutor as error:
-            if count_states(jobs) == before:
+            n_stalled = n_stalled + 1 if count_states(jobs) == before else 0
+            if n_stalled == MOST_STALLED:
                 raise
             items = [item for item in items if not {State.DONE, State.FAILED}.issuperset(run_states(item.job).values())]
             if len(items) == 1:  # a launcher may run a single job in this process, which would die

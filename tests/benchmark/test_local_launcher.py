@@ -98,6 +98,7 @@ def test_number_of_processes_is_checked(tmp_path: Path) -> None:
     assert "hydra.launcher.processes_per_gpu must be at least 1, got 'many'" in done.stderr
 
 
+@pytest.mark.thorough
 def test_a_process_that_dies_does_not_end_the_sweep(tmp_path: Path) -> None:
     """As it does if the system kills it for its memory, or if it loses its GPU."""
     grid = ["-m", *SMALL, "method=random,deadly-1_ll,maxdist-tp_ll", "task.n_rounds=1", "splits=[0,1]", *LOCAL]
@@ -107,6 +108,7 @@ def test_a_process_that_dies_does_not_end_the_sweep(tmp_path: Path) -> None:
     assert done.returncode == 0
 
 
+@pytest.mark.thorough
 def test_a_process_that_always_dies_ends_the_sweep(tmp_path: Path) -> None:
     grid = ["-m", *SMALL, "method=random,deadly-99_ll", "task.n_rounds=1", "splits=[0,1]", *LOCAL]
     done = run(tmp_path, *grid)
