@@ -81,7 +81,7 @@ def run_sweep(
 
 
 def _launch_all(items: Sequence[GridJob], launch: Launch, config: DictConfig) -> None:
-    """Launch jobs; if a process of the launcher dies, launch those that are left again, a few times without progress."""
+    """Launch jobs; if a process of the launcher dies, start those that are left again, a few times without progress."""
     n_stalled = 0
     while items:
         jobs = [item.job for item in items]
