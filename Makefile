@@ -54,11 +54,10 @@ figures: $(INSTALLED)
 
 # Without runs of your own, which the leaderboard would contain as well.
 leaderboard: $(INSTALLED)
-	rm -rf build/lite && mkdir -p build/lite && unzip -q results/lite.zip -d build/lite
 	$(BIN)/python -m results paths.runs=build/none table=leaderboard output=docs/leaderboard_table.md
 	$(BIN)/python -m plots paths.runs=build/none paths.figures=build figure=leaderboard
 	cp build/leaderboard/leaderboard_*.png docs/images
-	$(BIN)/python -m plots paths.runs=build/lite report=true
+	$(BIN)/python -m plots paths.runs=results/lite.zip report=true
 
 docs: $(INSTALLED)
 	$(BIN)/python -m sphinx -W --keep-going -b html docs build/docs

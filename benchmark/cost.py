@@ -19,7 +19,7 @@ STEP_LAUNCHES, PICK_LAUNCHES = 35, 18
 """Kernels of a training step of any number of networks, and of one selected point."""
 TRAINING_SHARE, FEATURES_SHARE = {"cpu": 0.7, "cuda": 0.3}, {"cpu": 0.35, "cuda": 0.25}
 """Of the speed of a large matrix product, what the products of a training step and of features reach."""
-PASSES = {"maxdiag": 0, "bait-fb": 2}
+PASSES = {"maxdiag": 0, "power": 0, "bait-fb": 2}
 """Passes over the features for each selected point, where it is not one."""
 FEATURES_SECONDS, ROUND_SECONDS = 0.04, 0.03
 """For anything small: checks of the networks before their features; predictions, splits and records of a round."""

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from omegaconf import DictConfig
 
 from benchmark.errors import EXPECTED, BenchmarkError
@@ -23,11 +22,12 @@ from cli.progress import with_progress
 from cli.run import run_command
 from data_prep import PreparedData, prepare
 from data_prep.catalog import load_dataset
-from results.aggregate import common_part, mean_and_stderr, run_values
+from results.aggregate import GROUP, common_part
 from results.errors import ResultsError
 from results.load import load_records
 from results.methods import RANDOM
 from results.render import FORMATS, SUFFIXES, Cell, Table
+from results.statistics import paired_differences
 
 DATASETS = ["sgemm", "fried", "diamonds"]
 
@@ -47,7 +47,7 @@ def _work(arguments: Sequence[str]) -> int:
     rows = []
     for name in with_progress(list(options.dataset) or DATASETS, "simulating"):
         data = prepare(load_dataset(name), Path(options.paths.data))
-        rows.append((Cell(name), *_predicted(options, data), gained.get(name, Cell(None))))
+        rows.append((Cell(name), *_predicted(options, data), *gained.get(name, (Cell(None),) * 3)))
     text = FORMATS[form](_table(options, tuple(rows)))
     if options.output:
         write_text_atomically(Path(options.output), text)
@@ -62,10 +62,10 @@ def _predicted(options: DictConfig, data: PreparedData) -> tuple[Cell, ...]:
 
     from bmdal.regressor import NetworkRegressor, simulate_gain
 
-    n_pool = len(data.y) - data.n_test
-    if not options.n_labels < n_pool:
-        raise BenchmarkError(f"n_labels must be less than {n_pool}, the points of {data.name}; got {options.n_labels}")
-    rows = np.random.RandomState(options.split).permutation(n_pool)[: options.n_labels]
+    n_other = len(data.y) - data.n_test
+    if not options.n_labels <= n_other:
+        raise BenchmarkError(f"n_labels must be at most {n_other}, the points of {data.name}; got {options.n_labels}")
+    rows = np.random.RandomState(options.split).permutation(len(data.y))[: options.n_labels]  # as `make_split` has them
     estimator = RandomForestRegressor() if options.method.endswith("_pred") else NetworkRegressor()
     gain = simulate_gain(
         options.method, estimator, data.X[rows], data.y[rows], options.batch_size, n_repeats=options.n_repeats
@@ -74,28 +74,23 @@ def _predicted(options: DictConfig, data: PreparedData) -> tuple[Cell, ...]:
     return Cell(mean), Cell(low), Cell(high), Cell(gain.worth if np.isfinite(gain.worth) else "more", digits=0)
 
 
-def _gained(options: DictConfig) -> dict[str, Cell]:
-    """Return the mean difference of log RMSE to random selection on each data set that has records of both."""
+def _gained(options: DictConfig) -> dict[str, tuple[Cell, ...]]:
+    """Return the mean difference of log RMSE to random selection and its interval on each data set with such records.
+
+    If several experiments or tasks have both methods, the one with most runs counts. Raises RecordError for a damaged
+    record.
+    """
     try:
-        records = load_records(options.paths.runs, skipped=[])
-    except ResultsError:
+        records = load_records(options.paths.runs)
+    except ResultsError:  # no records
         return {}
-    records = records[records["method"].isin([options.method, RANDOM])]
     gained = {}
-    for name, part in records.groupby("dataset", observed=True):
-        both = [
-            common_part(group).frame
-            for _, group in part.groupby(["experiment", "task"], observed=True)
-            if group["method"].nunique() == 2
-        ]
-        if both:
-            values = run_values(pd.concat(both), metrics=["rmse"])
-            wide = values.pivot_table(
-                index=["experiment", "dataset", "split"], columns="method", values="rmse", observed=True
-            )
-            differences = (wide[options.method] - wide[RANDOM]).rename("difference").reset_index()
-            row = mean_and_stderr(differences.assign(method=options.method), ["difference"], ["method"]).iloc[0]
-            gained[str(name)] = Cell(row["difference"], row["difference_stderr"])
+    for name, part in records[records["method"].isin([options.method, RANDOM])].groupby("dataset", observed=True):
+        groups = [group for _, group in part.groupby(GROUP, observed=True) if group["method"].nunique() == 2]
+        if groups:
+            common = common_part(max(groups, key=len)).frame
+            row = paired_differences(common, "rmse", RANDOM).iloc[0]
+            gained[str(name)] = tuple(Cell(float(row[key])) for key in ("difference", "low", "high"))
     return gained
 
 
@@ -107,10 +102,13 @@ def _table(options: DictConfig, rows: tuple[tuple[Cell, ...], ...]) -> Table:
         ("high", "to"),
         ("worth", f"random labels that {options.batch_size} are worth"),
         ("gained", "gained in the records"),
+        ("gained_low", "95 % from"),
+        ("gained_high", "to"),
     )
     note = (
         f"log RMSE minus that of random selection; predicted for one batch of {options.batch_size} from "
-        f"{options.n_labels} labelled points, {options.n_repeats} simulations; gained: mean over rounds and splits"
+        f"{options.n_labels} labelled points, {options.n_repeats} simulations; gained: mean over rounds and splits, "
+        "interval by resampling splits"
     )
     return Table("gain", f"What {options.method} gains on random selection", columns, rows, notes=(note,))
 

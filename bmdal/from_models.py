@@ -74,9 +74,8 @@ def select_batch(
     inputs, tuples and dictionaries of these. If a network does not accept their precision, arrays and frames are cast
     to the network's precision, unless this would lose the differences between points. A map-style
     `torch.utils.data.Dataset`, or a loader of one, is read once (for `igs` twice), in chunks, after a few items were
-    inspected. Only its
-    features stay in memory (`rp-512`: 2 KB per point); for `linear` and `nngp` without a sketch, these are the inputs
-    themselves. `Batch.notes` says what is left out of an item.
+    inspected. Only its features stay in memory (`rp-512`: 2 KB per point); for `linear` and `nngp` without a sketch,
+    these are the inputs themselves. `Batch.notes` says what is left out of an item.
 
     Args:
         method: the method or its name, e.g. "lcmd-tp_grad_rp-512". None means this method for networks and
@@ -85,8 +84,8 @@ def select_batch(
             (n, n_outputs). Several outputs are each divided by their spread over the training points. A fitted
             `NetworkRegressor` stands for its networks; if it is the last step of a scikit-learn pipeline, the other
             steps are applied to the points. `MCDropout(net, k)` stands for k networks, one for each dropout mask. For
-            the kernel `pred`, any model with members, such as a fitted forest, a
-            list of fitted models or `MCDropout(net)`: see `bmdal.members`.
+            the kernel `pred`, any model with members, such as a fitted forest, a list of fitted models or
+            `MCDropout(net)`: see `bmdal.members`.
         x_train: the n_train labelled points, at least one; can be None for `pred` if the method does not use them.
         y_train: labels of these points, shape (n_train,) or (n_train, n_outputs); can be None if the method does not
             use them. If given, they must have as many columns as there are outputs. `igs` compares them with the

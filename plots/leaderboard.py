@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from plots import critical_difference
 from plots.style import line_styles, new_figure
 from results.leaderboard import Contest
-from results.methods import RANDOM, SELECTION_LABELS, group_rank, labels_of, selection_of
+from results.methods import RANDOM, group_rank, label_of, labels_of, selection_of
 from results.statistics import friedman_ranks
 
 
@@ -39,7 +39,7 @@ def draw_cost(board: pd.DataFrame, title: str) -> Figure:
     )
     families = dict.fromkeys(selection_of(m) for m in sorted(board["method"], key=group_rank))
     styles = {family: {**line_styles([family])[family], "linestyle": "none"} for family in families}
-    handles = [Line2D([], [], label=SELECTION_LABELS.get(f, f), **styles[f]) for f in families]
+    handles = [Line2D([], [], label=label_of(f), **styles[f]) for f in families]
     axes.legend(handles=handles, ncols=2, fontsize=8)
     return figure
 

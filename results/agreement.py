@@ -16,7 +16,7 @@ from scipy import stats
 
 from results.errors import ResultsError
 from results.published import load_published, published_counterpart
-from results.statistics import CONFIDENCE, paired_values
+from results.statistics import CONFIDENCE, mean_over_sets, paired_values
 
 FAR = 2.0
 """Number of standard deviations from the line, or in rank, above which a method is named."""
@@ -63,7 +63,7 @@ def agreements(values: pd.DataFrame, published: pd.Series) -> list[Agreement]:
 
 
 def _agreement(values: pd.DataFrame, published: pd.Series) -> Agreement:
-    mean, resampled = _mean_of_means(values), _resampled_means(values)
+    mean, resampled = mean_over_sets(values).to_numpy(), _resampled_means(values)
     different, place = np.unique(resampled, axis=0, return_inverse=True)  # of two splits there are few
     correlations = []
     for correlate in (spearman, kendall):
@@ -92,10 +92,6 @@ def between_splits(values: pd.DataFrame) -> float:
     return float(pairs.mean()) if len(pairs) else np.nan
 
 
-def _mean_of_means(values: pd.DataFrame) -> np.ndarray:
-    return values.groupby(level="dataset", observed=True).mean().mean().to_numpy()
-
-
 def _resampled_means(values: pd.DataFrame) -> np.ndarray:
     """Return means over splits drawn with replacement within each data set, the same for all methods, `(n, methods)`.
 
@@ -116,7 +112,7 @@ def method_distances(values: pd.DataFrame, published: pd.Series) -> pd.DataFrame
     `off_rank`: whether the difference of the ranks exceeds `FAR` of its standard deviations over methods. 1 is the best
     rank.
     """
-    ours = _mean_of_means(values)
+    ours = mean_over_sets(values).to_numpy()
     line = stats.linregress(published, ours)
     table = pd.DataFrame({"ours": ours, "published": published}, index=published.index)
     table["fitted"] = line.slope * table["published"] + line.intercept

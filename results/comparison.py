@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from results.aggregate import summarize
+from results.agreement import spearman
 from results.published import differs_from_published, load_published, published_counterpart
 
 AGREES_WITHIN = 3.0  # standard errors; if all 76 methods agree, one in five runs of the grid has one beyond this limit
@@ -46,7 +46,7 @@ def rank_correlation(comparison: pd.DataFrame) -> float:
     """Return Spearman's rank correlation between our means and the published ones; NaN for fewer than three methods."""
     if len(comparison) < 3:
         return float("nan")
-    return float(stats.spearmanr(comparison["ours"], comparison["published"]).statistic)
+    return spearman(comparison["ours"], comparison["published"])
 
 
 def _what_lacks(common: pd.DataFrame) -> str:

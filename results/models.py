@@ -11,7 +11,7 @@ from results.errors import ResultsError
 from results.methods import group_rank, kernel_of, label_of
 from results.published import load_published
 from results.render import Cell, Table
-from results.statistics import paired_values
+from results.statistics import mean_over_sets, paired_values
 from results.tables import METRIC_NAMES
 
 FEATURES = "grad > rp-512"
@@ -47,7 +47,7 @@ def models_table(frame: pd.DataFrame, metric: str, reference: str) -> Table:
     rows = tuple((Cell(label), *(column.get(label, Cell(None)) for column in cells.values())) for label in labels)
     task, levels = (
         str(frame["task"].iloc[0]),
-        {name: _over_sets(of_runs)[reference] for name, of_runs in values.items()},
+        {name: mean_over_sets(of_runs)[reference] for name, of_runs in values.items()},
     )
     means = f"mean log {METRIC_NAMES[metric]} of {reference}: " + ", ".join(f"{n} {v:.3f}" for n, v in levels.items())
     return Table(
@@ -62,16 +62,12 @@ def models_table(frame: pd.DataFrame, metric: str, reference: str) -> Table:
 def _cells(values: pd.DataFrame, reference: str) -> dict[str, Cell]:
     """Return the differences to the reference, by label."""
     differences = values.drop(columns=reference).sub(values[reference], axis=0)
-    means, errors = _over_sets(differences), differences.sem()
+    means, errors = mean_over_sets(differences), differences.sem()
     best = means.round(3).min()
     return {
         label_of(method): Cell(mean, error, best=round(mean, 3) == best)
         for method, mean, error in zip(map(str, means.index), means, errors, strict=True)
     }
-
-
-def _over_sets(values: pd.DataFrame) -> pd.Series:
-    return values.groupby(level="dataset", observed=True).mean().mean()
 
 
 def _best_known(methods: Iterable[str]) -> Iterable[str]:

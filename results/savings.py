@@ -67,10 +67,10 @@ class Saving:
         most, saved, least = (
             100 * (1 - n / self.n_labels) for n in (self.needed_interval[0], self.n_needed, self.needed_interval[1])
         )
-        at_least = f"{least:.0f}" if np.isfinite(least) else "none"
+        at_least, at_most = (f"{value:.0f}" if np.isfinite(value) else "none" for value in (least, most))
         return (
             f"{seen} {name} reaches the final error of {other} with about {self.n_needed:.0f} labels, "
-            f"{saved:.0f} % fewer (95 % interval over splits: {at_least} to {most:.0f} %)."
+            f"{saved:.0f} % fewer (95 % interval over splits: {at_least} to {at_most} %)."
         )
 
 
@@ -92,10 +92,9 @@ def savings(frame: pd.DataFrame, metric: str, reference: str) -> list[Saving]:
     found = []
     for method in summary.index:
         row = summary.loc[method]
-        needed = _first_below(n, means[method], means[reference][-1])
-        pairs = zip(resampled[method], resampled[reference], strict=True)
-        each = [_first_below(n, curve, of_reference[-1]) for curve, of_reference in pairs]
-        low, high = np.quantile([np.inf if one is None else one for one in each], [0.025, 0.975], method="nearest")
+        (needed,) = _first_below(n, means[method][None], means[reference][-1:])
+        each = _first_below(n, resampled[method], resampled[reference][:, -1])
+        low, high = np.quantile(each, [0.025, 0.975], method="nearest")
         interval = (float(low), float(high)) if n_splits > 1 else (np.nan, np.nan)
         found.append(
             Saving(
@@ -104,7 +103,7 @@ def savings(frame: pd.DataFrame, metric: str, reference: str) -> list[Saving]:
                 n_labels=int(n[-1]),
                 difference=row["difference"],
                 stderr=row["difference_stderr"],
-                n_needed=needed,
+                n_needed=float(needed) if np.isfinite(needed) else None,
                 needed_interval=interval,
                 n_splits=n_splits,
             )
@@ -135,13 +134,15 @@ def _curves(frame: pd.DataFrame, metric: str) -> tuple[np.ndarray, dict[str, np.
     return n, {m: usual @ v for m, v in curves.items()}, {m: weights @ v for m, v in curves.items()}
 
 
-def _first_below(n: np.ndarray, values: np.ndarray, goal: float) -> float | None:
-    """Return where a curve falls to a value and stays at or below it until the end; None if it ends above."""
-    above = np.flatnonzero(values > goal)
-    if len(above) == 0:
-        return float(n[0])
-    i = int(above[-1])
-    if i == len(n) - 1:
-        return None
-    share = (values[i] - goal) / (values[i] - values[i + 1])
-    return float(n[i] + share * (n[i + 1] - n[i]))
+def _first_below(n: np.ndarray, curves: np.ndarray, goals: np.ndarray) -> np.ndarray:
+    """Return where each curve falls to its goal and stays at or below it until the end; infinity if it ends above.
+
+    Curves have shape (n_curves, n_rounds), goals (n_curves,).
+    """
+    above = curves > goals[:, None]
+    last = above.shape[1] - 1 - above[:, ::-1].argmax(axis=1)  # the last round above the goal, if there is one
+    i, row = np.minimum(last, len(n) - 2), np.arange(len(curves))
+    before, after = curves[row, i], curves[row, i + 1]
+    share = (before - goals) / np.where(before > after, before - after, 1)
+    crossing = np.where(last == len(n) - 1, np.inf, n[i] + share * (n[i + 1] - n[i]))
+    return np.where(above.any(axis=1), crossing, n[0])

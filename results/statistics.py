@@ -65,6 +65,11 @@ def paired_differences(frame: pd.DataFrame, metric: str, reference: str, seed: i
     return pd.DataFrame(rows, columns=["method", "difference", "low", "high"]).sort_values("difference")
 
 
+def mean_over_sets(values: pd.DataFrame) -> pd.Series:
+    """Return the mean over data sets of the mean over splits of each column of `paired_values`."""
+    return values.groupby(level="dataset", observed=True).mean().mean()
+
+
 def _mean_of_means(*samples: np.ndarray, axis: int = -1) -> np.ndarray:
     return np.asarray(np.mean([sample.mean(axis=axis) for sample in samples], axis=0))
 

@@ -51,11 +51,19 @@ class LocalLauncher(JoblibLauncher):  # type: ignore[misc]  # untyped
         """Run the jobs in at most as many processes as there are jobs. The processes end when this one ends."""
         from cli.processes import work_for
 
+        if not self.joblib["n_jobs"]:  # a sweeper other than ours does not say what the jobs need
+            self.fit(_n_gpus(), None)
         self.joblib["n_jobs"] = min(self.joblib["n_jobs"], len(job_overrides))
         self.joblib |= {"initializer": work_for, "initargs": (os.getpid(),)}
         print(f"{self.joblib['n_jobs']} processes", flush=True)
         returned: Sequence[JobReturn] = super().launch(job_overrides, initial_job_idx)
         return returned
+
+
+def _n_gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
 
 
 def _at_least_one(name: str, value: int | str, others: str = "") -> int:

@@ -70,6 +70,8 @@ def test_words() -> None:
         "LCMD-TP reaches the final error of random selection with about 290 labels, 35 % fewer "
         "(95 % interval over splits: 31 to 38 %)."
     )
+    rarely = Saving("lcmd-tp_grad_rp-512", "random", 448, -0.105, 0.01, 440.0, (np.inf, np.inf), 5)
+    assert rarely.words("rmse").endswith("2 % fewer (95 % interval over splits: none to none %).")
     worse = Saving("maxdiag_grad_rp-512", "random", 448, 0.2, 0.01, None, (np.inf, np.inf), 5)
     assert "MaxDiag has an RMSE 22 % above that of random selection" in worse.words("rmse")
     unsure = Saving("lcmd-tp_grad_rp-512", "random", 448, -0.02, 0.01, 400.0, (350.0, np.inf), 5)
