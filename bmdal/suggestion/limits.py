@@ -56,10 +56,12 @@ def satisfying(table: Sheet, constraint: str) -> Mask:
     return np.asarray(compare(values, limit) & values.notna(), dtype=bool)
 
 
-def equal_rows(columns: Sequence[Column]) -> Mask:
-    """Which rows of the last table equal a row of the first in all columns."""
+def matches(columns: Sequence[Column]) -> NDArray[np.int64]:
+    """For each row of the last table, a row of the first that is equal in all columns; -1 if there is none."""
     first, last = (_keys([column.parts[part] for column in columns]) for part in (0, -1))
-    return np.isin(last, first)
+    distinct, rows = np.unique(first, return_index=True)
+    places = np.searchsorted(distinct, last).clip(max=len(distinct) - 1)
+    return np.where(distinct[places] == last, rows[places], -1)
 
 
 def _keys(parts: Sequence[pd.Series]) -> NDArray[np.uint64]:
@@ -79,7 +81,7 @@ def excluded_rows(table: Sheet, exclude: Sheet) -> tuple[Mask, list[str]]:
             f"{exclude.name} has no column in common with {table.name}, so it cannot exclude its rows; "
             f"valid columns: {', '.join(table.cells.columns)}"
         )
-    return equal_rows([read_column(name, [exclude, table]) for name in shared]), shared
+    return matches([read_column(name, [exclude, table]) for name in shared]) >= 0, shared
 
 
 def groups_of(table: Sheet, name: str) -> pd.Series:

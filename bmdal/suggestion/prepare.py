@@ -13,7 +13,7 @@ from bmdal.errors import BmdalError
 from bmdal.suggestion.columns import Column, as_words, is_numeric, read_column
 from bmdal.suggestion.decimals import as_numbers
 from bmdal.suggestion.inputs import about_labels, choose_inputs
-from bmdal.suggestion.limits import check_column, costs_of, equal_rows, excluded_rows, groups_of, satisfying
+from bmdal.suggestion.limits import check_column, costs_of, excluded_rows, groups_of, matches, satisfying
 from bmdal.suggestion.sheet import Sheet
 
 
@@ -67,7 +67,7 @@ def prepare(
     columns = _shared(labelled, candidates, {*targets, cost}, changed)
     keep = np.ones(len(candidates.cells), dtype=bool)
     if labelled is not None:
-        known = equal_rows(columns)
+        known = matches(columns) >= 0
         if known.any():
             changed.append(f"{known.sum():,} candidates left out: they equal a labelled row in all columns of both tables")
         keep &= ~known
