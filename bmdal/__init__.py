@@ -47,4 +47,6 @@ def __getattr__(name: str) -> Any:
     try:
         return import_module("bmdal.suggestion").suggest
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"suggest needs pandas and scikit-learn: pip install 'bmdal[table]' ({error})") from None
+        raise ModuleNotFoundError(
+            f"suggest needs pandas and scikit-learn: pip install 'bmdal[table]' ({error})"
+        ) from None

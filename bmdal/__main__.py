@@ -1,4 +1,4 @@
-"""`python -m bmdal`: an overview of the library and the commands; `python -m bmdal suggest`: the rows of a table to label."""
+"""`python -m bmdal`: an overview of the library and the commands; with `suggest`, the rows of a table to label."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections.abc import Sequence
 HELP = """\
 bmdal: which points should be labelled next? Batch active learning for regression.
 
-Two tables in, the rows to label out; no Python needed, only `pip install 'bmdal[table]'`:
+Two tables in, the rows to label out, without Python code; needs `pip install 'bmdal[table]'`:
   python -m bmdal suggest labelled.csv candidates.csv --target price --batch 50
   python -m bmdal suggest --help
 
-In Python, first: `from bmdal import select, select_batch`. Then see `help(select)` if you have features, such as embeddings, and
-`help(select_batch)` if you have a trained network, a forest or a list of models.
+In Python. First: `from bmdal import select, select_batch, suggest`. Then see `help(select)` if you have features, such
+as embeddings, `help(select_batch)` if you have a trained network, a forest or a list of models, and `help(suggest)` if
+you have tables.
 
 The benchmark has four commands. They need a checkout and `pip install -e '.[harness]'`; each has a --help:
   python -m data_prep    list the data sets and prepare them; runs also do this automatically

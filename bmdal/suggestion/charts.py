@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
 from bmdal.suggestion.columns import Column
-from bmdal.suggestion.inputs import shown
+from bmdal.suggestion.words import rounded, shown
 
 if TYPE_CHECKING:
     from bmdal.suggestion.outlook import Outlook
@@ -35,6 +35,16 @@ def text(x: float, y: float, words: str, anchor: str = "middle", kind: str = "")
 def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
     """An SVG line."""
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{kind}"/>'
+
+
+def rectangle(x: float, y: float, width: float, height: float, kind: str) -> str:
+    """An SVG rectangle."""
+    return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" class="{kind}"/>'
+
+
+def polyline(points: Iterable[tuple[Any, Any]], kind: str) -> str:
+    """An SVG line through several points."""
+    return f'<polyline class="{kind}" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}"/>'
 
 
 def scatter(groups: dict[str, Points]) -> Markup:
@@ -63,10 +73,14 @@ def distribution(column: Column, chosen: NDArray[np.int64]) -> Markup:
 
 
 def _histogram(column: Column, groups: dict[str, pd.Series]) -> Markup:
-    numbers = {kind: (v.astype("int64") if column.kind == "date" else v).to_numpy(np.float64) for kind, v in groups.items()}
+    numbers = {
+        kind: (v.astype("int64") if column.kind == "date" else v).to_numpy(np.float64) for kind, v in groups.items()
+    }
     every = np.concatenate([numbers["candidate"], numbers["chosen"], numbers.get("labelled", np.empty(0))])
     low, high = np.quantile(every, [0.005, 0.995])
-    low, high = (low, high) if high > low else (every.min(), every.max() if every.max() > every.min() else every.min() + 1)
+    low, high = (
+        (low, high) if high > low else (every.min(), every.max() if every.max() > every.min() else every.min() + 1)
+    )
     height, base = 120, 100
     shares = {
         kind: np.histogram(v.clip(low, high), N_BINS, (low, high))[0] / max(len(v), 1) for kind, v in numbers.items()
@@ -75,16 +89,16 @@ def _histogram(column: Column, groups: dict[str, pd.Series]) -> Markup:
     x = np.linspace(4, WIDTH - 4, N_BINS + 1)
     y = {kind: base - share / top * (base - 8) for kind, share in shares.items()}
     bars = [
-        f'<rect x="{x[i]:.1f}" y="{y["candidate"][i]:.1f}" width="{x[1] - x[0] - 1:.1f}" height="{base - y["candidate"][i]:.1f}" class="candidate"/>'
-        for i in range(N_BINS)
+        rectangle(at, top_of, x[1] - x[0] - 1, base - top_of, "candidate")
+        for at, top_of in zip(x, y["candidate"], strict=False)
     ]
     steps = [
-        f'<polyline class="{kind}" points="{" ".join(f"{a:.1f},{h:.1f} {b:.1f},{h:.1f}" for a, b, h in zip(x, x[1:], y[kind], strict=False))}"/>'
+        polyline(zip(np.repeat(x, 2)[1:-1], np.repeat(y[kind], 2), strict=True), kind)
         for kind in ("labelled", "chosen")
         if kind in y
     ]
-    ends = [pd.Timestamp(int(v)).floor("D") if column.kind == "date" else float(v) for v in (low, high)]
-    labels = [text(4, height - 4, shown(ends[0]), "start"), text(WIDTH - 4, height - 4, shown(ends[1]), "end")]
+    ends = [shown(pd.Timestamp(int(v)).floor("D")) if column.kind == "date" else rounded(float(v)) for v in (low, high)]
+    labels = [text(4, height - 4, ends[0], "start"), text(WIDTH - 4, height - 4, ends[1], "end")]
     return picture(WIDTH, height, f"Distribution of {column.name}", [*bars, *steps, *labels])
 
 
@@ -100,8 +114,8 @@ def _levels(column: Column, groups: dict[str, pd.Series]) -> Markup:
         name = level if len(level) <= LONGEST_LEVEL else f"{level[: LONGEST_LEVEL - 1]}…"
         parts.append(text(left - 6, y + 10, name, "end"))
         widths = {kind: float(share.get(level, 0.0)) * scale for kind, share in shares.items()}
-        parts.append(f'<rect x="{left}" y="{y}" width="{widths["candidate"]:.1f}" height="12" class="candidate"/>')
-        parts.append(f'<rect x="{left}" y="{y + 3}" width="{widths["chosen"]:.1f}" height="6" class="chosen"/>')
+        parts.append(rectangle(left, y, widths["candidate"], 12, "candidate"))
+        parts.append(rectangle(left, y + 3, widths["chosen"], 6, "chosen"))
         if "labelled" in widths:
             parts.append(line(left + widths["labelled"], y - 1, left + widths["labelled"], y + 13, "labelled"))
     more = len(shares["candidate"]) - len(levels)
@@ -120,21 +134,23 @@ def learning_curve(outlook: Outlook) -> Markup:
     x_low, x_high = np.log(outlook.n[0]), np.log(n_last)
 
     def place(n: Any, error: Any) -> tuple[Any, Any]:
-        return left + (np.log(n) - x_low) / (x_high - x_low) * (right - left), bottom - np.minimum(error / high, 1) * (bottom - top)
+        return left + (np.log(n) - x_low) / (x_high - x_low) * (right - left), bottom - np.minimum(error / high, 1) * (
+            bottom - top
+        )
 
     parts = [line(left, bottom, right, bottom, "axis"), line(left, top, left, bottom, "axis")]
     for tick in _ticks(high):
         _, y = place(1.0, tick)
         parts += [line(left, y, right, y, "grid"), text(left - 5, y + 4, shown(float(tick)), "end")]
     for n in dict.fromkeys([int(outlook.n[0]), *[int(v) for v in outlook.n[1:-1]], outlook.n_now, n_last]):
-        parts.append(text(float(place(n, 0)[0]), bottom + 15, f"{n:,}"))
+        parts.append(text(float(place(n, 0)[0]), bottom + 15, f"{n:,}", "end" if n == n_last else "middle"))
     parts.append(text((left + right) / 2, bottom + 32, "labelled rows"))
     for n, errors in zip(outlook.n, outlook.errors, strict=True):
         parts += ['<circle cx="{:.1f}" cy="{:.1f}" r="2" class="fold"/>'.format(*place(n, error)) for error in errors]
     measured = [place(n, error) for n, error in zip(outlook.n, outlook.mean_errors, strict=True)]
-    parts.append(f'<polyline class="curve" points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in measured)}"/>')
+    parts.append(polyline(measured, "curve"))
     fit = [place(n, outlook.at(n)) for n in smooth]
-    parts.append(f'<polyline class="fit" points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in fit)}"/>')
+    parts.append(polyline(fit, "fit"))
     x, y = place(outlook.n_then, outlook.with_batch)
     parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" class="chosen"/>')
     return picture(WIDTH, 228, "Learning curve", parts)
@@ -158,7 +174,7 @@ def interval(mean: float, low: float, high: float) -> Markup:
     return picture(WIDTH, 70, "Change of the error in simulations", parts)
 
 
-def rounds_chart(n: Sequence[int], lines: dict[str, Sequence[float]]) -> Markup:
+def rounds_chart(n: Sequence[int], lines: Mapping[str, Sequence[float]]) -> Markup:
     """Errors and uncertainties of the rounds, against the numbers of labelled rows."""
     left, right, top, bottom = 52, WIDTH - 10, 10, 150
     values = [v for series in lines.values() for v in series if v == v]
@@ -176,7 +192,7 @@ def rounds_chart(n: Sequence[int], lines: dict[str, Sequence[float]]) -> Markup:
     parts.append(text((left + right) / 2, bottom + 32, "labelled rows"))
     for kind, series in lines.items():
         known = [(x, bottom - v / high * (bottom - top)) for x, v in zip(xs, series, strict=True) if v == v]
-        parts.append(f'<polyline class="{kind}" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in known)}"/>')
+        parts.append(polyline(known, kind))
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" class="{kind} point"/>' for x, y in known]
     return picture(WIDTH, 186, "Errors and uncertainties of the rounds", parts)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import Any, Literal
 
@@ -22,7 +22,9 @@ _MOST = 0.95  # share of the values of a column that must be numbers, or dates; 
 _DATES = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([ T]\d{1,2}:\d{2}.*)?")
 _DAYS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%Y/%m/%d", "%d.%m.%y", "%d/%m/%y", "%m/%d/%y")
 _FORMATS = ("ISO8601", *(day + time for time in ("", " %H:%M", " %H:%M:%S") for day in _DAYS))
-_ID_NAME = re.compile(r"(?i)(.*[ _-])?(id|uuid|guid|key|nr|no|index|row|serial|barcode|unnamed: \d+)([ _.-]?(nr|no|number))?")
+_ID_NAME = re.compile(
+    r"(?i)(.*[ _-])?(id|uuid|guid|key|nr|no|index|row|serial|barcode|unnamed: \d+)([ _.-]?(nr|no|number))?"
+)
 _ID_CAMEL = re.compile(r"[a-z]+(ID|Id)")
 _FEW = 10  # rows; with fewer, nothing can be said about ids
 
@@ -59,7 +61,9 @@ def read_column(name: str, sheets: Sequence[Sheet]) -> Column:
     if all(is_numeric(cells) for cells in given):
         return _number(name, [cells.astype(np.float64) for cells in given], ())
     words = [cells.astype(np.float64) if is_numeric(cells) else as_words(cells) for cells in given]
-    marks = sorted({str(c).strip() for cells in given if not is_numeric(cells) for c in cells.dropna().unique()} & MISSING_MARKS)
+    marks = sorted(
+        {str(c).strip() for cells in given if not is_numeric(cells) for c in cells.dropna().unique()} & MISSING_MARKS
+    )
     changed = (f"{', '.join(map(repr, marks))} read as missing",) if marks else ()
     column = _read_numbers(name, words, [sheet.decimal for sheet in sheets])
     if column.kind != "number":
@@ -83,7 +87,9 @@ def _naive(cells: pd.Series) -> pd.Series:
 def as_words(cells: pd.Series) -> pd.Series:
     """Cells as text without surplus blanks and quotes against formulas, None where missing."""
     if is_numeric(cells):
-        cells = cells.map(lambda value: str(int(value)) if value == np.round(value) else repr(value), na_action="ignore")
+        cells = cells.map(
+            lambda value: str(int(value)) if value == np.round(value) else repr(value), na_action="ignore"
+        )
     codes, distinct = pd.factorize(cells.astype(object))
     texts = [" ".join(unquoted(str(word)).split()) for word in distinct]
     table = np.array([None if text.casefold() in MISSING else text for text in texts] + [None], dtype=object)
@@ -117,9 +123,15 @@ def _read_numbers(name: str, words: Sequence[pd.Series], decimals: Sequence[str]
     if not n_all or n_all - n_odd < _MOST * n_all:
         doubts = []
         if units and all(re.match(r"[€$£¥]?\s*[-+]?[\d.,]", word) for word in odd[:20]):
-            doubts = [f"its numbers have different units or some have none ({_listed(sorted(units))}), so they are not read as numbers; use one unit"]
+            doubts = [
+                f"its numbers have different units, or some have none ({_listed(sorted(units))}), so they are read as "
+                "categories; write all in one unit"
+            ]
         elif n_all and n_all - n_odd >= n_all / 2:
-            doubts = [f"only {(n_all - n_odd) / n_all:.0%} of its values are numbers, others are {_listed(odd[:3])}, so all are read as categories"]
+            doubts = [
+                f"only {(n_all - n_odd) / n_all:.0%} of its values are numbers, others are {_listed(odd[:3])}, so all "
+                "are read as categories"
+            ]
         return Column(name, "category", tuple(words), (), tuple(doubts))
     if n_odd:
         changed.append(f"{n_odd:,} values that are no numbers, such as {_listed(odd[:3])}, read as missing")
@@ -141,10 +153,19 @@ def _read_dates(name: str, texts: Sequence[pd.Series]) -> Column | None:
         return None
     form, parts = good[0]
     lost = len(words) - sum(int(part.notna().sum()) for part in parts)
-    changed = ["read as dates, day first" if form[1] == "d" else "read as dates, month first" if form[1] == "m" else "read as dates"]
+    changed = [
+        "read as dates, day first"
+        if form[1] == "d"
+        else "read as dates, month first"
+        if form[1] == "m"
+        else "read as dates"
+    ]
     changed += [f"{lost:,} other values read as missing"] if lost else []
     both = {f[1] for f, _ in good} >= {"d", "m"}
-    doubts = ("its dates could have the day or the month first, and are read with the day first; write 2026-01-31 to be clear",)
+    doubts = (
+        "its dates could have the day or the month first, and are read with the day first; to be clear, write "
+        "2026-01-31",
+    )
     return Column(name, "date", parts, tuple(changed), doubts if both else ())
 
 
@@ -152,7 +173,7 @@ def _read_words(name: str, texts: Sequence[pd.Series]) -> Column:
     """The column as categories, text or ids, with spellings that differ only in case made one."""
     words = pd.concat(texts, ignore_index=True).dropna()
     counts = words.value_counts()
-    n_words = sum(len(word.split()) * n for word, n in counts.items()) / max(len(words), 1)
+    n_words = sum(len(word.split()) for word in words) / max(len(words), 1)
     own = [part.dropna().nunique() / max(part.notna().sum(), 1) for part in texts]
     if len(words) >= _FEW and min(own) > 0.9 and (n_words < 1.5 or is_id_name(name)):
         return Column(name, "id", tuple(texts))
@@ -162,7 +183,7 @@ def _read_words(name: str, texts: Sequence[pd.Series]) -> Column:
     for word in counts.index:
         spelling.setdefault(word.casefold(), word)
     merged = [word for word in counts.index if spelling[word.casefold()] != word]
-    changed, doubts = (), list[str]()
+    changed, doubts = tuple[str, ...](), list[str]()
     if merged:
         pairs = _listed([f"{word} as {spelling[word.casefold()]}" for word in merged[:3]])
         changed = (f"{len(merged)} spellings that differ only in capitals made one ({pairs})",)
@@ -180,7 +201,11 @@ def _typos(counts: pd.Series) -> list[str]:
     for place, word in enumerate(words):
         for other in words[:place]:
             like = abs(len(word) - len(other)) <= 1 and len(word) >= 4 and not any(c.isdigit() for c in word + other)
-            if like and counts[other] >= 10 * counts[word] and SequenceMatcher(None, word.casefold(), other.casefold()).ratio() >= 0.8:
+            if (
+                like
+                and counts[other] >= 10 * counts[word]
+                and SequenceMatcher(None, word.casefold(), other.casefold()).ratio() >= 0.8
+            ):
                 found.append(f"{word!r} ({counts[word]:,}) and {other!r} ({counts[other]:,})")
                 break
         if len(found) == 5:

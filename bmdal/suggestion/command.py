@@ -16,7 +16,7 @@ from bmdal.suggestion.models import DEFAULTS
 from bmdal.suggestion.page import page
 from bmdal.suggestion.sheet import read_sheet
 from bmdal.suggestion.suggest import Suggestion, suggest_from
-from bmdal.suggestion.words import overview, verdict
+from bmdal.suggestion.summary import overview, verdict
 
 BAD_INPUT, INTERRUPTED = 2, 130
 PURPOSE = """\
@@ -27,12 +27,12 @@ Which rows of a table should be labelled next?
   suggest candidates.csv --batch 20                                nothing is labelled yet: a first design
 
 Writes the rows, in order of importance and with the reason for each, to to_label.csv, and a page about them to
-to_label.html. Tables are CSV (any common separator, decimal point or comma), Parquet or Excel files, with the names of the
-columns in the first line. Nothing is sent anywhere.
+to_label.html. Tables are CSV (any common separator, decimal point or comma), Parquet or Excel files, with the names of
+the columns in the first line. Nothing is sent anywhere.
 """
 NEXT = """\
-To go on: measure the rows, append them to the labelled table, and run the same command again. Rows that are labelled are
-not suggested again. With --history, the page also shows how errors developed and how well earlier predictions held.
+To go on: measure the rows, append them to the labelled table, and run the same command again. Rows that are labelled
+are not suggested again. With --history, the page shows how errors developed and how well earlier predictions held.
 """
 
 
@@ -46,7 +46,8 @@ class _Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     """The options of the command."""
     options = _Parser(
-        "python -m bmdal suggest", description=PURPOSE, epilog=NEXT, allow_abbrev=False, usage="%(prog)s TABLE [TABLE] --batch N [options]",
+        "python -m bmdal suggest", description=PURPOSE, epilog=NEXT, allow_abbrev=False,
+        usage="%(prog)s TABLE [TABLE] --batch N [options]",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     add = options.add_argument
@@ -62,7 +63,9 @@ def parser() -> argparse.ArgumentParser:
     add("--cost", metavar="COLUMN", help="cost of each row: gains are divided by it")
     add("--exclude", type=Path, metavar="TABLE", help="rows that must not be chosen, equal in all columns in common")
     add("--history", type=Path, metavar="FOLDER", help="keep a log of the rounds here")
-    add("--output", type=Path, default=Path("to_label.csv"), metavar="FILE", help="default: to_label.csv, to_label.html")
+    add(
+        "--output", type=Path, default=Path("to_label.csv"), metavar="FILE", help="default: to_label.csv, to_label.html"
+    )
     add("--seed", type=int, default=0, metavar="N", help="of everything random (default: 0)")
     add("--force", action="store_true", help="overwrite the output of an earlier run")
     return options

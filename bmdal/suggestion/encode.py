@@ -71,8 +71,8 @@ def encode(columns: Sequence[Column]) -> Encoded:
         if column.kind == "category":
             groups = transformer.named_transformers_[str(i)].infrequent_categories_[0]
             if groups is not None and len(groups) > 1:
-                shown = ", ".join(repr(str(level)) for level in groups[:3])
-                changed.append(f"{column.name!r}: {len(groups)} rare levels count as one ({shown}{', …' if len(groups) > 3 else ''})")
+                shown = ", ".join(repr(str(level)) for level in groups[:3]) + (", …" if len(groups) > 3 else "")
+                changed.append(f"{column.name!r}: {len(groups)} rare levels count as one ({shown})")
         elif column.kind == "date":
             changed.append(f"{column.name!r}: the date as days since 1970, month, weekday and hour")
     return Encoded(X, places, tuple(changed))
@@ -109,4 +109,7 @@ def _of_dates(frame: pd.DataFrame) -> pd.DataFrame:
     date = frame.iloc[:, 0]
     days = (date - pd.Timestamp(0)) / pd.Timedelta(days=1)
     parts = [date.dt.month, date.dt.weekday, date.dt.hour]
-    return pd.concat([days, *(part.astype(np.float64) for part in parts if part.nunique() > 1)], axis=1)
+    expanded: pd.DataFrame = pd.concat(
+        [days, *(part.astype(np.float64) for part in parts if part.nunique() > 1)], axis=1
+    )
+    return expanded

@@ -37,8 +37,8 @@ def as_csv(table: pd.DataFrame, separator: str, decimal: str) -> str:
     safe = table.rename(columns=quoted)
     for place, name in enumerate(table.columns):
         if not pd.api.types.is_numeric_dtype(table[name].dtype):
-            safe.isetitem(place, table[name].map(quoted, na_action="ignore"))
-    return safe.to_csv(index=False, sep=separator, decimal=decimal, float_format="%.6g", lineterminator="\n")
+            safe.isetitem(place, table[name].map(quoted, na_action="ignore").array)
+    return safe.to_csv(index=False, sep=separator, decimal=decimal, lineterminator="\n")
 
 
 def quoted(cell: Any) -> Any:

@@ -110,7 +110,9 @@ def read_history(folder: Path) -> tuple[Round, ...]:
         try:
             rounds.append(Round(**json.loads(line)))
         except (TypeError, ValueError) as error:
-            raise BmdalError(f"{path}: line {number} is damaged ({error}); delete the line, or move the file away") from None
+            raise BmdalError(
+                f"{path}: line {number} is damaged ({error}); delete the line, or move the file away"
+            ) from None
     return tuple(rounds)
 
 
@@ -145,7 +147,6 @@ def held(one: Round, suggestion: Suggestion) -> dict[str, Held]:
         if name in one.predicted and known.any():
             errors = np.array(one.predicted[name])[known] - prepared.Y[found[known], place]
             sd = np.array(one.uncertainty[name])[known]
-            results[name] = Held(
-                int(known.sum()), *(float(np.sqrt((v**2).mean())) for v in (errors, sd)), float((np.abs(errors) <= sd).mean())
-            )
+            rmse, expected = (float(np.sqrt((v**2).mean())) for v in (errors, sd))
+            results[name] = Held(int(known.sum()), rmse, expected, float((np.abs(errors) <= sd).mean()))
     return results

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bmdal.suggestion.columns import Column, numbers_rows
+from bmdal.suggestion.words import shown
 
 FEW_LABELLED = 30
 _OUTSIDE = 0.01  # share of candidates beyond the labelled range that is worth a remark
@@ -19,7 +20,9 @@ _TOO_GOOD = 0.99  # rank correlation of any other column with the target
 _MOST_NAMED = 8  # columns in one sentence
 
 
-def choose_inputs(columns: Sequence[Column], Y: NDArray[np.float64], targets: Sequence[str]) -> tuple[list[Column], list[str], list[str]]:
+def choose_inputs(
+    columns: Sequence[Column], Y: NDArray[np.float64], targets: Sequence[str]
+) -> tuple[list[Column], list[str], list[str]]:
     """The columns that are inputs, what was dropped or changed, and what is doubtful.
 
     columns: those of both tables; Y: the targets of the labelled rows, shape (n, n_targets).
@@ -39,15 +42,23 @@ def choose_inputs(columns: Sequence[Column], Y: NDArray[np.float64], targets: Se
         changed += [f"{column.name!r}: {note}" for note in column.changed]
         doubts += [f"{column.name!r}: {doubt}" for doubt in column.doubts]
         if column.kind == "id":
-            changed.append(f"{column.name!r}: dropped, its values are different in {_different(column)} rows, like an id")
+            changed.append(
+                f"{column.name!r}: dropped, its values are different in {_different(column)} rows, like an id"
+            )
         else:
             inputs.append(column)
             missing = int(values.isna().sum())
             if missing:
-                changed.append(f"{column.name!r}: {missing:,} missing values ({missing / len(values):.0%}), {_filled(column)}")
+                changed.append(
+                    f"{column.name!r}: {missing:,} missing values ({missing / len(values):.0%}), {_filled(column)}"
+                )
         if len(Y):
             doubts += _leaks(column, Y, targets)
-    changed += [f"dropped, because {what}: {_named(names)}" for what, names in (("they are empty", empty), ("their values are all the same", constant)) if names]
+    changed += [
+        f"dropped, because {what}: {_named(names)}"
+        for what, names in (("they are empty", empty), ("their values are all the same", constant))
+        if names
+    ]
     if len(Y):
         doubts += _beyond([column for column in inputs if len(column.parts) == 2])
     return inputs, changed, doubts
@@ -84,13 +95,13 @@ def _leaks(column: Column, Y: NDArray[np.float64], targets: Sequence[str]) -> li
         rank = float(stats.spearmanr(values[known], y[known]).statistic)
         if column.kind == "id" and abs(rank) > _SAME_ORDER:
             found.append(
-                f"{column.name!r} goes with {target!r} (rank correlation {rank:.2f}): the table seems to be sorted, or numbered "
-                "after measuring. The column is dropped, since it would leak the answer"
+                f"{column.name!r} goes with {target!r} (rank correlation {rank:.2f}): the table seems to be sorted, or "
+                "numbered after measuring. The column is dropped, since it would leak the answer"
             )
         elif abs(rank) > _TOO_GOOD:
             found.append(
-                f"{column.name!r} goes with {target!r} almost perfectly (rank correlation {rank:.3f}): if it is only known after "
-                "measuring, or computed from the target, delete the column"
+                f"{column.name!r} goes with {target!r} almost perfectly (rank correlation {rank:.3f}): if it is only "
+                "known after measuring, or computed from the target, delete the column"
             )
     return found
 
@@ -132,19 +143,17 @@ def _most(listed: list[tuple[float, str]]) -> str:
     return ", ".join(texts[:5]) + more
 
 
-def shown(value: object) -> str:
-    """A cell in a sentence."""
-    if isinstance(value, pd.Timestamp):
-        return value.strftime("%Y-%m-%d") if value == value.normalize() else value.strftime("%Y-%m-%d %H:%M")
-    if isinstance(value, float):
-        return "missing" if value != value else f"{value:.6g}" if abs(value) < 1e6 else f"{value:,.0f}"
-    text = "missing" if value is None or value is pd.NaT else str(value)
-    return text if len(text) <= 40 else f"{text[:39]}…"
-
-
 def about_labels(Y: NDArray[np.float64], targets: Sequence[str]) -> list[str]:
     """Remarks on the number of labelled rows and on targets that do not vary."""
-    found = [f"{name!r} is the same in all labelled rows: nothing can be learned about it" for name, y in zip(targets, Y.T, strict=True) if np.ptp(y) == 0]
+    found = [
+        f"{name!r} is the same in all labelled rows: nothing can be learned about it"
+        for name, y in zip(targets, Y.T, strict=True)
+        if np.ptp(y) == 0
+    ]
     if len(Y) < FEW_LABELLED:
-        found.insert(0, f"only {len(Y)} labelled rows: the model knows little, and every estimate on this page is rough; from {FEW_LABELLED} on they mean more")
+        found.insert(
+            0,
+            f"only {len(Y)} labelled rows: the model knows little, and all estimates are rough; with {FEW_LABELLED} "
+            "they begin to mean something",
+        )
     return found

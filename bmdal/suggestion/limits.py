@@ -61,13 +61,13 @@ def matches(columns: Sequence[Column]) -> NDArray[np.int64]:
     first, last = (_keys([column.parts[part] for column in columns]) for part in (0, -1))
     distinct, rows = np.unique(first, return_index=True)
     places = np.searchsorted(distinct, last).clip(max=len(distinct) - 1)
-    return np.where(distinct[places] == last, rows[places], -1)
+    return np.where(distinct[places] == last, rows[places], -1).astype(np.int64)
 
 
 def _keys(parts: Sequence[pd.Series]) -> NDArray[np.uint64]:
     """A hash of each row, shape (n,); missing values are equal to each other."""
     frame = pd.concat([p.fillna("") if p.dtype == object else p for p in parts], axis=1)
-    return pd.util.hash_pandas_object(frame, index=False).to_numpy()
+    return np.asarray(pd.util.hash_pandas_object(frame, index=False), dtype=np.uint64)
 
 
 def excluded_rows(table: Sheet, exclude: Sheet) -> tuple[Mask, list[str]]:
@@ -98,10 +98,14 @@ def costs_of(table: Sheet, name: str) -> NDArray[np.float64]:
     check_column(table, name)
     column = read_column(name, [table])
     if column.kind != "number" and not column.values.map(lambda v: isinstance(v, float)).all():
-        raise BmdalError(f"{table.name}: the cost {name!r} must hold numbers, it holds such as {column.values.dropna().iloc[0]!r}")
+        raise BmdalError(
+            f"{table.name}: the cost {name!r} must hold numbers, it holds such as {column.values.dropna().iloc[0]!r}"
+        )
     bad = ~(column.values > 0)
     if bad.any():
-        raise BmdalError(f"{table.name}: the cost {name!r} must be greater than 0 in all rows; it is not in {_row(bad)}")
+        raise BmdalError(
+            f"{table.name}: the cost {name!r} must be greater than 0 in all rows; it is not in {_row(bad)}"
+        )
     return column.values.to_numpy(np.float64)
 
 

@@ -39,17 +39,17 @@ class Choice:
 
     @classmethod
     def of(cls, model: str, name: str | None, can_learn: bool) -> Choice:
-        """The choice from its names; None is the default for the model, or for a first design if nothing can be learned."""
+        """The choice from its names; None is the model's default, or a first design's if nothing can be learned."""
         if model not in DEFAULTS:
             raise BmdalError(unknown("model", model, DEFAULTS))
         method = Method.from_name(name or (DEFAULTS[model] if can_learn else FIRST_DESIGN), kernel=Linear())
         if not can_learn and not isinstance(method.kernel, Linear | None):
             raise BmdalError(
-                f"method {method.name!r} needs a model, and nothing can be learned from these labels: use {FIRST_DESIGN!r}"
+                f"method {method.name!r} needs a model, and there are no labels to learn from: use {FIRST_DESIGN!r}"
             )
         if model != "network" and not isinstance(method.kernel, Linear | Predictions | None):
             raise BmdalError(
-                f"method {method.name!r} needs a network, model 'network'; for {model!r} the kernel must be 'pred' or 'linear'"
+                f"method {method.name!r} needs the model 'network'; for {model!r} the kernel must be 'pred' or 'linear'"
             )
         return cls(model, method)
 
@@ -65,7 +65,9 @@ class Choice:
         if self.model == "lightgbm":
             return BaggingRegressor(_boosting(n_targets), N_BOOSTED, random_state=0)
         one = quick and not isinstance(self.method.kernel, Predictions)
-        return NetworkRegressor(random_state=0, n_models=self.method.n_models if one else max(N_NETWORKS, self.method.n_models))
+        return NetworkRegressor(
+            random_state=0, n_models=self.method.n_models if one else max(N_NETWORKS, self.method.n_models)
+        )
 
     def fit(self, X: Matrix, Y: Matrix, seed: int = 0) -> Fitted:
         """Fit the model to Y, shape (n, n_targets), in units of each target's spread."""
@@ -100,7 +102,7 @@ class Fitted:
     spread: Matrix
 
     def predict(self, X: Matrix) -> tuple[Matrix, Matrix]:
-        """Mean of the members' predictions, and their standard deviation, in the targets' units; shape (n, n_targets)."""
+        """Mean of the members' predictions, and their standard deviation, in units of the targets; (n, n_targets)."""
         predict = members(self.regressor, X[[0, -1]])
         parts = [predict(X[start : start + PART]) for start in range(0, len(X), PART)]
         mean, sd = (np.concatenate([f(part) for part in parts]) for f in (_mean, _sd))

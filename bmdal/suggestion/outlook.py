@@ -72,7 +72,9 @@ def outlook(choice: Choice, X: Matrix, Y: Matrix, validation: Validation, batch_
     return Outlook(np.array([*sizes, n_full]), np.array([*errors, of_full]), n_now, n_now + batch_size, gain, no_gain)
 
 
-def _error_with(choice: Choice, X: Matrix, Y: Matrix, train: NDArray[np.int64], test: NDArray[np.int64], seed: int) -> float:
+def _error_with(
+    choice: Choice, X: Matrix, Y: Matrix, train: NDArray[np.int64], test: NDArray[np.int64], seed: int
+) -> float:
     predicted, _ = fit_or_mean(choice, X[train], Y[train], X[test], seed)
     return _error(predicted - Y[test], Y)
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from bmdal.suggestion import charts
 from bmdal.suggestion.history import Held, Round, held, round_of, with_round
-from bmdal.suggestion.inputs import shown
 from bmdal.suggestion.suggest import Suggestion
-from bmdal.suggestion.words import overview, verdict
+from bmdal.suggestion.summary import overview, verdict
+from bmdal.suggestion.words import rounded, shown, with_uncertainty
 
 MOST_POINTS = {"candidate": 2000, "labelled": 1000}
 """More points are not drawn on the map, but a random sample of them."""
@@ -52,7 +52,7 @@ def page(suggestion: Suggestion, rounds: Sequence[Round] = ()) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
     )  # fmt: skip
-    environment.filters["shown"] = lambda cell: shown(float(cell) if isinstance(cell, np.floating) else cell)
+    environment.filters["rounded"] = rounded
     return environment.get_template("page.html.j2").render(
         suggestion=suggestion,
         known=known,
@@ -80,7 +80,9 @@ def page(suggestion: Suggestion, rounds: Sequence[Round] = ()) -> str:
 
 def _script_safe(data: Any) -> Markup:
     """JSON within a script element: no `<` can end it."""
-    return Markup(json.dumps(data, ensure_ascii=False).replace("<", "\\u003c").replace("\u2028", "").replace("\u2029", ""))
+    return Markup(
+        json.dumps(data, ensure_ascii=False).replace("<", "\\u003c").replace("\u2028", "").replace("\u2029", "")
+    )
 
 
 def _size(suggestion: Suggestion, kind: str) -> int:
@@ -118,10 +120,12 @@ def _told(suggestion: Suggestion, row: int, names: Sequence[str]) -> list[list[s
     place = row if row < n else row - n
     pairs = [[name, shown(_scalar(values[name].iloc[place]))] for name in names]
     if row < n:
-        return [[name, shown(float(y))] for name, y in zip(known.prepared.targets, known.prepared.Y[row], strict=True)] + pairs
+        return [
+            [name, shown(float(y))] for name, y in zip(known.prepared.targets, known.prepared.Y[row], strict=True)
+        ] + pairs
     predictions = suggestion.predictions.iloc[place]
     return [
-        [f"predicted {name}", f"{shown(float(predictions.iloc[2 * k]))} ± {shown(float(f'{predictions.iloc[2 * k + 1]:.3g}'))}"]
+        [f"predicted {name}", with_uncertainty(float(predictions.iloc[2 * k]), float(predictions.iloc[2 * k + 1]))]
         for k, name in enumerate(known.targets)
         if len(predictions)
     ] + pairs
@@ -136,8 +140,10 @@ def _rows(suggestion: Suggestion) -> list[list[str]]:
     known = suggestion.details
     of_chosen = suggestion.predictions.iloc[known.chosen].to_numpy()
     lines = []
-    for predicted, reason, cells in zip(of_chosen, suggestion.reasons, suggestion.rows.astype(object).to_numpy(), strict=True):
-        pairs = [f"{shown(float(mean))} ± {shown(float(f'{sd:.3g}'))}" for mean, sd in predicted.reshape(-1, 2)]
+    for predicted, reason, cells in zip(
+        of_chosen, suggestion.reasons, suggestion.rows.astype(object).to_numpy(), strict=True
+    ):
+        pairs = [with_uncertainty(float(mean), float(sd)) for mean, sd in predicted.reshape(-1, 2)]
         lines.append([*pairs, reason, *(shown(_scalar(cell)) if not pd.isna(cell) else "" for cell in cells)])
     return lines
 
@@ -152,7 +158,9 @@ def _past(suggestion: Suggestion, rounds: Sequence[Round]) -> list[Past]:
     lines = []
     for number, one in enumerate(rounds, start=1):
         found = held(one, suggestion)
-        lines += [Past(number, one, target, found.get(target)) for target in one.rmse or suggestion.details.prepared.targets]
+        lines += [
+            Past(number, one, target, found.get(target)) for target in one.rmse or suggestion.details.prepared.targets
+        ]
     return lines
 
 
@@ -160,5 +168,11 @@ def _developments(rounds: Sequence[Round]) -> list[tuple[str, Markup]]:
     """For each target, a chart of error and mean uncertainty."""
     targets = list(dict.fromkeys(target for one in rounds for target in one.rmse))
     sizes = [one.n_labelled for one in rounds]
-    lines = {t: {"curve": [one.rmse.get(t, np.nan) for one in rounds], "spread": [one.mean_uncertainty.get(t, np.nan) for one in rounds]} for t in targets}
+    lines = {
+        t: {
+            "curve": [one.rmse.get(t, np.nan) for one in rounds],
+            "spread": [one.mean_uncertainty.get(t, np.nan) for one in rounds],
+        }
+        for t in targets
+    }
     return [(t, charts.rounds_chart(sizes, lines[t])) for t in targets]

@@ -63,24 +63,32 @@ def prepare(
         labelled, candidates = _by_target(labelled, candidates, targets, changed)
         labelled, Y = _with_targets(labelled, targets, changed)
     elif labelled is not None:
-        raise BmdalError(f"which column of {labelled.name} is to be predicted? Name a target: {', '.join(labelled.cells)}")
+        raise BmdalError(
+            f"which column of {labelled.name} is to be predicted? Name a target: {', '.join(labelled.names)}"
+        )
     columns = _shared(labelled, candidates, {*targets, cost}, changed)
     keep = np.ones(len(candidates.cells), dtype=bool)
     if labelled is not None:
         known = matches(columns) >= 0
         if known.any():
-            changed.append(f"{known.sum():,} candidates left out: they equal a labelled row in all columns of both tables")
+            changed.append(
+                f"{known.sum():,} candidates left out: they equal a labelled row in all columns of both tables"
+            )
         keep &= ~known
     if exclude is not None:
         of_exclude, names = excluded_rows(candidates, exclude)
-        changed.append(f"{of_exclude.sum():,} candidates left out: they equal a row of {exclude.name} in {', '.join(names)}")
+        changed.append(
+            f"{of_exclude.sum():,} candidates left out: they equal a row of {exclude.name} in {', '.join(names)}"
+        )
         keep &= ~of_exclude
     for constraint in constraints:
         satisfied = satisfying(candidates, constraint)
         changed.append(f"{(~satisfied).sum():,} candidates left out: they do not satisfy {constraint}")
         keep &= satisfied
     if not 1 <= batch_size <= keep.sum():
-        raise BmdalError(f"the batch must have 1 to {keep.sum():,} rows, which are the candidates that are left; got {batch_size}")
+        raise BmdalError(
+            f"the batch must have 1 to {keep.sum():,} rows, which are the candidates that are left; got {batch_size}"
+        )
     if not keep.all():
         candidates = candidates.rows(keep)
         columns = [replace(c, parts=(*c.parts[:-1], c.parts[-1][keep].reset_index(drop=True))) for c in columns]
@@ -108,10 +116,10 @@ def _by_target(
         for name in targets:
             check_column(candidates, name)
     have = all(name in candidates.cells.columns for name in targets)
-    known = np.isfinite(_values(candidates, targets)).all(axis=1) if have else np.zeros(len(candidates.cells), dtype=bool)
+    known = _known(_values(candidates, targets)) if have else np.zeros(len(candidates.cells), dtype=bool)
     names = " and ".join(map(repr, targets))
     if labelled is None and not known.any():
-        raise BmdalError(f"{candidates.name}: no row has {names}; leave out the target for a first design without labels")
+        raise BmdalError(f"{candidates.name}: no row has {names}; leave the target out for a first design")
     if known.all() and have:
         raise BmdalError(f"{candidates.name}: all rows have {names} already, so there is nothing to choose from")
     if not known.any():
@@ -122,8 +130,8 @@ def _by_target(
     if labelled is not None:
         if labelled.decimal != candidates.decimal:
             raise BmdalError(
-                f"{candidates.name} has {known.sum()} labelled rows, which cannot be joined to {labelled.name}, because only "
-                "one of the tables has decimal commas: move them there by hand"
+                f"{candidates.name} has {known.sum()} labelled rows, which cannot be joined to {labelled.name}, because "
+                "only one of the tables has decimal commas: move them there by hand"
             )
         rows = replace(labelled, cells=pd.concat([labelled.cells, rows.cells], ignore_index=True))
     return rows, candidates.rows(~known)
@@ -132,13 +140,19 @@ def _by_target(
 def _with_targets(labelled: Sheet, targets: Sequence[str], changed: list[str]) -> tuple[Sheet, NDArray[np.float64]]:
     """The rows that have all targets, and their values, shape (n, n_targets)."""
     Y = _values(labelled, targets)
-    known = np.isfinite(Y).all(axis=1)
+    known = _known(Y)
     if not known.all():
         names = " or ".join(map(repr, targets))
         changed.append(f"{(~known).sum():,} rows of {labelled.name} left out: {names} is missing")
     if known.sum() < 2:
-        raise BmdalError(f"{labelled.name}: {known.sum()} rows have {', '.join(map(repr, targets))}; at least 2 are needed")
+        raise BmdalError(
+            f"{labelled.name}: {known.sum()} rows have {', '.join(map(repr, targets))}; at least 2 are needed"
+        )
     return labelled.rows(known), Y[known]
+
+
+def _known(Y: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return np.asarray(np.isfinite(Y).all(axis=1))
 
 
 def _values(table: Sheet, targets: Sequence[str]) -> NDArray[np.float64]:
@@ -164,17 +178,17 @@ def _values(table: Sheet, targets: Sequence[str]) -> NDArray[np.float64]:
 
 def _shared(labelled: Sheet | None, candidates: Sheet, others: set[str | None], changed: list[str]) -> list[Column]:
     """The columns of both tables, converted, without targets and costs."""
-    names = [name for name in candidates.cells if name not in others]
+    names = [name for name in candidates.names if name not in others]
     if labelled is None:
         return [read_column(name, [candidates]) for name in names]
     for table, other in ((labelled, candidates), (candidates, labelled)):
-        only = [name for name in table.cells if name not in other.cells and name not in others]
+        only = [name for name in table.names if name not in other.cells and name not in others]
         if only:
             changed.append(f"only in {table.name}, so not used: {', '.join(map(repr, only))}")
     shared = [name for name in names if name in labelled.cells]
     if not shared:
         raise BmdalError(
-            f"{labelled.name} and {candidates.name} have no inputs in common: the first has {', '.join(labelled.cells)}, "
-            f"the second {', '.join(candidates.cells)}"
+            f"{labelled.name} and {candidates.name} have no inputs in common: the first has "
+            f"{', '.join(labelled.names)}, the second {', '.join(candidates.names)}"
         )
     return [read_column(name, [labelled, candidates]) for name in shared]

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from bmdal.suggestion.columns import Column
-from bmdal.suggestion.inputs import shown
+from bmdal.suggestion.words import shown
 
 PART_NUMBERS = 2**24
 """Number of distances that are in memory at a time."""
@@ -39,7 +39,9 @@ class Surroundings:
     stands_for: NDArray[np.int64]
 
 
-def surroundings(Z: NDArray[np.float64], n_labelled: int, chosen: NDArray[np.int64], places: Sequence[slice]) -> Surroundings:
+def surroundings(
+    Z: NDArray[np.float64], n_labelled: int, chosen: NDArray[np.int64], places: Sequence[slice]
+) -> Surroundings:
     """Compare the chosen candidates with all rows by distances between rows of Z, shape (n, p), labelled rows first."""
     labelled, candidates = Z[:n_labelled], Z[n_labelled:]
     batch = candidates[chosen]
@@ -52,7 +54,8 @@ def surroundings(Z: NDArray[np.float64], n_labelled: int, chosen: NDArray[np.int
     total = shares.sum(axis=1, keepdims=True)
     order = np.argsort(-shares, axis=1, kind="stable")[:, :2]
     differs = tuple(
-        tuple(int(j) for j in row if share[j] > 0.1 * all_[0]) for row, share, all_ in zip(order, shares, total, strict=True)
+        tuple(int(j) for j in row if share[j] > 0.1 * all_[0])
+        for row, share, all_ in zip(order, shares, total, strict=True)
     )
     centres = np.concatenate([labelled, batch])
     others = np.setdiff1d(np.arange(len(candidates)), chosen)
@@ -80,10 +83,12 @@ def reasons(
             parts.append("random, since the method had nothing left to gain")
         if around.neighbour is not None:
             pairs = [
-                f"{columns[j].name} ({shown(columns[j].parts[-1][row])}, nearest {shown(columns[j].parts[0][around.neighbour[i]])})"
-                for j in around.differs[i]
+                f"{c.name} ({shown(c.parts[-1][row])}, nearest {shown(c.parts[0][around.neighbour[i]])})"
+                for c in (columns[j] for j in around.differs[i])
             ]
-            parts.append(f"differs most from what is labelled in {' and '.join(pairs)}" if pairs else "like a labelled row")
+            parts.append(
+                f"differs most from what is labelled in {' and '.join(pairs)}" if pairs else "like a labelled row"
+            )
         elif around.differs[i]:
             pairs = [f"{columns[j].name} ({shown(columns[j].parts[-1][row])})" for j in around.differs[i]]
             parts.append(f"is farthest from the average in {' and '.join(pairs)}")

@@ -43,6 +43,11 @@ class Sheet:
     notes: tuple[str, ...] = ()
 
     @property
+    def names(self) -> list[str]:
+        """The names of the columns."""
+        return list(map(str, self.cells.columns))
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the cells."""
         return hashlib.sha256(self.cells.to_csv(index=False).encode()).hexdigest()
@@ -77,7 +82,9 @@ def read_sheet(path: Path) -> Sheet:
             return Sheet(path.name, frame, notes=(f"{path.name}: {_size(frame)}, Parquet",))
         return _text(path)
     except ImportError as error:
-        raise BmdalError(f"{path}: {str(error).splitlines()[0]} (pip install openpyxl for Excel, pyarrow for Parquet)") from error
+        raise BmdalError(
+            f"{path}: {str(error).splitlines()[0]} (pip install openpyxl for Excel, pyarrow for Parquet)"
+        ) from error
     except (BmdalError, OSError):
         raise
     except Exception as error:  # damaged files cause many kinds of errors in the readers
@@ -90,7 +97,9 @@ def _excel(path: Path) -> Sheet:
         first, *others = book.sheet_names
         cells = sheet_of(path.name, book.parse(first, dtype=object)).cells
     left = f"; its other sheets are not read: {', '.join(map(repr, others))}" if others else ""
-    return Sheet(path.name, cells, decimal=_decimal(cells), notes=(f"{path.name}: {_size(cells)}, sheet {first!r}{left}",))
+    return Sheet(
+        path.name, cells, decimal=_decimal(cells), notes=(f"{path.name}: {_size(cells)}, sheet {first!r}{left}",)
+    )
 
 
 def _text(path: Path) -> Sheet:
@@ -107,7 +116,13 @@ def _text(path: Path) -> Sheet:
         warnings.simplefilter("error", pd.errors.ParserWarning)  # longer rows would lose cells
         try:
             cells = pd.read_csv(
-                io.StringIO(text), sep=separator, header=0, names=names, dtype=str, keep_default_na=False, index_col=False
+                io.StringIO(text),
+                sep=separator,
+                header=0,
+                names=names,
+                dtype=str,
+                keep_default_na=False,
+                index_col=False,
             )
         except pd.errors.ParserWarning as error:
             raise BmdalError(f"{path}: rows have more cells than the first line, which names {len(names)}") from error

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bmdal.from_features import select
 from bmdal.from_models import select_batch
 from bmdal.suggestion.encode import Encoded, encode
-from bmdal.suggestion.models import Choice, Fitted, importance
+from bmdal.suggestion.models import Choice, importance
 from bmdal.suggestion.outlook import Outlook, outlook
 from bmdal.suggestion.prepare import Prepared, prepare
 from bmdal.suggestion.reasons import Surroundings, reasons, surroundings
@@ -31,9 +31,9 @@ class Suggestion:
 
     Attributes:
         rows: the chosen candidates with all their columns, in order of importance; a frame's index is kept.
-        predictions: for each candidate that could be chosen, what the model predicts for each target, and an uncertainty:
-            the standard deviation of the model's members, scaled to be as large as the errors of cross-validation.
-            Without columns for a first design.
+        predictions: for each candidate that could be chosen, what the model predicts for each target, and an
+            uncertainty: the standard deviation of the model's members, scaled to be as large as the errors of
+            cross-validation. Without columns for a first design.
         reasons: for each chosen row, in words, how it differs from what is labelled and how many others it stands for.
         changed: what was dropped or changed in the tables.
         doubts: what to know before acting on it.
@@ -51,7 +51,7 @@ class Suggestion:
     @property
     def table(self) -> pd.DataFrame:
         """What is to be labelled: the rows with their predictions, uncertainties and reasons."""
-        extra = self.predictions.iloc[self.details.chosen].assign(reason=self.reasons)
+        extra = self.predictions.iloc[self.details.chosen].map(lambda x: float(f"{x:.6g}")).assign(reason=self.reasons)
         return pd.concat([self.rows, extra.rename(columns=lambda name: _free(name, self.rows.columns))], axis=1)
 
     @cached_property
@@ -123,8 +123,8 @@ def suggest(
         suggestion.table.to_csv("to_label.csv")
 
     Args:
-        labelled: the rows whose targets are known. None if nothing is labelled (a first design), or if the labelled rows
-            are those candidates that have a target.
+        labelled: the rows whose targets are known. None if nothing is labelled (a first design), or if the labelled
+            rows are those candidates that have a target.
         candidates: the rows to choose from. Only columns of both tables count. Ids and constant columns are dropped;
             numbers may be written with a decimal comma, thousands separators or a unit; dates, categories, free text
             and missing values are encoded. `Suggestion.changed` says what was done.
@@ -142,12 +142,24 @@ def suggest(
     Raises BmdalError for input that cannot be used; the message names the table, column or value.
     """
     targets = [target] if isinstance(target, str) else list(target or ())
-    sheets = [None if table is None else sheet_of(name, table) for name, table in (("labelled", labelled), ("exclude", exclude))]
-    suggestion = suggest_from(
-        sheets[0], sheet_of("candidates", candidates), targets, batch_size, model, method, constraints, group, per_group,
-        cost, sheets[1], seed,
-    )  # fmt: skip
-    return suggestion
+    sheets = [
+        None if table is None else sheet_of(name, table)
+        for name, table in (("labelled", labelled), ("exclude", exclude))
+    ]
+    return suggest_from(
+        sheets[0],
+        sheet_of("candidates", candidates),
+        targets,
+        batch_size,
+        model,
+        method,
+        constraints,
+        group,
+        per_group,
+        cost,
+        sheets[1],
+        seed,
+    )
 
 
 def suggest_from(

@@ -1,54 +1,35 @@
-"""What a suggestion says, in sentences for the command and the page."""
+"""Values in sentences."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from math import floor, log10
 
-import numpy as np
+import pandas as pd
 
-from bmdal.suggestion.inputs import shown
-
-if TYPE_CHECKING:
-    from bmdal.suggestion.outlook import Outlook
-    from bmdal.suggestion.suggest import Suggestion
-
-MODELS = {"forest": "a random forest", "lightgbm": "bagged LightGBM", "network": "neural networks"}
+LONGEST = 40
 
 
-def overview(suggestion: Suggestion) -> list[str]:
-    """What was chosen and how good the model is."""
-    known, choice = suggestion.details, suggestion.choice
-    n, n_candidates = len(known.prepared.Y), len(known.prepared.candidates.cells)
-    with_model = known.validation is not None and not choice.by_features
-    by = f"with {MODELS[choice.model]} and the method {choice.method.name}" if with_model else f"by the method {choice.method.name}, without a model"
-    of = f"of {n_candidates:,} candidates, given {n:,} labelled rows" if n else f"of {n_candidates:,} candidates, as a first design"
-    lines = [f"{len(suggestion.rows):,} rows chosen {of}, {by}."]
-    if known.validation is not None:
-        for name, rmse, y, within in zip(known.targets, known.validation.rmse, known.Y.T, known.validation.within, strict=True):
-            explained = 1 - (rmse / y.std()) ** 2
-            lines.append(
-                f"{name}: the typical error is {shown(float(rmse))} (root mean square in cross-validation), where the labels spread by "
-                f"{shown(float(y.std()))}; the model explains {max(explained, 0):.0%} of the variance. {within:.0%} of the errors are within "
-                "one uncertainty."
-            )
-    return lines
+def shown(value: object) -> str:
+    """A cell in a sentence."""
+    if isinstance(value, pd.Timestamp):
+        return value.strftime("%Y-%m-%d" if value == value.normalize() else "%Y-%m-%d %H:%M")
+    if isinstance(value, float):
+        return "missing" if value != value else f"{value:.6g}" if abs(value) < 1e6 else f"{value:,.0f}"
+    text = "missing" if value is None or value is pd.NaT else str(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
-def verdict(outlook: Outlook | None) -> str:
-    """Whether choosing rows will pay, in words."""
-    if outlook is None:
-        return "Will it pay? Nothing can be learned from these labels yet, so it cannot be said."
-    if outlook.gain is None:
-        return f"Will it pay? It cannot be said: {outlook.no_gain}."
-    gain = outlook.gain
-    mean, low, high = (100 * np.expm1(value) for value in gain.interval)
-    seen = (
-        f"In {len(gain.differences)} simulations with {gain.n_start} of your labels, choosing {gain.batch_size} more with {gain.method} "
-        f"changed the error by {mean:+.1f} % compared with random rows (95 % interval {low:+.1f} to {high:+.1f} %)."
-    )
-    if high < 0:
-        worth = f"about {gain.worth:.0f} random rows" if np.isfinite(gain.worth) else "more random rows than there were"
-        return f"Will it pay? Yes, by this estimate. {seen} The {gain.batch_size} chosen rows were worth {worth}."
-    if low > 0:
-        return f"Will it pay? No: in simulations, random rows did better (--method random). {seen}"
-    return f"Will it pay? A gain cannot be told from chance. {seen}"
+def rounded(value: float, digits: int = 3) -> str:
+    """A number with so many significant digits, without an exponent unless it is very small or large."""
+    if value == 0 or not 1e-6 < abs(value) < 1e9:
+        return f"{value:.{digits}g}"
+    places = digits - 1 - floor(log10(abs(value)))
+    return f"{round(value, places):,.{max(places, 0)}f}"
+
+
+def with_uncertainty(value: float, uncertainty: float) -> str:
+    """A number and its uncertainty, both to the second digit of the latter: 8,600 ± 4,000."""
+    if not 1e-6 < uncertainty < 1e9:
+        return f"{rounded(value, 4)} ± {rounded(uncertainty, 2)}"
+    places = 1 - floor(log10(uncertainty))
+    return " ± ".join(f"{round(number, places):,.{max(places, 0)}f}" for number in (value, uncertainty))
