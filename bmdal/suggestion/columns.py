@@ -68,7 +68,9 @@ def read_column(name: str, sheets: Sequence[Sheet]) -> Column:
     column = _read_numbers(name, words, [sheet.decimal for sheet in sheets])
     if column.kind != "number":
         texts = [as_words(cells) for cells in given]
-        column = _read_dates(name, texts) or replace(_read_words(name, texts), doubts=column.doubts)
+        doubts = column.doubts
+        column = _read_dates(name, texts) or _read_words(name, texts)
+        column = replace(column, doubts=(*doubts, *column.doubts))
     return replace(column, changed=(*changed, *column.changed))
 
 

@@ -51,6 +51,11 @@ def as_numbers(words: Sequence[str], decimal: str) -> Numbers:
     grouped = decimal == "," and all(_GROUPED.fullmatch(word) for word in words if "." in word)
     if np.isfinite(plain).all() and not (grouped and any("." in word for word in words)):
         return Numbers(plain)
+    if decimal == "," and not any("." in word for word in words):
+        pointed = pd.Series([word.replace(",", ".") for word in words], dtype=object)
+        plain = pd.to_numeric(pointed, errors="coerce").to_numpy(np.float64)
+        if np.isfinite(plain).all():
+            return Numbers(plain, ("decimal comma",))
     written = [_WRITTEN.fullmatch(word) for word in words]
     units = {(m["before"] or "") + (m["after"] or "").strip() for m in written if m}
     if len(units) > 1:

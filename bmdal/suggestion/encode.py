@@ -67,14 +67,14 @@ def encode(columns: Sequence[Column]) -> Encoded:
     X = np.asarray(transformer.fit_transform(frame), dtype=np.float64)
     places = tuple(transformer.output_indices_[str(i)] for i in range(len(columns)))
     changed = []
+    if dates := [repr(column.name) for column in columns if column.kind == "date"]:
+        changed.append(f"{', '.join(dates)}: dates as days since 1970, month, weekday and hour")
     for i, column in enumerate(columns):
         if column.kind == "category":
             groups = transformer.named_transformers_[str(i)].infrequent_categories_[0]
             if groups is not None and len(groups) > 1:
                 shown = ", ".join(repr(str(level)) for level in groups[:3]) + (", …" if len(groups) > 3 else "")
                 changed.append(f"{column.name!r}: {len(groups)} rare levels count as one ({shown})")
-        elif column.kind == "date":
-            changed.append(f"{column.name!r}: the date as days since 1970, month, weekday and hour")
     return Encoded(X, places, tuple(changed))
 
 
@@ -104,12 +104,9 @@ def _first_column(frame: pd.DataFrame) -> pd.Series:
     return frame.iloc[:, 0]
 
 
-def _of_dates(frame: pd.DataFrame) -> pd.DataFrame:
+def _of_dates(frame: pd.DataFrame) -> Matrix:
     """Days since 1970, and month, weekday and hour where they vary."""
     date = frame.iloc[:, 0]
     days = (date - pd.Timestamp(0)) / pd.Timedelta(days=1)
-    parts = [date.dt.month, date.dt.weekday, date.dt.hour]
-    expanded: pd.DataFrame = pd.concat(
-        [days, *(part.astype(np.float64) for part in parts if part.nunique() > 1)], axis=1
-    )
-    return expanded
+    parts = [part for part in (date.dt.month, date.dt.day_of_week, date.dt.hour) if part.nunique() > 1]
+    return np.column_stack([days, *parts]).astype(np.float64)

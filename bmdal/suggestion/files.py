@@ -43,9 +43,8 @@ def as_csv(table: pd.DataFrame, separator: str, decimal: str) -> str:
 
 def quoted(cell: Any) -> Any:
     """A cell with an apostrophe in front if it is text that a spreadsheet would take for a formula."""
-    if isinstance(cell, str) and cell.lstrip(" ").startswith(STARTS_FORMULA) and not is_number(cell):
-        return f"'{cell}"
-    return cell
+    text = cell.lstrip(" ") if isinstance(cell, str) else ""
+    return f"'{cell}" if len(text) > 1 and text.startswith(STARTS_FORMULA) and not is_number(text) else cell
 
 
 def unquoted(cell: str) -> str:

@@ -32,7 +32,7 @@ class Round:
         model, method: what chose.
         n_labelled, n_candidates: sizes of the tables.
         rmse: cross-validated root mean square error of each target; empty if nothing could be learned.
-        mean_uncertainty: mean over all candidates, of each target.
+        expected: root mean square of the uncertainties of all candidates, of each target.
         columns, chosen: the chosen rows.
         predicted, uncertainty: of each target, for each chosen row.
     """
@@ -45,7 +45,7 @@ class Round:
     n_labelled: int
     n_candidates: int
     rmse: dict[str, float]
-    mean_uncertainty: dict[str, float]
+    expected: dict[str, float]
     columns: list[str]
     chosen: list[list[Any]]
     predicted: dict[str, list[float]]
@@ -84,7 +84,7 @@ def round_of(suggestion: Suggestion) -> Round:
         len(prepared.Y),
         len(prepared.candidates.cells),
         rmse,
-        {name: float(predictions[f"uncertainty of {name}"].mean()) for name in known.targets if rmse},
+        dict(zip(known.targets, suggestion.expected_errors, strict=True)) if rmse else {},
         [str(name) for name in rows],
         [[_plain(cell) for cell in row] for row in rows.astype(object).to_numpy()],
         {name: of_chosen[f"predicted {name}"].tolist() for name in known.targets if rmse},

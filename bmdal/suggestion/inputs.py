@@ -27,41 +27,34 @@ def choose_inputs(
 
     columns: those of both tables; Y: the targets of the labelled rows, shape (n, n_targets).
     """
-    inputs, changed, doubts = [], [], []
-    constant, empty = [], []
+    inputs, doubts = list[Column](), list[str]()
+    said: dict[str, list[str]] = {}  # what was done, and the columns that it was done to
     for column in columns:
         if numbers_rows(column):
             column = replace(column, kind="id")
-        values = column.values
+        values, name = column.values, repr(column.name)
         if not values.notna().any():
-            empty.append(column.name)
+            said.setdefault("dropped, because they are empty", []).append(name)
             continue
         if values.notna().all() and values.nunique() == 1:
-            constant.append(column.name)
+            said.setdefault("dropped, because their values are all the same", []).append(name)
             continue
-        changed += [f"{column.name!r}: {note}" for note in column.changed]
-        doubts += [f"{column.name!r}: {doubt}" for doubt in column.doubts]
+        for note in column.changed:
+            said.setdefault(note, []).append(name)
+        doubts += [f"{name}: {doubt}" for doubt in column.doubts]
         if column.kind == "id":
-            changed.append(
-                f"{column.name!r}: dropped, its values are different in {_different(column)} rows, like an id"
-            )
+            said.setdefault(
+                f"dropped, because their values are different in {_different(column)} rows, like ids", []
+            ).append(name)
         else:
             inputs.append(column)
-            missing = int(values.isna().sum())
-            if missing:
-                changed.append(
-                    f"{column.name!r}: {missing:,} missing values ({missing / len(values):.0%}), {_filled(column)}"
-                )
+            if missing := float(values.isna().mean()):
+                said.setdefault(f"missing values {_filled(column)}", []).append(f"{name} ({missing:.1%})")
         if len(Y):
             doubts += _leaks(column, Y, targets)
-    changed += [
-        f"dropped, because {what}: {_named(names)}"
-        for what, names in (("they are empty", empty), ("their values are all the same", constant))
-        if names
-    ]
     if len(Y):
         doubts += _beyond([column for column in inputs if len(column.parts) == 2])
-    return inputs, changed, doubts
+    return inputs, [f"{_named(names)}: {what}" for what, names in said.items()], doubts
 
 
 def _different(column: Column) -> str:
@@ -76,7 +69,7 @@ def _filled(column: Column) -> str:
 
 def _named(names: Sequence[str]) -> str:
     more = f" and {len(names) - _MOST_NAMED} others" if len(names) > _MOST_NAMED else ""
-    return ", ".join(map(repr, names[:_MOST_NAMED])) + more
+    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 def _leaks(column: Column, Y: NDArray[np.float64], targets: Sequence[str]) -> list[str]:
@@ -114,7 +107,7 @@ def _beyond(columns: Sequence[Column]) -> list[str]:
         if not len(labelled) or not len(candidates):
             continue
         if labelled.nunique() == 1 and candidates.nunique() > 1:
-            still.append(column.name)
+            still.append(repr(column.name))
         elif column.kind in ("number", "date"):
             share = float(((candidates < labelled.min()) | (candidates > labelled.max())).mean())
             if share > _OUTSIDE:

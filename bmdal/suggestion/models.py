@@ -69,7 +69,7 @@ class Choice:
             random_state=0, n_models=self.method.n_models if one else max(N_NETWORKS, self.method.n_models)
         )
 
-    def fit(self, X: Matrix, Y: Matrix, seed: int = 0) -> Fitted:
+    def fit(self, X: Matrix, Y: Matrix, seed: int) -> Fitted:
         """Fit the model to Y, shape (n, n_targets), in units of each target's spread."""
         mean, spread = Y.mean(axis=0), Y.std(axis=0)
         estimator = self.estimator(Y.shape[1]).set_params(random_state=seed)

@@ -171,7 +171,7 @@ def _developments(rounds: Sequence[Round]) -> list[tuple[str, Markup]]:
     lines = {
         t: {
             "curve": [one.rmse.get(t, np.nan) for one in rounds],
-            "spread": [one.mean_uncertainty.get(t, np.nan) for one in rounds],
+            "spread": [one.expected.get(t, np.nan) for one in rounds],
         }
         for t in targets
     }

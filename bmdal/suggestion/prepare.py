@@ -119,7 +119,7 @@ def _by_target(
     known = _known(_values(candidates, targets)) if have else np.zeros(len(candidates.cells), dtype=bool)
     names = " and ".join(map(repr, targets))
     if labelled is None and not known.any():
-        raise BmdalError(f"{candidates.name}: no row has {names}; leave the target out for a first design")
+        raise BmdalError(f"{candidates.name}: no row has {names}; for a first design, leave out the target")
     if known.all() and have:
         raise BmdalError(f"{candidates.name}: all rows have {names} already, so there is nothing to choose from")
     if not known.any():

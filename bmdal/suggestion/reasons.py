@@ -54,7 +54,7 @@ def surroundings(
     total = shares.sum(axis=1, keepdims=True)
     order = np.argsort(-shares, axis=1, kind="stable")[:, :2]
     differs = tuple(
-        tuple(int(j) for j in row if share[j] > 0.1 * all_[0])
+        tuple(int(j) for place, j in enumerate(row) if share[j] > (0.1 * all_[0] if place else 0))
         for row, share, all_ in zip(order, shares, total, strict=True)
     )
     centres = np.concatenate([labelled, batch])
@@ -87,7 +87,7 @@ def reasons(
                 for c in (columns[j] for j in around.differs[i])
             ]
             parts.append(
-                f"differs most from what is labelled in {' and '.join(pairs)}" if pairs else "like a labelled row"
+                f"differs most from what is labelled in {' and '.join(pairs)}" if pairs else "equals a labelled row"
             )
         elif around.differs[i]:
             pairs = [f"{columns[j].name} ({shown(columns[j].parts[-1][row])})" for j in around.differs[i]]

@@ -54,6 +54,12 @@ class Suggestion:
         extra = self.predictions.iloc[self.details.chosen].map(lambda x: float(f"{x:.6g}")).assign(reason=self.reasons)
         return pd.concat([self.rows, extra.rename(columns=lambda name: _free(name, self.rows.columns))], axis=1)
 
+    @property
+    def expected_errors(self) -> list[float]:
+        """For each target, the root mean square of the uncertainties of all candidates: the error to expect on them."""
+        names = [f"uncertainty of {target}" for target in self.details.targets]
+        return [float((self.predictions[name] ** 2).mean() ** 0.5) for name in names]
+
     @cached_property
     def outlook(self) -> Outlook | None:
         """How the error falls with more labels, and whether choosing pays; None if nothing can be learned."""

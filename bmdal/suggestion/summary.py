@@ -32,14 +32,16 @@ def overview(suggestion: Suggestion) -> list[str]:
     )
     lines = [f"{len(suggestion.rows):,} rows chosen {of}, {by}."]
     if known.validation is not None:
-        for name, rmse, y, within in zip(
-            known.targets, known.validation.rmse, known.Y.T, known.validation.within, strict=True
-        ):
+        validation = known.validation
+        each = zip(
+            known.targets, validation.rmse, validation.within, known.Y.T, suggestion.expected_errors, strict=True
+        )
+        for name, rmse, within, y, expected in each:
             explained = 1 - (rmse / y.std()) ** 2
             lines.append(
-                f"{name}: the typical error is {rounded(float(rmse))} (root mean square in cross-validation), where "
-                f"the labels spread by {rounded(float(y.std()))}; the model explains {max(explained, 0):.0%} of the "
-                f"variance. {within:.0%} of the errors are within one uncertainty."
+                f"{name}: predictions for labelled rows are off by {rounded(float(rmse))} (root mean square in "
+                f"cross-validation, {max(explained, 0):.0%} of the variance explained; {within:.0%} of the errors within one "
+                f"uncertainty). Those for the candidates are expected to be off by {rounded(expected)}."
             )
     return lines
 
