@@ -1,4 +1,4 @@
-"""The loop of `bmdal suggest`, simulated: labels are appended round by round, and the error is compared with random rows.
+"""The loop of `bmdal suggest`, simulated: labels are appended round by round; random rows stand beside them.
 
 For each data set, some rows count as labelled and others as candidates. In each round, `bmdal.suggest` chooses a batch,
 its labels become known, and a model is fitted again; beside it, as many random rows are added. Errors are measured on
@@ -38,7 +38,7 @@ class Loop:
     Attributes:
         chosen, random: log RMSE before the first round and after each, shape (n_rounds + 1,).
         predicted: mean and 95 % interval of the simulated gain before the first round, log RMSE minus that of random.
-        expected: log of the error that the suggestions expected on candidates minus that on test rows, shape (n_rounds,).
+        expected: log of the error that suggestions expected on candidates minus that on test rows, shape (n_rounds,).
     """
 
     chosen: NDArray[np.float64]
@@ -131,19 +131,16 @@ def _table(options: DictConfig, loops: dict[str, list[Loop]]) -> Table:
     for name, some in loops.items():
         gained = np.array([loop.chosen - loop.random for loop in some])
         predicted = np.array([loop.predicted for loop in some])
-        verdicts = [
-            (predicted[:, 2] < 0).sum(),
-            ((predicted[:, 1] <= 0) & (predicted[:, 2] >= 0)).sum(),
-            (predicted[:, 1] > 0).sum(),
-        ]
+        pays, does_not = predicted[:, 2] < 0, predicted[:, 1] > 0
+        verdicts = [pays.sum(), (~pays & ~does_not).sum(), does_not.sum()]
         cells = [Cell(name), Cell(float(predicted[:, 0].mean())), Cell(" / ".join(map(str, verdicts)))]
         for part in (gained[:, 1], gained[:, -1]):
             margin = stats.t.ppf(0.975, len(part) - 1) * stats.sem(part) if len(part) > 1 else np.nan
             cells += [Cell(float(part.mean())), Cell(float(margin))]
         rows.append((*cells, Cell(float(np.exp(np.mean([loop.expected for loop in some]))), digits=2)))
     note = (
-        f"log RMSE minus that of as many random rows: {options.model}, {options.n_labelled} labelled rows at the start, "
-        f"{options.n_candidates} candidates, batches of {options.batch_size}, {options.n_repeats} repetitions"
+        f"log RMSE minus that of as many random rows: {options.model}, {options.n_labelled} labelled rows at the "
+        f"start, {options.n_candidates} candidates, batches of {options.batch_size}, {options.n_repeats} repetitions"
     )
     return Table("suggest", "What choosing with bmdal suggest gains", columns, tuple(rows), notes=(note,))
 

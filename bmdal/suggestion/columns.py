@@ -36,7 +36,7 @@ class Column:
     Attributes:
         name: its name.
         kind: what it holds.
-        parts: its values in each table: float64, datetime64 or str, with NaN, NaT or None for missing ones.
+        parts: its values in each table: float64, datetime64 or str, with NaN or NaT for missing ones.
         changed: what was changed, in words.
         doubts: what the user should look at.
     """
@@ -230,8 +230,9 @@ def numbers_rows(column: Column) -> bool:
     if not whole or n < _FEW:
         return False
     values = np.unique(np.concatenate(parts))
-    dense = n >= 50 and len(values) > 0.1 * np.ptp(values)
-    return is_id_name(column.name) or dense or len(values) == np.ptp(values) + 1
+    steps = np.diff(values)
+    regular = steps.min() == steps.max() > 1  # a series of settings, such as 0, 10, 20
+    return is_id_name(column.name) or (n >= 50 and not regular and len(values) > 0.1 * np.ptp(values))
 
 
 def _listed(words: Sequence[Any]) -> str:

@@ -22,17 +22,22 @@ _COMMA = re.compile(r"[-+−]?\d{1,3}((\.\d{3})*|\d*),\d*([eE][-+]?\d+)?")
 
 @dataclass(frozen=True)
 class Numbers:
-    """What words say as numbers: NaN where they do not. changed: how they are written, in words; empty if plainly."""
+    """What words say as numbers, NaN where they do not.
+
+    changed: how they are written, in words; empty if plainly. unit: their common unit, which was left out. units: those
+    that they have if there are several.
+    """
 
     values: NDArray[np.float64]
     changed: tuple[str, ...] = ()
+    unit: str = ""
     units: tuple[str, ...] = ()
 
 
 def is_number(word: str) -> bool:
     """Whether a word is a number, plainly written or with a decimal comma or thousands separators."""
     read = as_numbers([word.strip()], ".")
-    return bool(np.isfinite(read.values[0])) and not read.units
+    return bool(np.isfinite(read.values[0])) and not read.unit
 
 
 def writes_decimal_comma(words: Iterable[str]) -> bool:
@@ -77,7 +82,7 @@ def as_numbers(words: Sequence[str], decimal: str) -> Numbers:
         changed.append("thousands separators")
     if unit:
         changed.append(f"the unit {unit!r}, left out")
-    return Numbers(values, tuple(changed), named)
+    return Numbers(values, tuple(changed), unit, named)
 
 
 def _mark(text: str) -> str | None:

@@ -103,6 +103,8 @@ def _plain(cell: Any) -> Any:
 def read_history(folder: Path) -> tuple[Round, ...]:
     """The rounds in the log, none if there is no log. Raises BmdalError for a damaged line."""
     path = folder / LOG
+    if folder.exists() and not folder.is_dir():
+        raise BmdalError(f"--history needs a folder, {folder} is a file")
     if not path.exists():
         return ()
     rounds = []

@@ -68,7 +68,7 @@ def _filled(column: Column) -> str:
 
 
 def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} others" if len(names) > _MOST_NAMED else ""
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return ", ".join(names[:_MOST_NAMED]) + more
 
 
@@ -132,7 +132,7 @@ def _beyond(columns: Sequence[Column]) -> list[str]:
 
 def _most(listed: list[tuple[float, str]]) -> str:
     texts = [text for _, text in sorted(listed, reverse=True)]
-    more = f" and {len(texts) - 5} other columns" if len(texts) > 5 else ""
+    more = f" and {len(texts) - 5} more" if len(texts) > 5 else ""
     return ", ".join(texts[:5]) + more
 
 

@@ -130,8 +130,8 @@ def _by_target(
     if labelled is not None:
         if labelled.decimal != candidates.decimal:
             raise BmdalError(
-                f"{candidates.name} has {known.sum()} labelled rows, which cannot be joined to {labelled.name}, because "
-                "only one of the tables has decimal commas: move them there by hand"
+                f"{candidates.name} has {known.sum()} labelled rows, which cannot be joined to {labelled.name}, "
+                "because only one of the tables has decimal commas: move them there by hand"
             )
         rows = replace(labelled, cells=pd.concat([labelled.cells, rows.cells], ignore_index=True))
     return rows, candidates.rows(~known)

@@ -95,7 +95,7 @@ def read_sheet(path: Path) -> Sheet:
 def _excel(path: Path) -> Sheet:
     with pd.ExcelFile(path, engine="openpyxl") as book:
         first, *others = book.sheet_names
-        cells = sheet_of(path.name, book.parse(first, dtype=object)).cells
+        cells = sheet_of(path.name, pd.read_excel(book, dtype=object)).cells
     left = f"; its other sheets are not read: {', '.join(map(repr, others))}" if others else ""
     return Sheet(
         path.name, cells, decimal=_decimal(cells), notes=(f"{path.name}: {_size(cells)}, sheet {first!r}{left}",)

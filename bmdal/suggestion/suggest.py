@@ -50,9 +50,10 @@ class Suggestion:
 
     @property
     def table(self) -> pd.DataFrame:
-        """What is to be labelled: the rows with their predictions, uncertainties and reasons."""
+        """The rows to label with empty columns for the targets, predictions, uncertainties and reasons."""
+        empty = pd.DataFrame(None, self.rows.index, [t for t in self.details.prepared.targets if t not in self.rows])
         extra = self.predictions.iloc[self.details.chosen].map(lambda x: float(f"{x:.6g}")).assign(reason=self.reasons)
-        return pd.concat([self.rows, extra.rename(columns=lambda name: _free(name, self.rows.columns))], axis=1)
+        return pd.concat([self.rows, empty, extra.rename(columns=lambda name: _free(name, self.rows.columns))], axis=1)
 
     @property
     def expected_errors(self) -> list[float]:

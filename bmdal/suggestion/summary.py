@@ -40,8 +40,8 @@ def overview(suggestion: Suggestion) -> list[str]:
             explained = 1 - (rmse / y.std()) ** 2
             lines.append(
                 f"{name}: predictions for labelled rows are off by {rounded(float(rmse))} (root mean square in "
-                f"cross-validation, {max(explained, 0):.0%} of the variance explained; {within:.0%} of the errors within one "
-                f"uncertainty). Those for the candidates are expected to be off by {rounded(expected)}."
+                f"cross-validation, {max(explained, 0):.0%} of the variance explained, {within:.0%} of the errors "
+                f"within one uncertainty). Those for the candidates are expected to be off by {rounded(expected)}."
             )
     return lines
 
