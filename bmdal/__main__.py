@@ -33,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _suggest(arguments[1:])
     unknown = [argument for argument in arguments if argument not in ("-h", "--help")]
     if unknown:
-        message = f"error: python -m bmdal takes no arguments other than suggest ... and --help, got {' '.join(unknown)}; to run a method: "
-        print(f"{message}python -m benchmark", file=sys.stderr)
+        message = f"python -m bmdal takes no arguments other than suggest ... and --help, got {' '.join(unknown)}"
+        print(f"error: {message}; to run a method: python -m benchmark", file=sys.stderr)
         return 2
     print(HELP, end="")
     return 0

@@ -45,11 +45,12 @@ EXTRAS = {
     "bmdal/regressor/gain.py": {"sklearn", "scipy"},  # scikit-learn needs scipy itself
     "bmdal/adapters/skactiveml.py": {"sklearn", "skactiveml"},
 }
-TABLES = {"pandas", "sklearn", "scipy", "jinja2", "markupsafe", "lightgbm"}  # of bmdal[table], and LightGBM on request
+TABLES = {"pandas", "sklearn", "scipy", "jinja2", "markupsafe", "lightgbm"}
+"""Of the folder of `bmdal[table]`; LightGBM on request."""
 
 
 def test_library_needs_torch_and_numpy_alone() -> None:
-    """Of what must be installed, the library imports torch and numpy; what comes with an extra, in one file or folder each."""
+    """Of what is always installed, the library imports torch and numpy; what comes with an extra, in one file or folder."""
     for path in (ROOT / "bmdal").rglob("*.py"):
         name = path.relative_to(ROOT).as_posix()
         extra = TABLES if name.startswith("bmdal/suggestion/") else EXTRAS.get(name, set())

@@ -103,8 +103,8 @@ def test_restrictions(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     labelled, candidates = tables
     candidates = candidates.assign(supplier=np.arange(len(candidates)) % 7, fee=1.0 + np.arange(len(candidates)) % 5)
     batch = suggest(
-        labelled, candidates, target="price", batch_size=7, constraints=["carat <= 1", "cut != Ideal"], group="supplier",
-        cost="fee", exclude=candidates[["id"]][:200],
+        labelled, candidates, target="price", batch_size=7, constraints=["carat <= 1", "cut != Ideal"],
+        group="supplier", cost="fee", exclude=candidates[["id"]][:200],
     )  # fmt: skip
     rows = batch.rows
     assert (rows["carat"] <= 1).all()
@@ -165,7 +165,8 @@ def test_errors_name_what_is_wrong(tables: tuple[pd.DataFrame, pd.DataFrame]) ->
     wrong = labelled["price"].astype(object)
     wrong.iloc[7] = "abc"
     cases: list[tuple[str, pd.DataFrame | None, pd.DataFrame, dict[str, Any]]] = [
-        ("the target 'price' must hold numbers, row 8 below the names has 'abc'", labelled.assign(price=wrong), candidates, {}),
+        ("the target 'price' must hold numbers, row 8 below the names has 'abc'", labelled.assign(price=wrong),
+         candidates, {}),
         ("no inputs in common", labelled[["price"]].assign(a=1), candidates, {}),
         ("all rows have 'price' already", None, labelled, {}),
         ("no row has 'price'", None, candidates.assign(price=np.nan), {}),
@@ -174,7 +175,8 @@ def test_errors_name_what_is_wrong(tables: tuple[pd.DataFrame, pd.DataFrame]) ->
          {"method": "lcmd-tp_grad_rp-512"}),
         ("the cost 'cut' must hold numbers", labelled, candidates, {"cost": "cut"}),
         ("the cost 'fee' must be greater than 0", labelled, candidates.assign(fee=0.0), {"cost": "fee"}),
-        ("the group 'g' is empty in row 1 below the names and 419 others", labelled, candidates.assign(g=""), {"group": "g"}),
+        ("the group 'g' is empty in row 1 below the names and 419 others", labelled, candidates.assign(g=""),
+         {"group": "g"}),
         ("'carat' holds numbers, and 'much' is none", labelled, candidates, {"constraints": ["carat < much"]}),
         ("'cut' holds words, which only = and != can compare", labelled, candidates, {"constraints": ["cut < Ideal"]}),
         ("no column in common", labelled, candidates, {"exclude": pd.DataFrame({"other": [1]})}),
