@@ -50,7 +50,7 @@ TABLES = {"pandas", "sklearn", "scipy", "jinja2", "markupsafe", "lightgbm"}
 
 
 def test_library_needs_torch_and_numpy_alone() -> None:
-    """Of what is always installed, the library imports torch and numpy; what comes with an extra, in one file or folder."""
+    """The library imports torch and numpy, and what comes with an extra in one file or folder only."""
     for path in (ROOT / "bmdal").rglob("*.py"):
         name = path.relative_to(ROOT).as_posix()
         extra = TABLES if name.startswith("bmdal/suggestion/") else EXTRAS.get(name, set())

@@ -130,8 +130,9 @@ def _read_numbers(name: str, words: Sequence[pd.Series], decimals: Sequence[str]
                 "categories; write all in one unit"
             ]
         elif n_all and n_all - n_odd >= n_all / 2:
+            share = 100 * (n_all - n_odd) / n_all
             doubts = [
-                f"only {(n_all - n_odd) / n_all:.0%} of its values are numbers, others are {_listed(odd[:3])}, so all "
+                f"only {share:.0f} % of its values are numbers, others are {_listed(odd[:3])}, so all "
                 "are read as categories"
             ]
         return Column(name, "category", tuple(words), (), tuple(doubts))

@@ -49,7 +49,7 @@ def choose_inputs(
         else:
             inputs.append(column)
             if missing := float(values.isna().mean()):
-                said.setdefault(f"missing values {_filled(column)}", []).append(f"{name} ({missing:.1%})")
+                said.setdefault(f"missing values {_filled(column)}", []).append(f"{name} ({100 * missing:.1f} %)")
         if len(Y):
             doubts += _leaks(column, Y, targets)
     if len(Y):
@@ -112,11 +112,13 @@ def _beyond(columns: Sequence[Column]) -> list[str]:
             share = float(((candidates < labelled.min()) | (candidates > labelled.max())).mean())
             if share > _OUTSIDE:
                 low, high = (shown(value) for value in (labelled.min(), labelled.max()))
-                outside.append((share, f"{column.name!r} ({share:.0%} of candidates; labelled: {low} to {high})"))
+                outside.append(
+                    (share, f"{column.name!r} ({100 * share:.0f} % of candidates; labelled: {low} to {high})")
+                )
         elif column.kind == "category":
             share = float((~candidates.isin(labelled.unique())).mean())
             if share > _OUTSIDE:
-                unseen.append((share, f"{column.name!r} ({share:.0%} of candidates)"))
+                unseen.append((share, f"{column.name!r} ({100 * share:.0f} % of candidates)"))
     found = [
         f"{_most(listed)}: {what}"
         for listed, what in (

@@ -150,7 +150,7 @@ def test_doubts_about_leaks_and_ranges(tables: tuple[pd.DataFrame, pd.DataFrame]
     doubts = " ".join(suggest(ordered, far, target="price", batch_size=3, method="random").doubts)
     assert "'id' goes with 'price' (rank correlation 1.00): the table seems to be sorted" in doubts
     assert "'twice' goes with 'price' almost perfectly" in doubts
-    assert "'depth' (100% of candidates; labelled: " in doubts
+    assert "'depth' (100 % of candidates; labelled: " in doubts
 
 
 def test_labelled_rows_are_not_suggested_again(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:

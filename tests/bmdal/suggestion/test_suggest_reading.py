@@ -147,7 +147,7 @@ def test_missing_values_and_spellings() -> None:
     assert odd.changed == ("read as numbers: 1 values that are no numbers, such as 'n.d.', read as missing",)
     mixed = column(["1", "2", "3", "high"] * 5)
     assert mixed.kind == "category"
-    assert mixed.doubts == ("only 75% of its values are numbers, others are 'high', so all are read as categories",)
+    assert mixed.doubts == ("only 75 % of its values are numbers, others are 'high', so all are read as categories",)
 
 
 def test_ids_text_and_categories() -> None:
