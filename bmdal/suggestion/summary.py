@@ -40,8 +40,8 @@ def overview(suggestion: Suggestion) -> list[str]:
             explained = max(100 * (1 - (rmse / y.std()) ** 2), 0)
             lines.append(
                 f"{name}: predictions for labelled rows are off by {rounded(float(rmse))} (root mean square in "
-                f"cross-validation, {explained:.0f} % of the variance explained, {100 * within:.0f} % of the errors within "
-                f"one uncertainty). Those for the candidates are expected to be off by {rounded(expected)}."
+                f"cross-validation, {explained:.0f} % of the variance explained, {100 * within:.0f} % of the errors "
+                f"within one uncertainty). Those for the candidates are expected to be off by {rounded(expected)}."
             )
     return lines
 
