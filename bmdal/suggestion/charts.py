@@ -10,7 +10,7 @@ import pandas as pd
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
-from bmdal.suggestion.columns import Column
+from bmdal.suggestion.columns import Column, days
 from bmdal.suggestion.words import rounded, shown
 
 if TYPE_CHECKING:
@@ -73,9 +73,7 @@ def distribution(column: Column, chosen: NDArray[np.int64]) -> Markup:
 
 
 def _histogram(column: Column, groups: dict[str, pd.Series]) -> Markup:
-    numbers = {
-        kind: (v.astype("int64") if column.kind == "date" else v).to_numpy(np.float64) for kind, v in groups.items()
-    }
+    numbers = {kind: (days(v) if column.kind == "date" else v).to_numpy(np.float64) for kind, v in groups.items()}
     every = np.concatenate([numbers["candidate"], numbers["chosen"], numbers.get("labelled", np.empty(0))])
     low, high = np.quantile(every, [0.005, 0.995])
     low, high = (
@@ -97,7 +95,10 @@ def _histogram(column: Column, groups: dict[str, pd.Series]) -> Markup:
         for kind in ("labelled", "chosen")
         if kind in y
     ]
-    ends = [shown(pd.Timestamp(int(v)).floor("D")) if column.kind == "date" else rounded(float(v)) for v in (low, high)]
+    ends = [
+        shown(pd.Timestamp(0) + pd.Timedelta(days=int(v))) if column.kind == "date" else rounded(float(v))
+        for v in (low, high)
+    ]
     labels = [text(4, height - 4, ends[0], "start"), text(WIDTH - 4, height - 4, ends[1], "end")]
     return picture(WIDTH, height, f"Distribution of {column.name}", [*bars, *steps, *labels])
 

@@ -59,8 +59,8 @@ def read_column(name: str, sheets: Sequence[Sheet]) -> Column:
     if all(pd.api.types.is_datetime64_any_dtype(cells.dtype) for cells in given):
         return Column(name, "date", tuple(_naive(cells) for cells in given))
     if all(is_numeric(cells) for cells in given):
-        return _number(name, [cells.astype(np.float64) for cells in given], ())
-    words = [cells.astype(np.float64) if is_numeric(cells) else as_words(cells) for cells in given]
+        return _number(name, [_as_float(cells) for cells in given], ())
+    words = [_as_float(cells) if is_numeric(cells) else as_words(cells) for cells in given]
     marks = sorted(
         {str(c).strip() for cells in given if not is_numeric(cells) for c in cells.dropna().unique()} & MISSING_MARKS
     )
@@ -80,6 +80,15 @@ MISSING_MARKS = {"-", "--", "?", "."}
 
 def is_numeric(cells: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(cells.dtype) and not pd.api.types.is_bool_dtype(cells.dtype)
+
+
+def _as_float(cells: pd.Series) -> pd.Series:
+    return pd.Series(cells.to_numpy(np.float64, na_value=np.nan))
+
+
+def days(dates: pd.Series) -> pd.Series:
+    """Dates as days since 1970, NaN where missing."""
+    return (dates - pd.Timestamp(0)) / pd.Timedelta(days=1)
 
 
 def _naive(cells: pd.Series) -> pd.Series:

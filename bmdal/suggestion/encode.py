@@ -15,7 +15,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
-from bmdal.suggestion.columns import Column
+from bmdal.suggestion.columns import Column, days
 
 MAX_LEVELS = 30
 RARE = 1000  # a level that fewer than one row in so many has is rare
@@ -107,6 +107,5 @@ def _first_column(frame: pd.DataFrame) -> pd.Series:
 def _of_dates(frame: pd.DataFrame) -> Matrix:
     """Days since 1970, and month, weekday and hour where they vary."""
     date = frame.iloc[:, 0]
-    days = (date - pd.Timestamp(0)) / pd.Timedelta(days=1)
     parts = [part for part in (date.dt.month, date.dt.day_of_week, date.dt.hour) if part.nunique() > 1]
-    return np.column_stack([days, *parts]).astype(np.float64)
+    return np.column_stack([days(date), *parts]).astype(np.float64)

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from bmdal.suggestion.columns import Column, numbers_rows
+from bmdal.suggestion.columns import Column, days, numbers_rows
 from bmdal.suggestion.words import shown
 
 FEW_LABELLED = 30
@@ -75,7 +75,7 @@ def _named(names: Sequence[str]) -> str:
 def _leaks(column: Column, Y: NDArray[np.float64], targets: Sequence[str]) -> list[str]:
     """Remarks on numbers that go with a target as nothing does that is known before measuring."""
     if column.kind == "date":
-        values = column.parts[0].astype("int64").to_numpy(np.float64)
+        values = days(column.parts[0]).to_numpy()
     elif pd.api.types.is_float_dtype(column.parts[0].dtype):
         values = column.parts[0].to_numpy()
     else:

@@ -97,10 +97,9 @@ def costs_of(table: Sheet, name: str) -> NDArray[np.float64]:
     """The cost of each row. Raises BmdalError unless all are numbers greater than 0."""
     check_column(table, name)
     column = read_column(name, [table])
-    if column.kind != "number" and not column.values.map(lambda v: isinstance(v, float)).all():
-        raise BmdalError(
-            f"{table.name}: the cost {name!r} must hold numbers, it holds such as {column.values.dropna().iloc[0]!r}"
-        )
+    if column.kind != "number":
+        some = ", ".join(map(repr, column.values.dropna().unique()[:3])) or "nothing"
+        raise BmdalError(f"{table.name}: the cost {name!r} must hold numbers, it holds {some}")
     bad = ~(column.values > 0)
     if bad.any():
         raise BmdalError(

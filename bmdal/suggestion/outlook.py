@@ -13,8 +13,9 @@ from bmdal.suggestion.validation import Validation, fit_or_mean
 
 SHARES = (0.125, 0.25, 0.5)
 """Of the rows that cross-validation trains on, those in the smaller steps of the learning curve."""
-REPEATS = {"forest": 10, "lightgbm": 6, "network": 4}
-"""Simulations of each model, so that the slow ones do not take too long."""
+REPEATS = {"forest": (20, 10), "lightgbm": (10, 6), "network": (4, 4)}
+"""Simulations of each model with up to `MANY` labelled rows, and with more, so that none takes too long."""
+MANY = 500
 SMALLEST = 4
 Matrix = NDArray[np.float64]
 
@@ -94,5 +95,5 @@ def _gain(choice: Choice, X: Matrix, Y: Matrix, batch_size: int, seed: int) -> t
         return None, f"a simulation needs at least {FEWEST} labelled rows, there are {len(Y)}"
     targets = Y[:, 0] if Y.shape[1] == 1 else (Y - Y.mean(axis=0)) / Y.std(axis=0)
     estimator = choice.estimator(Y.shape[1], quick=True)
-    repeats = REPEATS[choice.model]
+    repeats = REPEATS[choice.model][len(Y) > MANY]
     return simulate_gain(choice.method.name, estimator, X, targets, batch_size, n_repeats=repeats, seed=seed), ""

@@ -153,6 +153,16 @@ def test_doubts_about_leaks_and_ranges(tables: tuple[pd.DataFrame, pd.DataFrame]
     assert "'depth' (100 % of candidates; labelled: " in doubts
 
 
+def test_dates_with_gaps() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"day": pd.Timestamp("2025-01-01") + pd.to_timedelta(rng.integers(0, 300, 80), unit="D")})
+    frame["y"] = (frame["day"] - pd.Timestamp("2025-01-01")).dt.days.astype(float)
+    frame.loc[::9, "day"] = pd.NaT
+    batch = suggest(frame[:35], frame[35:].drop(columns="y"), target="y", batch_size=3, method="random")
+    assert any("'day' goes with 'y' almost perfectly" in doubt for doubt in batch.doubts)
+    assert re.search(r">2025-0[12]-\d\d</text><text[^>]*>2025-1[01]-\d\d</text>", batch.report())
+
+
 def test_labelled_rows_are_not_suggested_again(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     labelled, candidates = tables
     both = pd.concat([labelled.drop(columns="price")[:10], candidates[:5]])

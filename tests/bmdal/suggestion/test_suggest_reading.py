@@ -131,6 +131,21 @@ def test_dates() -> None:
     assert X[0, 0] == (pd.Timestamp("2026-01-10") - pd.Timestamp(0)).days
 
 
+def test_types_of_pandas() -> None:
+    typed = {
+        "integers": pd.array([1, None, 3], dtype="Int64"),
+        "levels": pd.Categorical(["b", None, "a"]),
+        "flags": pd.array([True, None, False], dtype="boolean"),
+        "times": pd.Series(pd.to_datetime(["2026-01-31 01:00+01:00", None, "2026-02-02 00:00Z"], utc=True)),
+    }
+    sheet = sheet_of("t", pd.DataFrame(typed))
+    columns = {name: read_column(name, [sheet]) for name in typed}
+    assert [one.kind for one in columns.values()] == ["number", "category", "category", "date"]
+    assert all(one.values.isna().tolist() == [False, True, False] for one in columns.values())
+    assert columns["times"].values[0] == pd.Timestamp("2026-01-31")
+    assert columns["flags"].values[2] == "False"
+
+
 def test_missing_values_and_spellings() -> None:
     read = column(["a", "A", "a", " a ", "N/A", "-", "", None, "b", "b"])
     assert read.kind == "category"
