@@ -61,9 +61,7 @@ def read_column(name: str, sheets: Sequence[Sheet]) -> Column:
     if all(is_numeric(cells) for cells in given):
         return _number(name, [_as_float(cells) for cells in given], ())
     words = [_as_float(cells) if is_numeric(cells) else as_words(cells) for cells in given]
-    marks = sorted(
-        {str(c).strip() for cells in given if not is_numeric(cells) for c in cells.dropna().unique()} & MISSING_MARKS
-    )
+    marks = sorted(MISSING_MARKS & {c for cells in given if not is_numeric(cells) for c in set(cells.dropna())})
     changed = (f"{', '.join(map(repr, marks))} read as missing",) if marks else ()
     column = _read_numbers(name, words, [sheet.decimal for sheet in sheets])
     if column.kind != "number":

@@ -40,15 +40,16 @@ class Encoded:
     def distances_of(self, importance: Sequence[float]) -> Matrix:
         """Features Z, shape (n, p), whose squared distances are sums over columns of the table.
 
-        Each column contributes its importance as variance. Single features are bounded by 5 tanh(z / 5), so that no
-        extreme value decides alone.
+        Each column contributes its importance as variance. Features other than indicators are standardized and bounded
+        by 5 tanh(z / 5), so that no extreme value decides alone.
         """
         Z = np.zeros_like(self.X)
         for place, weight in zip(self.places, importance, strict=True):
-            block = self.X[:, place] - self.X[:, place].mean(axis=0)
+            given = self.X[:, place]
+            block = given - given.mean(axis=0)
             spread = np.sqrt((block**2).mean(axis=0))
-            if set(np.unique(self.X[:, place])) > {0.0, 1.0}:
-                block = 5 * np.tanh(block / np.where(spread > 0, spread, 1.0) / 5)
+            measured = ~((given == 0) | (given == 1)).all(axis=0) & (spread > 0)
+            block[:, measured] = 5 * np.tanh(block[:, measured] / spread[measured] / 5)
             total = float((block**2).mean(axis=0).sum())
             Z[:, place] = block * np.sqrt(weight / total) if total > 0 else 0.0
         return Z

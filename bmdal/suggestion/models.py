@@ -22,6 +22,8 @@ DEFAULTS = {"forest": "bait-f-p_pred", "lightgbm": "bait-f-p_pred", "network": "
 """The models, and the method that is the default for each."""
 FIRST_DESIGN = "lcmd-p_linear"
 N_TREES, N_BOOSTED, N_NETWORKS = 100, 10, 3
+EQUAL_SHARE = 0.02
+"""Of the importance, the part that all columns share equally."""
 PART = 2**14
 """Number of rows that are predicted at a time."""
 Matrix = NDArray[np.float64]
@@ -126,13 +128,19 @@ def _sd(predictions: Matrix) -> Matrix:
     return np.asarray(predictions.std(axis=1, ddof=1))
 
 
-def importance(X: Matrix, Y: Matrix, places: tuple[slice, ...]) -> list[float]:
+def importance(X: Matrix, Y: Matrix, places: tuple[slice, ...], seed: int) -> list[float]:
     """How much each column of the table matters to a forest: the share of the variance that its splits explain.
 
-    A tenth is shared equally among all columns, so that none counts for nothing. The sum is 1.
+    The forest also gets a copy of the columns with the rows shuffled, and what these explain by chance is subtracted. A
+    small part is shared equally among all columns, so that none counts for nothing. The sum is 1.
     """
+    n, p = X.shape
     standard = (Y - Y.mean(axis=0)) / Y.std(axis=0)
-    forest = RandomForestRegressor(N_TREES, min_samples_leaf=3, random_state=0, n_jobs=os.cpu_count())
-    forest.fit(X, standard[:, 0] if Y.shape[1] == 1 else standard)
-    shares = np.array([forest.feature_importances_[place].sum() for place in places])
-    return [float(share) for share in 0.9 * shares + 0.1 / len(places)]
+    options = {"min_samples_leaf": 3, "max_features": 1 / 3, "random_state": seed, "n_jobs": os.cpu_count()}
+    forest = RandomForestRegressor(N_TREES, **options)
+    shuffled = X[np.random.default_rng(seed).permutation(n)]
+    forest.fit(np.hstack([X, shuffled]), standard[:, 0] if Y.shape[1] == 1 else standard)
+    own, of_chance = forest.feature_importances_[:p], forest.feature_importances_[p:]
+    gains = np.array([max(own[place].sum() - of_chance[place].sum(), 0.0) for place in places])
+    shares = gains / gains.sum() if gains.sum() > 0 else np.full(len(places), 1 / len(places))
+    return [float(share) for share in (1 - EQUAL_SHARE) * shares + EQUAL_SHARE / len(places)]

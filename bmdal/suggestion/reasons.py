@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from bmdal.suggestion.columns import Column
 from bmdal.suggestion.words import shown
 
+NAMED_SHARE = 0.97
+"""Of the importance, the part that the columns have which can be named in reasons."""
 PART_NUMBERS = 2**24
 """Number of distances that are in memory at a time."""
 
@@ -30,7 +32,7 @@ class Surroundings:
 
     Attributes:
         neighbour: for each chosen row, the most similar labelled row; None without labelled rows.
-        differs: for each chosen row, the places of the columns in which the two differ most, the largest first.
+        differs: for each chosen row, the places of up to two columns in which both differ most, the largest first.
         stands_for: number of candidates that resemble a chosen row more than any labelled or other chosen row.
     """
 
@@ -40,9 +42,16 @@ class Surroundings:
 
 
 def surroundings(
-    Z: NDArray[np.float64], n_labelled: int, chosen: NDArray[np.int64], places: Sequence[slice]
+    Z: NDArray[np.float64],
+    n_labelled: int,
+    chosen: NDArray[np.int64],
+    places: Sequence[slice],
+    importance: Sequence[float],
 ) -> Surroundings:
-    """Compare the chosen candidates with all rows by distances between rows of Z, shape (n, p), labelled rows first."""
+    """Compare the chosen candidates with all rows by distances between rows of Z, shape (n, p), labelled rows first.
+
+    Only columns that together have most of the importance are named; the others would be named by chance.
+    """
     labelled, candidates = Z[:n_labelled], Z[n_labelled:]
     batch = candidates[chosen]
     if n_labelled:
@@ -51,6 +60,9 @@ def surroundings(
     else:
         neighbour, difference = None, (batch - candidates.mean(axis=0)) ** 2
     shares = np.stack([difference[:, place].sum(axis=1) for place in places], axis=1)
+    by_importance = np.argsort(-np.asarray(importance), kind="stable")
+    before = np.cumsum(np.asarray(importance)[by_importance]) - np.asarray(importance)[by_importance]
+    shares[:, by_importance[before > NAMED_SHARE]] = 0
     total = shares.sum(axis=1, keepdims=True)
     order = np.argsort(-shares, axis=1, kind="stable")[:, :2]
     differs = tuple(
@@ -87,7 +99,7 @@ def reasons(
                 for c in (columns[j] for j in around.differs[i])
             ]
             parts.append(
-                f"differs most from what is labelled in {' and '.join(pairs)}" if pairs else "equals a labelled row"
+                f"differs most from what is labelled in {' and '.join(pairs)}" if pairs else "is like a labelled row"
             )
         elif around.differs[i]:
             pairs = [f"{columns[j].name} ({shown(columns[j].parts[-1][row])})" for j in around.differs[i]]

@@ -193,7 +193,7 @@ def suggest_from(
     Y, names = prepared.Y[:, varies], tuple(name for name, v in zip(prepared.targets, varies, strict=True) if v)
     X, X_pool = encoded.X[:n], encoded.X[n:]
     equal = [1 / len(prepared.columns)] * len(prepared.columns)
-    weights = importance(X, Y, encoded.places) if can_learn else equal
+    weights = importance(X, Y, encoded.places, seed) if can_learn else equal
     fitted = choice.fit(X, Y, seed) if can_learn else None
     validation = validate(choice, X, Y, seed) if can_learn else None
     limits: dict[str, Any] = {"groups": prepared.groups, "per_group": per_group, "costs": prepared.costs}
@@ -217,7 +217,7 @@ def suggest_from(
         relative = (sd * validation.scale / Y.std(axis=0)).mean(axis=1)
         rank = np.searchsorted(np.sort(relative), relative[chosen]) / len(relative)
     Z = encoded.distances_of(weights)
-    around = surroundings(Z, n, chosen, encoded.places)
+    around = surroundings(Z, n, chosen, encoded.places, weights)
     rows = prepared.candidates.cells.set_axis(index, axis=0).iloc[chosen]
     texts = reasons(prepared.columns, chosen, around, rank, batch.n_filled)
     return Suggestion(

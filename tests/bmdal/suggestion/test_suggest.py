@@ -16,6 +16,7 @@ from bmdal import BmdalError, select_batch, suggest
 from bmdal.suggestion import Suggestion
 from bmdal.suggestion.columns import Column
 from bmdal.suggestion.limits import matches, satisfying
+from bmdal.suggestion.models import importance
 from bmdal.suggestion.reasons import surroundings
 from bmdal.suggestion.sheet import sheet_of
 from bmdal.suggestion.words import rounded, with_uncertainty
@@ -65,7 +66,7 @@ def test_the_same_again_and_nothing_changed(suggestion: Suggestion, tables: tupl
 def test_reasons_against_plain_loops() -> None:
     rng = np.random.default_rng(0)
     Z, chosen, places = rng.normal(size=(60, 4)), np.array([3, 17, 5]), (slice(0, 2), slice(2, 3), slice(3, 4))
-    around = surroundings(Z, 20, chosen, places)
+    around = surroundings(Z, 20, chosen, places, [0.4, 0.3, 0.3])
     assert around.neighbour is not None
     counts = np.zeros(3, dtype=int)
     for row in range(40):
@@ -79,6 +80,21 @@ def test_reasons_against_plain_loops() -> None:
         assert around.neighbour[i] == np.argmin(distances)
         shares = [((Z[20 + row] - Z[around.neighbour[i]])[place] ** 2).sum() for place in places]
         assert around.differs[i][0] == np.argmax(shares)
+    without_first = surroundings(Z, 20, chosen, places, [0.0, 0.5, 0.5])
+    assert all(0 not in columns for columns in without_first.differs)
+    assert without_first.stands_for.tolist() == counts.tolist()
+
+
+def test_importance_of_what_matters_and_what_does_not() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 12))
+    shares = importance(
+        X, (3 * X[:, :1] + X[:, 1:2]) ** 3, (slice(0, 1), slice(1, 3), *(slice(i, i + 1) for i in range(3, 12))), 0
+    )
+    assert sum(shares) == pytest.approx(1)
+    assert np.argsort(shares)[::-1][:2].tolist() == [0, 1]
+    assert max(shares[2:]) < 0.05 < shares[1]
+    assert min(shares) >= 0.02 / 11 - 1e-12
 
 
 def test_reasons_name_what_both_tables_hold(suggestion: Suggestion, tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
