@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from bmdal.component import register
 from bmdal.features import condition
-from bmdal.linalg import blocks, inverse_root, squared_norms
+from bmdal.linalg import blocks, inverse_root, quadratic_forms, squared_norms
 from bmdal.repeat import Repeated
 from bmdal.selection.base import GreedyState, Open, Pick, Selection, SelectionProblem, greedy, largest_number
 from bmdal.selection.shadow import Shadow
@@ -48,7 +48,7 @@ class _State(GreedyState):
         self.sigma2 = sigma**2
         self.matrices = torch.stack([torch.eye(Phi.shape[1], dtype=Phi.dtype, device=Phi.device), M])
         self.noisy = squared_norms(Phi) + self.sigma2
-        self.q = _quadratic_forms(Phi, M)
+        self.q = quadratic_forms(Phi, M)
         self.q_then = self.q.clone()  # when it was last computed again
         self.doubtful = 0.0  # nothing is selected, or everything was just computed again
 
@@ -173,7 +173,7 @@ class _Bounded(_State):
 
     def _compute(self, rows: Tensor) -> None:
         Phi = self.Phi[rows]
-        noisy, q = (_quadratic_forms(Phi, matrix) for matrix in self.matrices)
+        noisy, q = (quadratic_forms(Phi, matrix) for matrix in self.matrices)
         self.noisy[rows] = (noisy + self.sigma2).masked_fill_(self.noisy[rows].isinf(), torch.inf)
         self.q[rows] = q
         self.off[:, rows] = 0.0
@@ -182,16 +182,6 @@ class _Bounded(_State):
 def _state(Phi: Tensor, M: Tensor, sigma: float) -> _State:
     shadow = Shadow.of(Phi)
     return _State(Phi, M, sigma) if shadow is None else _Bounded(Phi, M, sigma, shadow)
-
-
-def _quadratic_forms(Phi: Tensor, M: Tensor) -> Tensor:
-    """phi_i^T M phi_i, shape (n,), for a symmetric M, whose two equal blocks are multiplied once."""
-    values, half = Phi.new_empty(len(Phi)), len(M) // 2
-    for rows in blocks(len(Phi), 8 * len(M), Phi.device):
-        first, second = Phi[rows, :half], Phi[rows, half:]
-        with_first = torch.addmm(first @ M[:half, :half], second, M[half:, :half], alpha=2)
-        values[rows] = (with_first * first).sum(dim=1) + ((second @ M[half:, half:]) * second).sum(dim=1)
-    return values
 
 
 def _remove(Phi: Tensor, M: Tensor, sigma: float, n_remove: int) -> Tensor:
