@@ -98,7 +98,7 @@ class _FeatureSpace(_Lazy):
         V: v of the others, in the first rows, shape (N_TOGETHER, p).
     """
 
-    N_TOGETHER = 256
+    N_TOGETHER = 64
 
     def __init__(self, pool: Features, sigma: float) -> None:
         super().__init__(pool, sigma)
