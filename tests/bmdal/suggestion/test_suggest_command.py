@@ -100,6 +100,24 @@ def test_a_messy_table(tmp_path: Path) -> None:
     assert chosen["carat"].str.endswith(" ct").all()
 
 
+@pytest.mark.thorough
+def test_the_page_of_the_documentation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its commands and its Python code, in order, with fewer diamonds."""
+    text = (ROOT / "docs" / "suggest.md").read_text().replace("data_prep/", f"{ROOT}/data_prep/")
+    text = text.replace("20_500", "150").replace("[:500]", "[:45]").replace("[500:]", "[45:]")
+    monkeypatch.chdir(tmp_path)
+    make_tables, in_python = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    exec(compile(make_tables, "suggest.md", "exec"), {})
+    pd.concat([pd.read_csv("labelled.csv"), pd.read_csv("candidates.csv")]).to_csv("table.csv", index=False)
+    commands = re.findall(r"^    bmdal suggest (.*)$", text, flags=re.MULTILINE)
+    assert len(commands) == 4
+    for command in commands:
+        said, _ = run(tmp_path, *command.split(), *([] if "--force" in command else ["--force"]))
+        assert "written: to_label.html" in said
+    exec(compile(in_python, "suggest.md", "exec"), {})
+    assert "rows to label next" in Path("to_label.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
