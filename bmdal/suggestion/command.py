@@ -94,6 +94,11 @@ def _work(arguments: Sequence[str]) -> None:
         raise BmdalError(f"one or two tables, got {len(options.tables)}: {', '.join(map(str, options.tables))}")
     if options.output.suffix.lower() != ".csv":
         raise BmdalError(f"--output must end in .csv, got {options.output}")
+    inputs = [*options.tables, *([options.exclude] if options.exclude else [])]
+    if options.output.resolve() in [path.resolve() for path in inputs]:
+        raise BmdalError(f"--output {options.output} would overwrite an input; name another file")
+    if options.per_group != 1 and options.group is None:
+        raise BmdalError("--per-group needs --group COLUMN")
     html = options.output.with_suffix(".html")
     taken = [str(path) for path in (options.output, html) if path.exists()]
     if taken and not options.force:

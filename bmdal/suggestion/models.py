@@ -20,7 +20,8 @@ from bmdal.regressor import NetworkRegressor
 
 DEFAULTS = {"forest": "bait-f-p_pred", "lightgbm": "bait-f-p_pred", "network": "lcmd-tp_grad_rp-512"}
 """The models, and the method that is the default for each."""
-FIRST_DESIGN = "lcmd-p_linear"
+FIRST_DESIGN, NEXT_DESIGN = "lcmd-p_linear", "lcmd-tp_linear"
+"""The defaults if nothing can be learned: without labelled rows, and with some."""
 N_TREES, N_BOOSTED, N_NETWORKS = 100, 10, 3
 EQUAL_SHARE = 0.02
 """Of the importance, the part that all columns share equally."""
@@ -40,14 +41,15 @@ class Choice:
     method: Method
 
     @classmethod
-    def of(cls, model: str, name: str | None, can_learn: bool) -> Choice:
-        """The choice from its names; None is the model's default, or a first design's if nothing can be learned."""
+    def of(cls, model: str, name: str | None, can_learn: bool, n_labelled: int = 1) -> Choice:
+        """The choice from its names; None is the model's default, or that of a design if nothing can be learned."""
         if model not in DEFAULTS:
             raise BmdalError(unknown("model", model, DEFAULTS))
-        method = Method.from_name(name or (DEFAULTS[model] if can_learn else FIRST_DESIGN), kernel=Linear())
+        design = NEXT_DESIGN if n_labelled else FIRST_DESIGN
+        method = Method.from_name(name or (DEFAULTS[model] if can_learn else design), kernel=Linear())
         if not can_learn and not isinstance(method.kernel, Linear | None):
             raise BmdalError(
-                f"method {method.name!r} needs a model, and there are no labels to learn from: use {FIRST_DESIGN!r}"
+                f"method {method.name!r} needs a model, and there is nothing to learn from: use {design!r}"
             )
         if model != "network" and not isinstance(method.kernel, Linear | Predictions | None):
             raise BmdalError(

@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bmdal.batch import Batch
+from bmdal.errors import BmdalError
 from bmdal.from_features import select
 from bmdal.from_models import select_batch
 from bmdal.suggestion.encode import Encoded, encode
-from bmdal.suggestion.models import Choice, importance
+from bmdal.suggestion.models import Choice, Fitted, importance
 from bmdal.suggestion.outlook import Outlook, outlook
 from bmdal.suggestion.prepare import Prepared, prepare
 from bmdal.suggestion.reasons import Surroundings, reasons, surroundings
@@ -184,11 +186,15 @@ def suggest_from(
     seed: int,
 ) -> Suggestion:
     """The suggestion for tables as they were read; see `suggest`."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+        raise BmdalError(f"seed must be an integer from 0 to 2^32 - 1, got {seed!r}")
+    if len(set(targets)) < len(targets):
+        raise BmdalError(f"a target is named twice: {', '.join(targets)}")
     prepared = prepare(labelled, candidates, targets, batch_size, constraints, group, cost, exclude)
     n = len(prepared.Y)
     varies = np.ptp(prepared.Y, axis=0) > 0 if n else np.empty(0, dtype=bool)
     can_learn = n >= FEWEST and bool(varies.any())
-    choice = Choice.of(model, method, can_learn)
+    choice = Choice.of(model, method, can_learn, n)
     encoded = encode(prepared.columns)
     Y, names = prepared.Y[:, varies], tuple(name for name, v in zip(prepared.targets, varies, strict=True) if v)
     X, X_pool = encoded.X[:n], encoded.X[n:]
@@ -197,24 +203,17 @@ def suggest_from(
     fitted = choice.fit(X, Y, seed) if can_learn else None
     validation = validate(choice, X, Y, seed) if can_learn else None
     limits: dict[str, Any] = {"groups": prepared.groups, "per_group": per_group, "costs": prepared.costs}
-    if choice.by_features or fitted is None:
-        Z = encoded.distances_of(equal)
-        train = Z[:n] if n and choice.method.kernel is not None else None
-        batch = select(choice.method, Z[n:], batch_size, seed, train=train, **limits)
-    else:
-        standard = (Y - fitted.mean) / fitted.spread
-        y = standard[:, 0] if Y.shape[1] == 1 else standard
-        batch = select_batch(choice.method, fitted.for_method(choice.method), X, y, X_pool, batch_size, seed, **limits)
+    batch = _batch(choice, fitted, X, X_pool, Y, encoded.distances_of(equal), batch_size, seed, limits)
     chosen = batch.indices.numpy()
     index = prepared.candidates.cells.index if prepared.candidates.index is None else prepared.candidates.index
-    predictions = pd.DataFrame(index=index)
-    rank = None
+    predictions, rank = pd.DataFrame(index=index), None
     if fitted is not None and validation is not None:
         mean, sd = fitted.predict(X_pool)
+        uncertainty = validation.scale * sd
         for place, name in enumerate(names):
             predictions[f"predicted {name}"] = mean[:, place]
-            predictions[f"uncertainty of {name}"] = validation.scale[place] * sd[:, place]
-        relative = (sd * validation.scale / Y.std(axis=0)).mean(axis=1)
+            predictions[f"uncertainty of {name}"] = uncertainty[:, place]
+        relative = (uncertainty / Y.std(axis=0)).mean(axis=1)
         rank = np.searchsorted(np.sort(relative), relative[chosen]) / len(relative)
     Z = encoded.distances_of(weights)
     around = surroundings(Z, n, chosen, encoded.places, weights)
@@ -229,6 +228,27 @@ def suggest_from(
         choice,
         Details(prepared, encoded, Z, weights, chosen, around, names, Y, validation, seed),
     )
+
+
+def _batch(
+    choice: Choice,
+    fitted: Fitted | None,
+    X: NDArray[np.float64],
+    X_pool: NDArray[np.float64],
+    Y: NDArray[np.float64],
+    Z: NDArray[np.float64],
+    batch_size: int,
+    seed: int,
+    limits: dict[str, Any],
+) -> Batch:
+    """What the method chooses: with the model, or from features Z of all rows, labelled ones first."""
+    if choice.by_features or fitted is None:
+        n = len(X)
+        train = Z[:n] if n and choice.method.kernel is not None else None
+        return select(choice.method, Z[n:], batch_size, seed, train=train, **limits)
+    standard = (Y - fitted.mean) / fitted.spread
+    y = standard[:, 0] if Y.shape[1] == 1 else standard
+    return select_batch(choice.method, fitted.for_method(choice.method), X, y, X_pool, batch_size, seed, **limits)
 
 
 def _free(name: str, taken: Any) -> str:

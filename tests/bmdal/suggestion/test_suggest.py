@@ -153,8 +153,9 @@ def test_without_labels_to_learn_from(tables: tuple[pd.DataFrame, pd.DataFrame])
     constant = suggest(labelled.assign(price=7), candidates, target="price", batch_size=5)
     assert constant.doubts[0] == "'price' is the same in all labelled rows: nothing can be learned about it"
     assert constant.outlook is None
+    assert constant.choice.method.name == "lcmd-tp_linear"
     assert "Will it pay" not in constant.report()
-    with pytest.raises(BmdalError, match="needs a model, and there are no labels to learn from: use 'lcmd-p_linear'"):
+    with pytest.raises(BmdalError, match="needs a model, and there is nothing to learn from: use 'lcmd-p_linear'"):
         suggest(None, candidates, batch_size=5, method="bait-f-p_pred")
 
 

@@ -131,7 +131,11 @@ def test_the_page_of_the_documentation(tmp_path: Path, monkeypatch: pytest.Monke
         ("labelled.csv candidates.csv --target price --batch 5 --model tree", "unknown model 'tree'"),
         ("labelled.csv candidates.csv --target price --batch 5 --output a.xlsx", "--output must end in .csv"),
         ("labelled.csv candidates.csv --target price --batch 5 --constraint carat", "write COLUMN OPERATOR VALUE"),
-        ("labelled.csv candidates.csv --target price --batch 5 --history labelled.csv", "labelled.csv"),
+        ("labelled.csv candidates.csv --target price --batch 5 --history labelled.csv", "labelled.csv is a file"),
+        ("labelled.csv candidates.csv --target price --batch 5 --output candidates.csv --force", "overwrite an input"),
+        ("labelled.csv candidates.csv --target price --batch 5 --per-group 2", "--per-group needs --group"),
+        ("labelled.csv candidates.csv --target price --batch 5 --seed -1", "seed must be an integer from 0"),
+        ("labelled.csv candidates.csv --batch 5 --target price price", "a target is named twice: price, price"),
     ],
 )
 def test_errors_are_one_line(arguments: str, message: str, folder: Path) -> None:
