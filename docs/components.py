@@ -212,6 +212,7 @@ PUBLIC = (
     "bmdal.selection",
     "bmdal.members",
     "bmdal.regressor",
+    "bmdal.suggestion",
 )
 # Modules without `__all__`: what they define.
 DEFINED = {
