@@ -102,9 +102,13 @@ def _work(arguments: Sequence[str]) -> None:
     html = options.output.with_suffix(".html")
     taken = [str(path) for path in (options.output, html) if path.exists()]
     if taken and not options.force:
-        raise BmdalError(f"{' and '.join(taken)} exist; add --force to overwrite, or name another file with --output")
+        raise BmdalError(
+            f"{' and '.join(taken)} {'exist' if len(taken) > 1 else 'exists'}; add --force to overwrite, or name "
+            "another file with --output"
+        )
     rounds = read_history(options.history) if options.history else ()
-    check_writable(options.output)
+    for path in (options.output, html, *([options.history / LOG] if options.history else [])):
+        check_writable(path)
     *labelled, candidates = [read_sheet(path) for path in options.tables]
     if options.history:
         check_history(rounds, options.target, candidates.names, options.history)

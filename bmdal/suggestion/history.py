@@ -97,7 +97,9 @@ def _plain(cell: Any) -> Any:
         return cell
     if pd.isna(cell):
         return None
-    return float(cell) if isinstance(cell, int | float | np.number) else str(cell)
+    if isinstance(cell, int | np.integer):
+        return int(cell)
+    return float(cell) if isinstance(cell, float | np.floating) else str(cell)
 
 
 def read_history(folder: Path) -> tuple[Round, ...]:

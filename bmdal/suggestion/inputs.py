@@ -46,9 +46,7 @@ def choose_inputs(
             said.setdefault(note, []).append(name)
         doubts += [f"{name}: {doubt}" for doubt in column.doubts]
         if column.kind == "id":
-            said.setdefault(f"dropped: values that are different in {_different(column)} rows, like ids", []).append(
-                name
-            )
+            said.setdefault(f"dropped: a different value in {_different(column)} row, like ids", []).append(name)
         else:
             inputs.append(column)
             if missing := float(values.isna().mean()):
@@ -61,7 +59,7 @@ def choose_inputs(
 
 
 def _different(column: Column) -> str:
-    return "all" if all(part.dropna().is_unique for part in column.parts) else "nearly all"
+    return "every" if all(part.dropna().is_unique for part in column.parts) else "nearly every"
 
 
 def _filled(column: Column) -> str:

@@ -61,7 +61,7 @@ def prepare(
     Raises BmdalError, naming table, column or value, for what cannot be used.
     """
     changed = [note for sheet in (labelled, candidates, exclude) if sheet for note in sheet.notes]
-    found_none = list[str]()
+    found_none, left_out = list[str](), list[str]()
     Y = np.empty((0, 0))
     if targets:
         labelled, candidates = _by_target(labelled, candidates, targets, changed)
@@ -71,11 +71,12 @@ def prepare(
             f"which column of {labelled.name} is to be predicted? Name a target: {', '.join(labelled.names)}"
         )
     columns = _shared(labelled, candidates, targets, cost, changed)
+    renamed = [] if labelled is None else _renamed(labelled, candidates)
     keep = np.ones(len(candidates.cells), dtype=bool)
     if labelled is not None:
         known = matches(columns) >= 0
         if known.any():
-            changed.append(
+            left_out.append(
                 f"{counted(int(known.sum()), 'candidate')} left out: equal to a labelled row in all columns of both "
                 "tables"
             )
@@ -84,17 +85,18 @@ def prepare(
         of_exclude, names = excluded_rows(candidates, exclude, targets)
         if not of_exclude.any():
             found_none = [f"{exclude.name} excludes nothing: no candidate equals one of its rows in {', '.join(names)}"]
-        changed.append(
+        left_out.append(
             f"{counted(int(of_exclude.sum()), 'candidate')} left out: equal to a row of {exclude.name} in "
             f"{', '.join(names)}"
         )
         keep &= ~of_exclude
     for constraint in constraints:
         satisfied = satisfying(candidates, constraint)
-        changed.append(f"{counted(int((~satisfied).sum()), 'candidate')} left out: not known to satisfy {constraint}")
+        left_out.append(f"{counted(int((~satisfied).sum()), 'candidate')} left out: not known to satisfy {constraint}")
         keep &= satisfied
     if not keep.any():
-        raise BmdalError(f"{candidates.name}: no candidate is left. {'. '.join(changed)}")
+        raise BmdalError(f"{candidates.name}: no candidate is left; {'; '.join(left_out)}")
+    changed += left_out
     if not 1 <= batch_size <= keep.sum():
         raise BmdalError(
             f"the batch must have 1 to {keep.sum():,} rows, which are the candidates that are left; got {batch_size}"
@@ -114,7 +116,7 @@ def prepare(
         None if group is None else groups_of(candidates, group),
         None if cost is None else costs_of(candidates, cost),
         (*changed, *more),
-        (*(about_labels(Y, targets) if targets else ()), *_copies(labelled), *found_none, *doubts),
+        (*(about_labels(Y, targets) if targets else ()), *_copies(labelled), *found_none, *renamed, *doubts),
     )
 
 
@@ -129,13 +131,23 @@ def _copies(labelled: Sheet | None) -> list[str]:
     ]
 
 
+def _renamed(labelled: Sheet, candidates: Sheet) -> list[str]:
+    """Remarks on columns whose names in the tables differ only in capitals or blanks."""
+    plain = {"".join(name.casefold().split()): name for name in candidates.names if name not in labelled.names}
+    return [
+        f"{name!r} of {labelled.name} and {plain[key]!r} of {candidates.name}: if they are the same column, give "
+        "them the same name; they are not used"
+        for name in labelled.names
+        if name not in candidates.names and (key := "".join(name.casefold().split())) in plain
+    ]
+
+
 def _by_target(
     labelled: Sheet | None, candidates: Sheet, targets: Sequence[str], changed: list[str]
 ) -> tuple[Sheet, Sheet]:
     """The two tables after candidates with all targets have moved to the labelled rows."""
-    if labelled is None:
-        for name in targets:
-            check_column(candidates, name)
+    for name in targets:
+        check_column(candidates if labelled is None else labelled, name)
     have = all(name in candidates.cells.columns for name in targets)
     there = np.isfinite(_values(candidates, [name for name in targets if name in candidates.cells.columns]))
     known = np.asarray(there.all(axis=1) & have)

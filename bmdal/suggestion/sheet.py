@@ -179,6 +179,8 @@ def _text(path: Path) -> Sheet:
                 skip_blank_lines=False,
             )
         except (pd.errors.ParserWarning, pd.errors.ParserError) as error:
+            if "EOF inside string" in str(error):
+                raise BmdalError(f"{path}: a quotation mark is not closed ({error})") from error
             raise BmdalError(
                 f"{path}: rows have more cells than the first line, which names {counted(len(names), 'column')}: "
                 f"{', '.join(map(repr, names[:5]))}; delete titles above the names, and separate cells by something "

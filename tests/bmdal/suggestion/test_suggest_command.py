@@ -87,7 +87,7 @@ def test_a_messy_table(tmp_path: Path) -> None:
     for part in (
         "separated by semicolon, not UTF-8, read as Windows-1252",
         "only in labelled.csv, so not used: 'paid by', 'invoice'",
-        "'stone', 'row': dropped: values that are different in all rows, like ids",
+        "'stone', 'row': dropped: a different value in every row, like ids",
         "'carat': read as numbers: decimal comma, the unit 'ct', left out",
         "'-' read as missing",
         "'measured on': read as dates, day first",

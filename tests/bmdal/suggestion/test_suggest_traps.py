@@ -127,9 +127,17 @@ def test_constraints_as_people_write_them() -> None:
 
 def test_nothing_is_left() -> None:
     with pytest.raises(
-        BmdalError, match=r"no candidate is left.*30 candidates left out: not known to satisfy mass > 9"
+        BmdalError, match=r"no candidate is left; 30 candidates left out: not known to satisfy mass > 9"
     ):
         prepared(constraints=["mass > 9"])
+
+
+def test_names_that_differ_in_capitals_and_tables_in_the_wrong_order() -> None:
+    found = prepared(LABELLED.rename(columns={"mass": " Mass"}))
+    assert "only in labelled, so not used: ' Mass'" in found.changed
+    assert "' Mass' of labelled and 'mass' of candidates: if they are the same column, give them" in found.doubts[1]
+    with pytest.raises(BmdalError, match="labelled: unknown column 'y'"):
+        prepared(CANDIDATES, LABELLED)
 
 
 @pytest.mark.parametrize(("option", "word"), [("group", "empty"), ("cost", "greater than 0")])
@@ -154,7 +162,10 @@ def test_lines_above_the_names(first: str, tmp_path: Path) -> None:
     assert sheet.cells.to_numpy().tolist() == [["1", "2"], ["3", ""]]
 
 
-def test_a_title_above_the_names(tmp_path: Path) -> None:
+def test_a_title_above_the_names_and_an_open_quotation_mark(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text('a,b\n1,2\n"3,4\n')
+    with pytest.raises(BmdalError, match="a quotation mark is not closed"):
+        read_sheet(tmp_path / "t.csv")
     (tmp_path / "t.csv").write_text("Report\n\na,b\n1,2\n")
     with pytest.raises(BmdalError, match="which names 1 column: 'Report'; delete titles above the names"):
         read_sheet(tmp_path / "t.csv")
