@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bmdal.errors import BmdalError, is_out_of_memory, release_memory
-from bmdal.features import DenseFeatures, Features
+from bmdal.features import DenseFeatures, Features, StoredFeatures
 from bmdal.inputs import Inputs
 from bmdal.kernels import BaseKernel
 from bmdal.method import Method
@@ -117,7 +117,7 @@ def transform(
     chain = _chain(lambda features: features, fitted)
     first = others[0][:1]
     size = _chunk_size(max(first.nbytes, chain(first).nbytes), first.device)
-    return [train, *(_in_chunks(chain, features, size) for features in others)]
+    return [train, *(f.mapped(chain) if isinstance(f, StoredFeatures) else _in_chunks(chain, f, size) for f in others)]
 
 
 @dataclass

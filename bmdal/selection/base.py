@@ -107,6 +107,7 @@ class Selection(Component):
         takes_target: whether it uses target points.
         takes_limits: whether it respects `SelectionProblem.limits`, except for costs.
         takes_costs: whether its scores are gains that can be divided by costs.
+        reads_stored: whether it reads a pool of `StoredFeatures` block by block; otherwise it gets them in memory.
     """
 
     kind = "selection method"
@@ -118,6 +119,7 @@ class Selection(Component):
     takes_target: ClassVar[bool] = False
     takes_limits: ClassVar[bool] = False
     takes_costs: ClassVar[bool] = False
+    reads_stored: ClassVar[bool] = False
 
     @abstractmethod
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:

@@ -58,6 +58,7 @@ class KMeansPP(Selection):
     tokens = ("kmeanspp",)
     modes = ("TP", "P")
     takes_limits = True
+    reads_stored = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
         state = _State(problem.pool, problem.selected, problem.generator, batch_size)

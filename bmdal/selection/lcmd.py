@@ -47,6 +47,7 @@ class LCMD(Selection):
     tokens = ("lcmd",)
     modes = ("TP", "P")
     takes_limits = True
+    reads_stored = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
         return greedy(_State(problem.pool, problem.selected, batch_size), problem, batch_size)

@@ -27,6 +27,7 @@ class MaxDist(Selection):
     tokens = ("maxdist",)
     modes = ("TP", "P")
     takes_limits = True
+    reads_stored = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
         return greedy(_State(problem.pool, problem.selected), problem, batch_size)

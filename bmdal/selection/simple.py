@@ -21,6 +21,7 @@ class Random(Selection):
     modes = ()
     needs_kernel = False
     takes_limits = True
+    reads_stored = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
         order = permutation(len(problem.pool), problem.generator, problem.pool.device)
@@ -36,6 +37,7 @@ class MaxDiag(Selection):
     modes = ()
     takes_limits = True
     takes_costs = True
+    reads_stored = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
         still = Open(problem.limits)
@@ -62,6 +64,7 @@ class Power(Selection):
     tokens = ("power",)
     modes = ()
     takes_limits = True
+    reads_stored = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
         diag = problem.pool.diag().to(torch.float64)
