@@ -16,6 +16,7 @@ from bmdal.features import Features, StoredFeatures
 from bmdal.linalg import largest_eigenvalue
 from bmdal.method import Method
 from bmdal.network.call import Output
+from bmdal.progress import Progress
 from bmdal.randomness import permutation
 from bmdal.rules import Rules
 from bmdal.selection import SelectionProblem
@@ -79,10 +80,14 @@ def choose(
     kernel_seconds += now(pool.device) - start - unmeasured
     start = now(pool.device)
     limits, scores = rules.limits.to(pool.device), dict[int, float]()
-    problem = SelectionProblem(
-        train, pool, method.mode, method.sigma, generator, target, outcomes, limits, on_pick=scores.__setitem__
-    )
-    chosen = method.selection.select(problem, batch_size)
+    with Progress(method.name, batch_size) as progress:
+
+        def on_pick(index: int, score: float) -> None:
+            scores[index] = score
+            progress.advance()
+
+        problem = SelectionProblem(train, pool, method.mode, method.sigma, generator, target, outcomes, limits, on_pick)
+        chosen = method.selection.select(problem, batch_size)
     n_chosen = len(chosen)
     chosen = _fill(chosen, len(pool), batch_size, generator, limits)
     return Batch(

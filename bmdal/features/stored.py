@@ -93,7 +93,9 @@ class StoredFeatures(Features):
         step = n if in_order else SCATTERED_ROWS
         for start in range(0, n, step):
             some = rows[start : start + step]
-            Phi[start : start + step] = self.stored[int(some[0]) :][:n] if in_order else self.stored.index_select(0, some)
+            Phi[start : start + step] = (
+                self.stored[int(some[0]) :][:n] if in_order else self.stored.index_select(0, some)
+            )
             self.release()
         features = self.transform(DenseFeatures(Phi))
         return features if self.precision is None else features.to(dtype=self.precision)

@@ -1,25 +1,17 @@
-"""Features in files: written whole or not at all, read back as they are, and selected from as if they were in memory."""
+"""Features in files: written whole or not at all, and selected from as if they were in memory."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from toys import normal
 from torch import Tensor
-from torch.utils.data import DataLoader, TensorDataset
+from toys import normal
 
-from bmdal import BmdalError, IncompatibleError, read_features, select, write_features
-from bmdal.features import DenseFeatures, StoredFeatures
-from bmdal.files import DTYPES, mapped
+from bmdal import select, write_features
+from bmdal.files import DTYPES
 
 DTYPES_OF_FILES = [getattr(torch, name) for name in DTYPES]
 N_BLOCK = 64
