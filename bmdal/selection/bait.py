@@ -10,9 +10,10 @@ from torch.nn import functional
 
 from bmdal.component import register
 from bmdal.features import condition
+from bmdal.group import Pick
 from bmdal.linalg import blocks, inverse_root, squared_norms
 from bmdal.repeat import Repeated
-from bmdal.selection.base import GreedyState, Open, Pick, Selection, SelectionProblem, greedy, largest_number
+from bmdal.selection.base import GreedyState, Open, Selection, SelectionProblem, greedy, largest_number
 
 WORST = 1e8
 """If the largest score is below this multiple of its rounding error, everything is recomputed."""

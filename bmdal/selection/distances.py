@@ -9,6 +9,7 @@ from torch import Tensor
 
 from bmdal.features import DenseFeatures, Features
 from bmdal.features.base import squared_distances
+from bmdal.group import ALONE, Group
 from bmdal.linalg import blocks
 from bmdal.selection.base import GreedyState
 
@@ -33,8 +34,10 @@ class NearestSelected(GreedyState):
 
     repeats = True
 
-    def __init__(self, pool: Features, selected: Features | None, with_nearest: bool = False) -> None:
-        self.pool = pool
+    def __init__(
+        self, pool: Features, selected: Features | None, with_nearest: bool = False, group: Group = ALONE
+    ) -> None:
+        self.pool, self.group = pool, group
         self.diag = pool.diag()
         self.d2 = torch.full_like(self.diag, torch.inf)
         self.with_nearest = with_nearest
@@ -46,10 +49,11 @@ class NearestSelected(GreedyState):
         self._bound = PrincipalBound.of(pool)
 
     def add(self, index: Tensor) -> None:
-        centre, of_centre = self.pool[index], self.diag.index_select(0, index)
+        centre, (of_centre,) = self.group.point(self.pool, index, self.diag)
         rows = self._concerned(index)
         if rows is None:
-            d2 = squared_distances(self.diag, of_centre, self.pool.kernel(centre)[:, 0]).index_fill_(0, index, 0.0)
+            d2 = squared_distances(self.diag, of_centre, self.pool.kernel(centre)[:, 0])
+            d2.index_fill_(0, self.group.rows(index), 0.0)
             if self.with_nearest:
                 torch.where(d2 < self.d2, self.number, self.nearest, out=self.nearest)
             torch.minimum(self.d2, d2, out=self.d2)
@@ -75,7 +79,7 @@ class NearestSelected(GreedyState):
         for start in range(0, len(selected), MOST_AT_ONCE):
             part = selected[start : start + MOST_AT_ONCE]
             diag = part.diag()
-            for rows in blocks(len(self.pool), len(part) * self.diag.element_size(), self.diag.device):
+            for rows in self.pool.slices(len(part) * self.diag.element_size()):
                 closeness = self.pool[rows].kernel(part) - diag / 2  # (k(x, x) - d^2) / 2
                 largest, nearest = closeness.max(dim=1)
                 d2 = squared_distances(self.diag[rows], diag[nearest], largest + diag[nearest] / 2)

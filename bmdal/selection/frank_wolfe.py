@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from bmdal.component import register
+from bmdal.group import Pick
 from bmdal.linalg import squared_norms
-from bmdal.selection.base import GreedyState, Open, Pick, Selection, SelectionProblem, greedy, largest
+from bmdal.selection.base import GreedyState, Open, Selection, SelectionProblem, greedy, largest
 
 
 class _State(GreedyState):

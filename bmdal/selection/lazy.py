@@ -7,7 +7,8 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from bmdal.selection.base import GreedyState, Open, Pick, largest_number
+from bmdal.group import Pick
+from bmdal.selection.base import GreedyState, Open, largest_number
 
 N_FIRST = 64
 """Number of the most promising points that are updated first."""

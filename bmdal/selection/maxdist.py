@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from bmdal.component import register
-from bmdal.selection.base import Open, Pick, Selection, SelectionProblem, greedy, largest
+from bmdal.group import Pick
+from bmdal.selection.base import Open, Selection, SelectionProblem, greedy, largest
 from bmdal.selection.distances import NearestSelected
 
 
@@ -27,6 +28,7 @@ class MaxDist(Selection):
     tokens = ("maxdist",)
     modes = ("TP", "P")
     takes_limits = True
+    takes_group = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
-        return greedy(_State(problem.pool, problem.selected), problem, batch_size)
+        return greedy(_State(problem.pool, problem.selected, group=problem.group), problem, batch_size)

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from bmdal.component import register
 from bmdal.features import Features, condition
+from bmdal.group import ALONE, Pick
 from bmdal.randomness import uniforms
-from bmdal.selection.base import GreedyState, Open, Pick, Selection, SelectionProblem, drawn, greedy
+from bmdal.selection.base import GreedyState, Open, Selection, SelectionProblem, greedy
 from bmdal.selection.columns import PosteriorColumns
 
 
@@ -25,7 +26,7 @@ class _State(GreedyState):
         self.n_drawn = torch.zeros(1, dtype=torch.long, device=pool.device)
 
     def best(self, still: Open) -> Pick:
-        pick = drawn(still.rank(self.variance), self.draws.index_select(0, self.n_drawn))
+        pick = ALONE.draw(still.rank(self.variance), self.draws.index_select(0, self.n_drawn), 1.0)
         self.n_drawn += 1
         return pick
 
