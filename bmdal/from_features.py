@@ -98,6 +98,8 @@ def select(
             Processes.of(group, pool.device if isinstance(pool, Tensor | Features) else torch.device("cpu")),
             *(method, given, batch_size, generator, y_train, sigma, exclude, groups, costs, distinct, sharded_train),
         )
+    if sharded_train:
+        raise BmdalError("sharded_train needs group=..., the processes that have the training points")
     method = _method(method, train is not None, sigma)
     check_target(method, target)
     generator = as_generator(generator)

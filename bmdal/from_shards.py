@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from bmdal.batch import Batch, as_labels, check_batch_size, choose, now
 from bmdal.errors import BmdalError, IncompatibleError
 from bmdal.features import DenseFeatures, Features
 from bmdal.features.shard import Shard
+from bmdal.group import Traffic
 from bmdal.kernels import Predictions
 from bmdal.method import Method
 from bmdal.pipeline import check_finite_kernel, check_kinds, fit
@@ -84,7 +86,8 @@ def choose_from_shards(
         if method.transformations and shard.release is None:  # a matrix in memory: transformed once
             shard = shard.in_memory()
     processes.agree({"the fitted transformations": _digest(*train.tensors(), *probe.tensors())})
-    seconds = now(shard.device) - start
+    seconds, before = now(shard.device) - start, processes.traffic
+    processes = replace(processes, traffic=Traffic(0, 0, before.messages, before.n_bytes))
     return choose(method, train, shard, batch_size, generator, seconds, rules, target, group=processes)
 
 

@@ -16,12 +16,12 @@ Pick = tuple[Tensor, Tensor]
 
 @dataclass
 class Traffic:
-    """What each process has received, its own contribution included.
+    """What this process has received, its own contribution included.
 
     Attributes:
-        messages: number of messages since the first pick.
+        messages: number of messages during the selection.
         n_bytes: their bytes.
-        messages_before: number of messages before the first pick.
+        messages_before: number of messages before that.
         n_bytes_before: their bytes.
     """
 

@@ -128,7 +128,6 @@ class Processes(Group):
         return sum(self.sizes)
 
     def best(self, row: Tensor, score: Tensor) -> Pick:
-        self._begin()
         index = self.start + float(row) if len(row) and self.n_own else -1.0
         proposals = self._gathered(torch.tensor([float(score) if len(score) else 0.0, index], dtype=torch.float64))
         _, best, minus = max((math.isnan(score), score, -index) for score, index in proposals.tolist() if index >= 0)
@@ -174,7 +173,6 @@ class Processes(Group):
         return sum(numbers[: self.rank]), sum(numbers)
 
     def first(self, rows: Tensor, scores: Tensor, n: int) -> Pick:
-        self._begin()
         own = torch.stack([scores.to(torch.float64), (self.start + rows).to(torch.float64)], dim=1)
         scores, indices = self.concatenated(own).unbind(dim=1)
         order = scores.argsort(descending=True, stable=True)[:n]
@@ -199,12 +197,6 @@ class Processes(Group):
         here = 0 < threshold <= n_own or not total
         row = torch.searchsorted(cumulative, cumulative.new_tensor([threshold]))[: int(here and self.n_own > 0)]
         return row, weights.index_select(0, row)
-
-    def _begin(self) -> None:
-        traffic = self.traffic
-        if not traffic.messages_before:
-            traffic.messages_before, traffic.n_bytes_before = traffic.messages, traffic.n_bytes
-            traffic.messages = traffic.n_bytes = 0
 
     def _gathered(self, t: Tensor) -> Tensor:
         """Tensors of one shape of all processes, stacked."""

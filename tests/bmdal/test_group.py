@@ -1,0 +1,183 @@
+"""A pool spread over real processes: the batch of a single one, and errors that all of them raise."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from command_line import ROOT, environment
+from group_member import SECONDS, points
+from toys import normal
+from warm_python import warm_python
+
+from bmdal import BmdalError, KernelMatrix, select
+from bmdal.group import Traffic
+
+Case = dict[str, Any]
+SPLITS = [(300,), (120, 180), (222, 77, 1), (100, 0, 150, 50)]
+METHODS = [
+    "random", "maxdiag", "power", "maxdist-p", "maxdist-tp_train", "lcmd-p", "lcmd-tp_rp-8_scale",
+    "lcmd-tp_acs-rf-hyper-16", "kmeanspp-p", "kmeanspp-tp",
+]  # fmt: skip
+DTYPES = [torch.float32, torch.float64, torch.float16]
+TRAIN, LABELS = normal(30, 12, seed=1), normal(30, seed=2)
+
+
+def outcomes(folder: Path, n: int, cases: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+    """For each case what happened in each of n processes; None for a process that has died."""
+    torch.save(list(cases), folder / "cases.pt")
+    member = [warm_python(), str(ROOT / "tests" / "bmdal" / "group_member.py")]
+    env = environment(folder)
+    env["PYTHONPATH"] = f"{ROOT}:{ROOT / 'tests'}:{env['PYTHONPATH']}"
+    processes = [
+        subprocess.Popen([*member, str(rank), str(n), str(folder)], env=env, stderr=subprocess.PIPE, text=True)
+        for rank in range(n)
+    ]
+    said = [process.communicate(timeout=120)[1] for process in processes]
+    found = []
+    for rank in range(n):
+        path = folder / f"results-{rank}.pt"
+        found.append(torch.load(path, weights_only=False) if path.exists() else [None] * len(cases))
+    assert any(result is not None for results in found for result in results), said
+    return [list(results) for results in zip(*found, strict=True)]
+
+
+def request(method: str, dtype: torch.dtype = torch.float32, **options: Any) -> dict[str, Any]:
+    train = TRAIN.to(torch.promote_types(dtype, torch.float32))
+    given = {"method": method, "pool": points(300, 12).to(dtype), "batch_size": 8, "generator": 7, "train": train}
+    return given | {"y_train": LABELS} | options
+
+
+def alone(given: Mapping[str, Any]) -> list[int]:
+    return select(**given).indices.tolist()
+
+
+BLOCKS = [(20_000,), (9001, 10_999), (1, 8191, 11_808), (4000, 12_384, 0, 3616)]
+EQUAL: dict[str, Case] = {
+    f"{method} {str(dtype).removeprefix('torch.')}": {"common": request(method, dtype)}
+    for method in METHODS
+    for dtype in DTYPES
+}
+EQUAL |= {
+    "exclude": {"common": request("lcmd-tp", exclude=torch.arange(300) % 3 == 0)},
+    "exclude all of some ranks": {"common": request("maxdist-tp", exclude=torch.arange(300) < 110)},
+    "costs": {"common": request("maxdiag", costs=np.linspace(1, 9, 300))},
+    "copies count": {"common": request("lcmd-tp", distinct=False)},
+    "more than there are distinct points": {"common": request("maxdist-tp", batch_size=296)},
+    "stored": {"common": request("lcmd-tp_train", torch.float16), "stored": True},
+    "arrays": {"common": request("maxdist-tp", torch.float64, pool=points(300, 12).numpy(), train=TRAIN.numpy())},
+    "sharded training points": {
+        "common": request("lcmd-tp_acs-rf-hyper-16", torch.float64),
+        "sharded": ("train", "y_train"),
+    },
+    "blocks": {"common": request("lcmd-tp", pool=points(20_000, 12).float()), "splits": BLOCKS},
+    "stored blocks": {
+        "common": request("kmeanspp-tp_rp-8", pool=points(20_000, 12).half()), "splits": BLOCKS, "stored": True,
+    },
+}  # fmt: skip
+TRAIN_SIZES = {1: (30,), 2: (11, 19), 3: (0, 29, 1), 4: (10, 10, 5, 5)}
+with_nan = points(300, 12).float()[120:].clone()
+with_nan[7, 3] = torch.nan
+FAULTS: dict[str, tuple[Case, str]] = {
+    "batch size": ({"batch_size": 9}, "but batch_size is 8 on ranks 0 and 2, 9 on rank 1"),
+    "method": ({"method": "maxdist-tp"}, "but method is lcmd-tp_linear on ranks 0 and 2, maxdist-tp_linear on rank 1"),
+    "seed": ({"generator": 8}, "but the state of the generator is .* on ranks 0 and 2, .* on rank 1"),
+    "sigma": ({"sigma": 0.5}, "but sigma is 0.001 on ranks 0 and 2, 0.5 on rank 1"),
+    "columns": ({"pool": torch.ones(5, 11), "train": TRAIN[:, :11].float()}, "with 12 columns on ranks 0 and 2"),
+    "precision": ({"pool": torch.ones(5, 12).double(), "train": TRAIN}, "torch.float64 with 12 columns on rank 1"),
+    "training points": ({"train": TRAIN[:29].float()}, "train is 30 rows, .* on ranks 0 and 2, 29 rows, .* on rank 1"),
+    "no training points": ({"train": None}, "but train is 30 rows.* not given on rank 1"),
+    "distinct": ({"distinct": False}, "distinct is True on ranks 0 and 2, False on rank 1"),
+    "nan": ({"pool": with_nan}, "^rank 1: pool has a NaN or infinite value in row 7"),
+    "unknown method": ({"method": "lcm-tp"}, "^rank 1: method 'lcm-tp': unknown selection method"),
+    "groups": ({"groups": [1] * 180}, "^rank 1: groups cannot be used with group="),
+    "kernel": ({"pool": KernelMatrix(torch.eye(4))}, "^rank 1: over a group of processes the pool must be a matrix"),
+    "mixed": ({"train": TRAIN}, "^rank 1: train and pool must be on the same device and in the same precision"),
+    "costs of lcmd": ({"costs": [1.0] * 180}, "^rank 1: method 'lcmd-tp_linear': the score of 'lcmd' is not a gain"),
+}  # fmt: skip
+REFUSED = {
+    "batch too large": (request("lcmd-tp", batch_size=301), "between 1 and the pool size 300, got 301"),
+    "mode TP without training points": (request("lcmd-tp", train=None, y_train=None), "mode TP needs labelled points"),
+    "igs": (request("maxherding-tp"), "'maxherding' needs the whole pool in one process"),
+    "predictions": (request("maxdist-p_pred", train=None), "predictions are not put into units"),
+}
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int], list[Any]]:
+    """What happened to each case, by its name and the number of processes."""
+    cases: dict[tuple[str, int], Case] = {}
+    for name, case in EQUAL.items():
+        for sizes in case.get("splits", SPLITS):
+            cases[name, len(sizes)] = {**case, "sizes": sizes, "train_sizes": TRAIN_SIZES[len(sizes)]}
+    for name, (other, _) in FAULTS.items():
+        cases[name, 3] = {"common": request("lcmd-tp"), "sizes": SPLITS[2], "of_rank": {1: other}}
+    for name, (common, _) in REFUSED.items():
+        cases[name, 2] = {"common": common, "sizes": SPLITS[1]}
+    results = outcomes(tmp_path_factory.mktemp("group"), 4, list(cases.values()))
+    return {key: some[: len(cases[key]["sizes"])] for key, some in zip(cases, results, strict=True)}
+
+
+@pytest.mark.parametrize("name", EQUAL)
+def test_the_batch_does_not_depend_on_the_number_of_processes(
+    name: str, found: dict[tuple[str, int], list[Any]]
+) -> None:
+    (one,) = found[name, 1]
+    assert one["indices"] == alone(EQUAL[name]["common"])
+    for n in (2, 3, 4):
+        for of_rank in found[name, n]:
+            assert "error" not in of_rank, of_rank["error"]
+            assert of_rank["indices"] == one["indices"]
+            assert of_rank["n_filled"] == one["n_filled"]
+            assert of_rank["notes"] == one["notes"]
+            assert (of_rank["scores"] is None) == (one["scores"] is None)
+            assert one["scores"] is None or torch.equal(of_rank["scores"].nan_to_num(-1), one["scores"].nan_to_num(-1))
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_all_processes_raise_the_same_error(name: str, found: dict[tuple[str, int], list[Any]]) -> None:
+    first, *others = found[name, 3]
+    assert all(other["error"] == first["error"] for other in others)
+    with pytest.raises(BmdalError, match=FAULTS[name][1]):
+        raise BmdalError(first["error"])
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name: str, found: dict[tuple[str, int], list[Any]]) -> None:
+    for of_rank in found[name, 2]:
+        with pytest.raises(BmdalError, match=REFUSED[name][1]):
+            raise BmdalError(of_rank["error"])
+
+
+def test_bytes_of_each_pick(found: dict[tuple[str, int], list[Any]]) -> None:
+    """A proposal of 16 bytes from each process, the features and their norm; for LCMD also 8 bytes for each cluster."""
+    for n in (2, 3, 4):
+        of_indices, of_unit, of_sums = 8 * 8, 8 * n, 8 * (30 + 8) * 8
+        traffic: Traffic = found["maxdist-p float32", n][0]["traffic"]
+        assert (traffic.messages, traffic.n_bytes) == (8 * 2 + 1, 8 * (n * 16 + 13 * 4) + of_indices)
+        traffic = found["copies count", n][0]["traffic"]
+        assert (traffic.messages, traffic.n_bytes) == (
+            8 * 3 + 2,
+            8 * (n * 16 + 13 * 4) + of_sums + of_unit + of_indices,
+        )
+
+
+def test_a_process_that_dies(tmp_path: Path) -> None:
+    case = {"common": request("lcmd-tp") | {"method": "dying"}, "sizes": SPLITS[2]}
+    first, died, last = outcomes(tmp_path, 3, [case])[0]
+    assert died is None
+    for of_rank in (first, last):
+        assert "a process of the group has ended, or has not answered within the group's time limit" in of_rank["error"]
+        assert of_rank["seconds"] < 2 * SECONDS
+
+
+def test_not_a_group() -> None:
+    with pytest.raises(BmdalError, match=r"group must be a process group such as torch.distributed.group.WORLD, got 3"):
+        select(**request("lcmd-tp"), group=3)
+    with pytest.raises(BmdalError, match="sharded_train needs group="):
+        select(**request("lcmd-tp"), sharded_train=True)
