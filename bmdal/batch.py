@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bmdal.errors import BmdalError, IncompatibleError
-from bmdal.features import Features
+from bmdal.features import Features, StoredFeatures
 from bmdal.group import ALONE, Group, Traffic
 from bmdal.linalg import largest_eigenvalue
 from bmdal.method import Method
@@ -75,6 +75,8 @@ def choose(
     if len(rules.rows) < len(pool):
         rows = rules.rows.to(pool.device)
         pool, outcomes = pool[rows], outcomes and replace(outcomes, of_pool=outcomes.of_pool[rows])
+    if isinstance(pool, StoredFeatures) and not method.selection.reads_stored:
+        pool = pool.in_memory()
     if method.selection.needs_float64:
         train, pool = train.to(dtype=torch.float64), pool.to(dtype=torch.float64)
         target = None if target is None else target.to(dtype=torch.float64)

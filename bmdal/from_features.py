@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from bmdal.batch import Batch, as_generator, as_labels, check_batch_size, check_target, choose, now, with_ids
 from bmdal.errors import BmdalError, IncompatibleError
-from bmdal.features import DenseFeatures, Features
+from bmdal.features import DenseFeatures, Features, StoredFeatures
 from bmdal.features.shard import Shard
+from bmdal.files import mapped, read_features
 from bmdal.from_shards import choose_from_shards
 from bmdal.inputs import as_inputs
 from bmdal.kernels import Linear, Predictions
@@ -23,14 +27,14 @@ from bmdal.network.modes import plain_arithmetic
 from bmdal.pipeline import check_kinds, transform
 from bmdal.points import given_to_networks
 from bmdal.processes import Processes
-from bmdal.rules import Rules, fingerprints
+from bmdal.rules import Fingerprinted, Rules, fingerprints, fingerprints_of_stored
 from bmdal.selection import Outcomes, Selection
 from bmdal.tables import Table, check_columns, check_finite, frame_of
 
 PART = 4096
 """Number of rows of a data set that are read at a time."""
-Points = Features | Table | Dataset[Any] | DataLoader[Any]
-"""Features of points: `Features`, a matrix with one row per point, or a data set or loader of such rows."""
+Points = Features | Table | Dataset[Any] | DataLoader[Any] | Path
+"""Features of points: `Features`, a matrix with one row per point, a data set or loader of such rows, or a file."""
 
 
 def select(
@@ -63,7 +67,8 @@ def select(
             mode, or in mode P if there are no training points.
         pool: features of the points to choose from. Either a matrix (n_pool, p) whose rows are phi, as a tensor, an
             array (possibly memory-mapped or in half precision), a frame, or a data set or loader that yields such rows
-            in order; or any `bmdal.features.Features`, for example a `KernelMatrix` or a `KernelFunction`.
+            in order; or any `bmdal.features.Features`, for example a `KernelMatrix` or a `KernelFunction`. A memory map
+            of floating-point numbers, or the path of a file of `write_features`, stays on disk.
         batch_size: number of points to select, 1 <= batch_size <= n_pool.
         generator: source of all random draws, or a seed.
         train: features of the labelled points, of the same kind. Needed in mode TP and for the transformations `scale`,
@@ -105,6 +110,8 @@ def select(
     generator = as_generator(generator)
     with plain_arithmetic():
         check_columns(given)
+        if not isinstance(method.kernel, Predictions):
+            given["pool"] = _stored("pool", pool)
         read, notes = _read(cast(Mapping[str, Points], given))
         n_pool, frame = len(read["pool"]), frame_of(pool)
         check_batch_size(batch_size, n_pool)
@@ -142,7 +149,7 @@ def _select_from_shards(
             if groups is not None:
                 raise BmdalError("groups cannot be used with group=...: a process does not know the others' groups")
             check_columns(given)
-            read, notes = _read(given)
+            read, notes = _read({**given, "pool": _stored("pool", given["pool"])})
             shard = _shard(read["pool"])
             others = {name: _features(name, points) for name, points in read.items() if name != "pool"}
             rules = Rules.of(method, frame_of(given["pool"]), len(shard), 0, exclude, None, 1, costs, notes)
@@ -155,8 +162,8 @@ def _shard(points: Features | Tensor) -> Shard:
     """Points of the pool; numbers of 16 bits stay so in memory."""
     if isinstance(points, Features):
         return Shard.of(points)
-    is_half = points.is_floating_point() and points.itemsize == 2 and _matrix("pool", points[:0]) is not None
-    return Shard(points if is_half else _matrix("pool", points))
+    _check_shape("pool", points.shape)
+    return Shard(points if points.is_floating_point() and points.itemsize == 2 else _matrix("pool", points))
 
 
 def choose_by_features(
@@ -174,6 +181,8 @@ def choose_by_features(
     of_train = features.get("train", of_pool[:0])
     others = [of_pool, *([features["target"]] if "target" in features else [])]
     check_kinds(method, of_train, others)
+    dtype = reduce(torch.promote_types, [f.dtype for f in (of_train, *others)])
+    of_train, *others = [f if f.dtype == dtype else f.to(dtype=dtype) for f in (of_train, *others)]
     start = now(of_pool.device)
     y = as_labels(method, y_train, len(of_train))
     of_train, of_pool, *of_target = transform(method, of_train, others, y, generator)
@@ -211,6 +220,21 @@ def _method(method: Method | Selection | str, has_train: bool, sigma: float | No
     return method
 
 
+def _stored(name: str, points: Points) -> Points:
+    """Points in a file as `StoredFeatures`, and all others as they are."""
+    if isinstance(points, Path):
+        return read_features(points)
+    if (
+        isinstance(points, np.memmap)
+        and points.dtype.kind == "f"
+        and points.dtype.isnative
+        and points.dtype.itemsize < 16
+    ):
+        _check_shape(name, points.shape)
+        return mapped(points)
+    return points
+
+
 def _read(given: Mapping[str, Points]) -> tuple[dict[str, Features | Tensor], tuple[str, ...]]:
     """The given features in memory, and notes about what is left out."""
     read: dict[str, Features | Tensor] = {}
@@ -228,9 +252,11 @@ def _read(given: Mapping[str, Points]) -> tuple[dict[str, Features | Tensor], tu
 
 def _fingerprints(
     method: Method, features: Mapping[str, Features]
-) -> tuple[list[Hashable] | None, list[Hashable] | None]:
+) -> tuple[Fingerprinted | None, Fingerprinted | None]:
     """Fingerprints of training and pool points, in a common precision; None if rows are not the points themselves."""
     train, pool = features.get("train", features["pool"][:0]), features["pool"]
+    if isinstance(pool, StoredFeatures) and isinstance(train, DenseFeatures):
+        return fingerprints_of_stored(train, pool)
     if isinstance(method.kernel, Predictions) or not isinstance(train, DenseFeatures) or type(pool) is not type(train):
         return None, None
     dtype = torch.promote_types(train.dtype, pool.dtype)
@@ -279,11 +305,13 @@ def _features(name: str, points: Features | Tensor) -> Features:
 
 
 def _matrix(name: str, rows: Tensor) -> Tensor:
-    if rows.ndim != 2 or rows.shape[1] == 0:
-        raise BmdalError(
-            f"{name} must be a matrix with a row of features for each point; its shape is {tuple(rows.shape)}"
-        )
+    _check_shape(name, rows.shape)
     if rows.is_complex():
         raise BmdalError(f"{name} holds {rows.dtype}; features must be real")
     exact = torch.float64 if rows.dtype in (torch.int32, torch.int64) else torch.float32
     return rows.to(torch.promote_types(rows.dtype, exact))
+
+
+def _check_shape(name: str, shape: Sequence[int]) -> None:
+    if len(shape) != 2 or shape[1] == 0:
+        raise BmdalError(f"{name} must be a matrix with a row of features for each point; its shape is {tuple(shape)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import torch
@@ -71,6 +72,8 @@ def choose_from_shards(
     processes = processes.holding(len(shard), len(rules.rows))
     check_batch_size(batch_size, processes.count(shard))
     shard = shard.only(rules.rows, processes.start)
+    dtype = reduce(torch.promote_types, [f.dtype for f in (shard, *others.values())])
+    shard, others = shard.to(dtype=dtype), {name: f.to(dtype=dtype) for name, f in others.items()}
     train = others.get("train", shard[:0].in_one_matrix())
     if distinct:
         rules = _with_copies_last(processes, method, rules, train, shard)
@@ -104,11 +107,8 @@ def _check_supported(method: Method, shard: Shard, others: Mapping[str, Features
     for name, points in others.items():
         if not isinstance(points, DenseFeatures):
             raise IncompatibleError(f"over a group {name} must be a matrix of features, it is {type(points).__name__}")
-        if (points.dtype, points.device) != (shard.dtype, shard.device):
-            raise BmdalError(
-                f"{name} and pool must be on the same device and in the same precision, they have {points.dtype} on "
-                f"{points.device} and {shard.dtype} on {shard.device}"
-            )
+        if points.device != shard.device:
+            raise BmdalError(f"{name} is on {points.device} and the pool on {shard.device}: move one of them")
 
 
 def _machine(device: torch.device) -> dict[str, Hashable]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bmdal.errors import BmdalError, is_out_of_memory, release_memory
-from bmdal.features import DenseFeatures, Features, KernelFunction, KernelMatrix
+from bmdal.features import DenseFeatures, Features, KernelFunction, KernelMatrix, StoredFeatures
 from bmdal.inputs import Inputs
 from bmdal.kernels import BaseKernel, Traits
 from bmdal.method import Method
@@ -116,7 +116,7 @@ def transform(
     train, chain = fit(method, train, y_train, generator)
     first = others[0][:1]
     size = _chunk_size(max(first.nbytes, chain(first).nbytes), first.device)
-    return [train, *(_in_chunks(chain, features, size) for features in others)]
+    return [train, *(f.mapped(chain) if isinstance(f, StoredFeatures) else _in_chunks(chain, f, size) for f in others)]
 
 
 def fit(method: Method, train: Features, y_train: Tensor | None, generator: torch.Generator) -> tuple[Features, Fitted]:
@@ -192,7 +192,7 @@ def check_kinds(method: Method, train: Features, others: Sequence[Features]) -> 
     has_sketch = type(pool).draw_sketch is not Features.draw_sketch
     method.check_traits(Traits(explicit=pool.n_features is not None, sketchable=has_sketch), f"{type(pool).__name__}")
     every = (train, *others)
-    if len({(type(f), f.n_features) for f in every}) > 1:
+    if len({(DenseFeatures if isinstance(f, StoredFeatures) else type(f), f.n_features) for f in every}) > 1:
         kinds = ", ".join(f"{type(f).__name__} with {f.n_features or 'no'} columns" for f in every)
         raise BmdalError(f"train, pool and target must be features of the same kind, they are {kinds}")
     if any(isinstance(f, KernelMatrix) and not f.is_of(every[0]) for f in every):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bmdal.errors import BmdalError, IncompatibleError
+from bmdal.features import DenseFeatures, StoredFeatures
 from bmdal.inputs import Inputs, StreamedInputs
 from bmdal.method import Method
 from bmdal.points import Items, Points, Tree, named_leaves
@@ -23,6 +24,10 @@ from bmdal.tables import as_tensor
 
 PART = 4096
 """Number of points whose values are copied at a time."""
+
+
+Fingerprinted = Sequence[Hashable] | NDArray[np.int64]
+"""Fingerprints of points; in an array for points that would be too many for a list."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,9 +90,7 @@ class Rules:
                 )
         return cls(rows, Limits(None, of_groups, per_group, of_costs), notes)
 
-    def without_copies(
-        self, method: Method, train: Sequence[Hashable] | None, pool: Sequence[Hashable] | None
-    ) -> Rules:
+    def without_copies(self, method: Method, train: Fingerprinted | None, pool: Fingerprinted | None) -> Rules:
         """Rules under which copies of training points and earlier pool points come last, if the method supports that.
 
         train, pool: fingerprints of the training points and of the whole pool; None if they are not available.
@@ -100,10 +103,7 @@ class Rules:
                     "copies of points were not searched for, because the points are not a table in memory",
                 ),
             )
-        seen, is_copy = set(train), torch.zeros(len(self.rows), dtype=torch.bool)
-        for i, row in enumerate(self.rows.tolist()):
-            is_copy[i] = pool[row] in seen
-            seen.add(pool[row])
+        is_copy = _copies(train, pool, self.rows)
         n_copies = int(is_copy.sum())
         if not n_copies:
             return self
@@ -144,6 +144,30 @@ class Fingerprints:
             return fingerprints(self.X)
         known = [f for f in self.of_rows if f is not None]
         return known if len(known) == len(self.of_rows) else None
+
+
+def _copies(train: Fingerprinted, pool: Fingerprinted, rows: Tensor) -> Tensor:
+    """Whether each of some pool points is a copy of a training point or of an earlier one of them, shape (n_rows,)."""
+    if isinstance(pool, np.ndarray):
+        found = pool[rows.numpy()]
+        order = np.argsort(found, kind="stable")
+        is_copy = np.isin(found, np.array(train, dtype=np.int64))
+        is_copy[order[1:]] |= found[order[1:]] == found[order[:-1]]
+        return torch.from_numpy(is_copy)
+    seen, copies = set(train), torch.zeros(len(rows), dtype=torch.bool)
+    for i, row in enumerate(rows.tolist()):
+        copies[i] = pool[row] in seen
+        seen.add(pool[row])
+    return copies
+
+
+def fingerprints_of_stored(train: DenseFeatures, pool: StoredFeatures) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Fingerprints of training points in memory and of stored pool points, in a common precision."""
+    dtype = torch.promote_types(train.dtype, pool.dtype)
+    of_pool = np.empty(len(pool), dtype=np.int64)
+    for rows, block in pool.blocks():
+        of_pool[rows] = np.array(fingerprints(block.matrix(), [dtype]))
+    return np.array(fingerprints(train.matrix(), [dtype]), dtype=np.int64), of_pool
 
 
 def fingerprints(X: Points, dtypes: Sequence[torch.dtype | None] = ()) -> list[Hashable]:

@@ -17,8 +17,8 @@ from bmdal.features.dense import DenseFeatures
 BLOCK_ROWS = 8192
 """Rows of a block. The rounding of a matrix product may depend on its shape: with blocks of one size, counted from the
 first point, the numbers of a point depend neither on the memory at hand nor on who holds which part of a pool."""
-MATRIX_BYTES = 4 * 2**30
-"""The largest matrix that is loaded as a whole."""
+MEMORY_BYTES = 4 * 2**30
+"""The most memory that features take that are loaded as a whole."""
 
 
 def _same(features: Features) -> Features:
@@ -137,20 +137,24 @@ class StoredFeatures(Features):
     def n_features(self) -> int | None:
         return self._first.n_features
 
-    def matrix(self) -> Tensor:
-        """Feature matrix, shape (n, p). Raises IncompatibleError if it would take more than MATRIX_BYTES."""
-        first = self._first.matrix()
-        needed = len(self) * first.shape[1] * first.itemsize
-        if needed > MATRIX_BYTES:
+    def in_memory(self) -> Features:
+        """The same features in memory. Raises IncompatibleError if they would take more than MEMORY_BYTES."""
+        needed = len(self) * self._first.nbytes
+        if needed > MEMORY_BYTES:
             raise IncompatibleError(
                 f"the features of {len(self)} stored points would take {needed / 2**30:.1f} GiB of memory, at most "
-                f"{MATRIX_BYTES / 2**30:g} GiB are allowed; 'lcmd', 'maxdist', 'kmeanspp', 'maxdiag', 'power' and "
-                "'random' do not need them all at once"
+                f"{MEMORY_BYTES / 2**30:g} GiB are allowed: choose a selection method that reads them block by block, "
+                "such as 'lcmd', 'maxdist', 'kmeanspp' or 'maxdiag', or select from some of the points"
             )
-        Phi = first.new_empty(len(self), first.shape[1])
+        whole = [t.new_empty(len(self), *t.shape[1:]) for t in self._first.tensors()]
         for rows, block in self.blocks():
-            Phi[rows] = block.matrix()
-        return Phi
+            for t, part in zip(whole, block.tensors(), strict=True):
+                t[rows] = part
+        return self._first.with_tensors(whole)
+
+    def matrix(self) -> Tensor:
+        """Feature matrix, shape (n, p). Raises IncompatibleError as `in_memory`, or if there is none."""
+        return self.in_memory().matrix()
 
     def draw_sketch(self, n_features: int, generator: torch.Generator) -> Sketch:
         return self._first.draw_sketch(n_features, generator)

@@ -111,6 +111,7 @@ class Selection(Component):
         takes_limits: whether it respects `SelectionProblem.limits`, except for costs.
         takes_costs: whether its scores are gains that can be divided by costs.
         takes_group: whether the pool may be spread over several processes.
+        reads_stored: whether it reads a pool of `StoredFeatures` block by block; otherwise it gets them in memory.
     """
 
     kind = "selection method"
@@ -123,6 +124,7 @@ class Selection(Component):
     takes_limits: ClassVar[bool] = False
     takes_costs: ClassVar[bool] = False
     takes_group: ClassVar[bool] = False
+    reads_stored: ClassVar[bool] = False
 
     @abstractmethod
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:

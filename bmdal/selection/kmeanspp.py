@@ -66,6 +66,7 @@ class KMeansPP(Selection):
     modes = ("TP", "P")
     takes_limits = True
     takes_group = True
+    reads_stored = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
         state = _State(problem.pool, problem.selected, problem.generator, batch_size, problem.group)

@@ -52,6 +52,7 @@ class LCMD(Selection):
     modes = ("TP", "P")
     takes_limits = True
     takes_group = True
+    reads_stored = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
         return greedy(_State(problem.pool, problem.selected, batch_size, problem.group), problem, batch_size)

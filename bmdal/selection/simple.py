@@ -23,6 +23,7 @@ class Random(Selection):
     needs_kernel = False
     takes_limits = True
     takes_group = True
+    reads_stored = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
         pool, group = problem.pool, problem.group
@@ -41,6 +42,7 @@ class MaxDiag(Selection):
     takes_limits = True
     takes_costs = True
     takes_group = True
+    reads_stored = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
         still = Open(problem.limits)
@@ -66,6 +68,7 @@ class Power(Selection):
     modes = ()
     takes_limits = True
     takes_group = True
+    reads_stored = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
         diag, group = problem.pool.diag().to(torch.float64), problem.group
