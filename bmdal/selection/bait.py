@@ -10,13 +10,19 @@ from torch.nn import functional
 
 from bmdal.component import register
 from bmdal.features import condition
-from bmdal.group import Pick
 from bmdal.linalg import blocks, inverse_root, squared_norms
 from bmdal.repeat import Repeated
-from bmdal.selection.base import GreedyState, Open, Selection, SelectionProblem, greedy, largest_number
+from bmdal.selection.base import GreedyState, Open, Pick, Selection, SelectionProblem, greedy, largest_number
+from bmdal.selection.shadow import Shadow
 
 WORST = 1e8
 """If the largest score is below this multiple of its rounding error, everything is recomputed."""
+ROUNDING = 1e-12
+"""More than the rounding errors of q and the variances, relative to their first values."""
+FEW = 16
+"""If more than this part of the points may have the largest score, all are computed."""
+WORTH_IT = 32
+"""Number of points that must have been selected since then, or else bounds are of no use."""
 
 
 class _State(GreedyState):
@@ -81,16 +87,111 @@ class _State(GreedyState):
         scaled = v / delta
         self.matrices.view(2 * p, p).addr_(vectors.flatten(), scaled, alpha=-1)
         self.matrices[1].addr_(scaled, w, alpha=-1)
+        self._update(vectors, delta)
+        self.noisy.index_fill_(0, index, torch.inf)
+        self.doubtful = WORST * torch.finfo(self.q.dtype).eps
+
+    def _update(self, vectors: Tensor, delta: Tensor) -> None:
+        """q <- q - 2 a c / delta, k_S <- k_S - a^2 / delta; a and c are products with the vectors, shape (2, p)."""
         a, c = functional.linear(self.Phi, vectors).unbind(dim=1)
         scaled = a / delta
         self.q.addcmul_(scaled, c, value=-2)
-        self.noisy.addcmul_(scaled, a, value=-1).index_fill_(0, index, torch.inf)
-        self.doubtful = WORST * torch.finfo(self.q.dtype).eps
+        self.noisy.addcmul_(scaled, a, value=-1)
+
+
+class _Bounded(_State):
+    """The same without passes over the features: q and the variances are known up to bounds.
+
+    Products with a `Shadow` update them. If a and c are off by up to a' and c', then q is off by up to
+    2 (|a| c' + |c| a' + a' c') / delta and the variance by (2 |a| a' + a'^2) / delta. Only points whose scores can be
+    the largest, given these bounds and ROUNDING, are computed as phi^T A M A phi and phi^T A phi. If they are not few,
+    all points are. So the points selected are the same, unless scores are equal up to rounding. Where rounding matters,
+    and where bounds turn out to be of no use, the features themselves are read from then on.
+
+    Attributes:
+        shadow: None if it is no longer used.
+        off: bounds on the errors of q and noisy, in multiples of `shadow.error`, shape (2, n_pool).
+        rounding: the same for rounding errors, shape (2, n_pool).
+        n_since: number of points selected since all were computed.
+    """
+
+    def __init__(self, Phi: Tensor, M: Tensor, sigma: float, shadow: Shadow) -> None:
+        super().__init__(Phi, M, sigma)
+        self.shadow: Shadow | None = shadow
+        self.rounding = ROUNDING * torch.stack([self.q, self.noisy])
+        self.off = torch.zeros_like(self.rounding)
+        self.n_since = WORTH_IT
+
+    def best(self, still: Open) -> Pick:
+        if self.shadow is None:
+            return super().best(still)
+        rows = self._promising(still, self.shadow)
+        if FEW * len(rows) > len(self.Phi):
+            self._compute_all()
+        else:
+            self._compute(rows)
+        pick = super().best(still)
+        if pick[1] > 0 or self.n_since == 0:
+            return pick
+        self._compute_all()  # bounds may hide what is left to gain
+        return super().best(still)
+
+    def recompute(self, chosen: Tensor) -> bool:
+        self.shadow = None
+        return super().recompute(chosen)
+
+    def _update(self, vectors: Tensor, delta: Tensor) -> None:
+        if self.shadow is None:
+            super()._update(vectors, delta)
+        else:
+            self._update_bounds(vectors, delta, self.shadow)
+
+    def _update_bounds(self, vectors: Tensor, delta: Tensor, shadow: Shadow) -> None:
+        self.n_since += 1
+        (a, c), (a_off, c_off) = shadow.products(vectors)
+        share = 1 / float(delta)
+        self.q.addcmul_(a, c, value=-2 * share)
+        self.noisy.addcmul_(a, a, value=-share).clamp_(min=self.sigma2)
+        q_off, noisy_off = self.off
+        noisy_off.add_(a.abs_(), alpha=2 * a_off * share).add_(shadow.error, alpha=a_off**2 * share)
+        q_off.add_(a, alpha=2 * c_off * share).add_(c.abs_(), alpha=2 * a_off * share)
+        q_off.add_(shadow.error, alpha=2 * a_off * c_off * share)
+
+    def _promising(self, still: Open, shadow: Shadow) -> Tensor:
+        """All points whose score can be the largest, and possibly a few more."""
+        q_off, noisy_off = self.off * shadow.error + self.rounding
+        upper = still.rank((self.q + q_off) / (self.noisy - noisy_off).clamp_(min=self.sigma2))
+        lower = still.rank((self.q - q_off) / (self.noisy + noisy_off))
+        return (~(upper < lower.max())).nonzero()[:, 0]  # all points if one of them is NaN
+
+    def _compute_all(self) -> None:
+        for rows in blocks(len(self.Phi), 8 * self.Phi.shape[1], self.Phi.device):
+            self._compute(torch.arange(rows.start, rows.stop))
+        if self.n_since < WORTH_IT:
+            self.shadow = None
+        self.n_since = 0
+
+    def _compute(self, rows: Tensor) -> None:
+        Phi = self.Phi[rows]
+        noisy, q = (_quadratic_forms(Phi, matrix) for matrix in self.matrices)
+        self.noisy[rows] = (noisy + self.sigma2).masked_fill_(self.noisy[rows].isinf(), torch.inf)
+        self.q[rows] = q
+        self.off[:, rows] = 0.0
+
+
+def _state(Phi: Tensor, M: Tensor, sigma: float) -> _State:
+    shadow = Shadow.of(Phi)
+    return _State(Phi, M, sigma) if shadow is None else _Bounded(Phi, M, sigma, shadow)
 
 
 def _quadratic_forms(Phi: Tensor, M: Tensor) -> Tensor:
-    """phi_i^T M phi_i, shape (n,), in chunks."""
-    return torch.cat([((rows @ M) * rows).sum(dim=1) for rows in torch.split(Phi, 2**13)])
+    """phi_i^T M phi_i, shape (n,), for a symmetric M, whose two equal blocks are multiplied once."""
+    values, half = Phi.new_empty(len(Phi)), len(M) // 2
+    for rows in blocks(len(Phi), 8 * len(M), Phi.device):
+        first, second = Phi[rows, :half], Phi[rows, half:]
+        with_first = torch.addmm(first @ M[:half, :half], second, M[half:, :half], alpha=2)
+        values[rows] = (with_first * first).sum(dim=1) + ((second @ M[half:, half:]) * second).sum(dim=1)
+    return values
 
 
 def _remove(Phi: Tensor, M: Tensor, sigma: float, n_remove: int) -> Tensor:
@@ -147,7 +248,7 @@ class BaitForward(Selection):
     takes_costs = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
-        return greedy(_State(*_start(problem), problem.sigma), problem, batch_size)
+        return greedy(_state(*_start(problem), problem.sigma), problem, batch_size)
 
 
 @register
@@ -167,7 +268,7 @@ class BaitForwardBackward(Selection):
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
         Phi, M = _start(problem)
         n_forward = min(2 * batch_size, len(Phi))
-        batch = greedy(_State(Phi, M, problem.sigma), _without_scores(problem), n_forward)
+        batch = greedy(_state(Phi, M, problem.sigma), _without_scores(problem), n_forward)
         return batch[_remove(Phi[batch], M, problem.sigma, max(0, len(batch) - batch_size))]
 
 

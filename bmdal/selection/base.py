@@ -14,7 +14,8 @@ from torch import Tensor
 
 from bmdal.component import Component
 from bmdal.features import DenseFeatures, Features
-from bmdal.group import ALONE, Group, Pick
+from bmdal.group import ALONE, Group
+from bmdal.group import Pick as Pick
 from bmdal.repeat import Repeated
 
 Mode = Literal["P", "TP"]

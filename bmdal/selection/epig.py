@@ -9,10 +9,9 @@ from torch import Tensor
 
 from bmdal.component import register
 from bmdal.features import Features, condition
-from bmdal.group import Pick
 from bmdal.linalg import blocks
 from bmdal.randomness import permutation
-from bmdal.selection.base import GreedyState, Open, Selection, SelectionProblem, greedy, largest_number
+from bmdal.selection.base import GreedyState, Open, Pick, Selection, SelectionProblem, greedy, largest_number
 from bmdal.selection.columns import PosteriorColumns
 
 EPS = torch.finfo(torch.float64).eps

@@ -11,10 +11,9 @@ from torch import Tensor
 from bmdal.component import register
 from bmdal.features import Features
 from bmdal.features.base import squared_distances
-from bmdal.group import Pick
 from bmdal.linalg import blocks
 from bmdal.randomness import permutation
-from bmdal.selection.base import GreedyState, Open, Selection, SelectionProblem, greedy, largest
+from bmdal.selection.base import GreedyState, Open, Pick, Selection, SelectionProblem, greedy, largest
 from bmdal.selection.lazy import Lazy
 
 N_SAMPLE = 1024

@@ -11,9 +11,8 @@ from bmdal.component import register
 from bmdal.errors import IncompatibleError
 from bmdal.features import Features
 from bmdal.features.base import squared_distances
-from bmdal.group import Pick
 from bmdal.linalg import blocks
-from bmdal.selection.base import GreedyState, Open, Outcomes, Selection, SelectionProblem, greedy, largest
+from bmdal.selection.base import GreedyState, Open, Outcomes, Pick, Selection, SelectionProblem, greedy, largest
 from bmdal.selection.distances import MOST_AT_ONCE
 
 

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from bmdal.component import register
 from bmdal.features import Features
-from bmdal.group import Group, Pick
+from bmdal.group import Group
 from bmdal.randomness import uniform, uniform_integer
-from bmdal.selection.base import Open, Selection, SelectionProblem, greedy
+from bmdal.selection.base import Open, Pick, Selection, SelectionProblem, greedy
 from bmdal.selection.distances import NearestSelected
 
 

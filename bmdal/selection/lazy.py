@@ -7,8 +7,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from bmdal.group import Pick
-from bmdal.selection.base import GreedyState, Open, largest_number
+from bmdal.selection.base import GreedyState, Open, Pick, largest_number
 
 N_FIRST = 64
 """Number of the most promising points that are updated first."""

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from bmdal.component import register
 from bmdal.features import Features
-from bmdal.group import Group, Pick
-from bmdal.selection.base import Open, Selection, SelectionProblem, greedy, largest
+from bmdal.group import Group
+from bmdal.selection.base import Open, Pick, Selection, SelectionProblem, greedy, largest
 from bmdal.selection.distances import NearestSelected
 
 

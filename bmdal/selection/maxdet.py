@@ -9,8 +9,7 @@ from torch import Tensor
 
 from bmdal.component import register
 from bmdal.features import Features, condition
-from bmdal.group import Pick
-from bmdal.selection.base import GreedyState, Open, Selection, SelectionProblem, greedy, largest_number
+from bmdal.selection.base import GreedyState, Open, Pick, Selection, SelectionProblem, greedy, largest_number
 from bmdal.selection.columns import PosteriorColumns
 from bmdal.selection.lazy import Lazy
 

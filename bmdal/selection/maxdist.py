@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from bmdal.component import register
-from bmdal.group import Pick
-from bmdal.selection.base import Open, Selection, SelectionProblem, greedy, largest
+from bmdal.selection.base import Open, Pick, Selection, SelectionProblem, greedy, largest
 from bmdal.selection.distances import NearestSelected
 
 

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from bmdal.component import register
 from bmdal.features import Features, condition
-from bmdal.group import ALONE, Pick
+from bmdal.group import ALONE
 from bmdal.randomness import uniforms
-from bmdal.selection.base import GreedyState, Open, Selection, SelectionProblem, greedy
+from bmdal.selection.base import GreedyState, Open, Pick, Selection, SelectionProblem, greedy
 from bmdal.selection.columns import PosteriorColumns
 
 

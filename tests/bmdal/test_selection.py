@@ -37,8 +37,8 @@ from bmdal.selection import (
     SelectionProblem,
     UHerding,
     distances,
-    frank_wolfe,
     herding,
+    shadow,
 )
 from bmdal.selection.distances import PrincipalBound
 from bmdal.testing import check_selection
@@ -260,7 +260,7 @@ def large() -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("mode", ["P", "TP"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("selection", [MaxDist(), LCMD(), KMeansPP(), FrankWolfe()], ids=str)
+@pytest.mark.parametrize("selection", [MaxDist(), LCMD(), KMeansPP(), FrankWolfe(), *BAIT], ids=str)
 def test_bounds_change_nothing(
     selection: Selection,
     dtype: torch.dtype,
@@ -275,7 +275,7 @@ def test_bounds_change_nothing(
     by_bounds = selection.select(problem(pool, train, mode), 60)
     assert PrincipalBound.of(DenseFeatures(pool)) is not None
     monkeypatch.setattr(PrincipalBound, "of", lambda pool: None)
-    monkeypatch.setattr(frank_wolfe._Shadow, "N_FEWEST", 10**9)
+    monkeypatch.setattr(shadow, "N_FEWEST", 10**9)
     assert selection.select(problem(pool, train, mode), 60).tolist() == by_bounds.tolist()
 
 
