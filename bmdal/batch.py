@@ -129,7 +129,7 @@ def _notes(
             "left to gain. Are there few distinct points, or are the features far from a scale of 1?"
         )
     if method.selection.needs_float64 and method.selection.needs_kernel:
-        largest = group.largest(pool.diag())
+        largest = float(group.maximum(pool.diag()))
         if largest * torch.finfo(torch.float64).eps > method.sigma**2:
             notes.append(
                 f"the kernel reaches {largest:.3g}, and float64 cannot resolve sigma^2 = {method.sigma**2:.3g} next to "

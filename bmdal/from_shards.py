@@ -16,7 +16,7 @@ from bmdal.errors import BmdalError, IncompatibleError
 from bmdal.features import DenseFeatures, Features
 from bmdal.features.shard import Shard
 from bmdal.group import Traffic
-from bmdal.kernels import Predictions
+from bmdal.kernels import Predictions, Traits
 from bmdal.method import Method
 from bmdal.pipeline import check_finite_kernel, check_kinds, fit
 from bmdal.processes import Processes
@@ -85,9 +85,7 @@ def choose_from_shards(
         train, transformed = fit(method, train, y, generator)
         target = transformed(others["target"]) if "target" in others else None
         probe = transformed(_probe(shard))
-        shard = shard.mapped(transformed) if method.transformations else shard
-        if method.transformations and shard.release is None:  # a matrix in memory: transformed once
-            shard = shard.in_memory()
+        shard = shard.transformed(transformed) if method.transformations else shard
     processes.agree({"the fitted transformations": _digest(*train.tensors(), *probe.tensors())})
     seconds, before = now(shard.device) - start, processes.traffic
     processes = replace(processes, traffic=Traffic(0, 0, before.messages, before.n_bytes))
@@ -98,6 +96,13 @@ def _check_supported(method: Method, shard: Shard, others: Mapping[str, Features
     if not method.selection.takes_group:
         raise IncompatibleError(
             f"method {method.name!r}: {method.selection.name!r} needs the whole pool in one process"
+        )
+    traits = Traits(explicit=True, sketchable=True)
+    for transformation in method.transformations:
+        traits = transformation.traits(traits)
+    if not traits.explicit:
+        raise IncompatibleError(
+            f"method {method.name!r}: over a group the transformed features must be a matrix; add 'rp-512' at the end"
         )
     if isinstance(method.kernel, Predictions):
         raise IncompatibleError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -79,9 +78,22 @@ class Group:
         """Indices and scores of the n best points, given this process's n best in descending order."""
         return rows, scores
 
-    def largest(self, values: Tensor) -> float:
-        """The largest of some values of points; -inf if there are none."""
-        return float(values.max()) if len(values) else -math.inf
+    def maximum(self, values: Tensor) -> Tensor:
+        """The largest value of a point of the pool, shape (), given those of this process's points."""
+        return values.max()
+
+    def total(self, values: Tensor) -> Tensor:
+        """The sum of a value of each point of the pool, shape (), given those of this process's points, >= 0."""
+        return values.sum()
+
+    def total_features(self, pool: Features) -> Tensor:
+        """sum_i phi_i over the pool, shape (p,)."""
+        return pool.matrix().sum(dim=0)
+
+    def second_moments(self, pool: Features) -> Tensor:
+        """sum_i phi_i phi_i^T over the pool, shape (p, p)."""
+        Phi = pool.matrix()
+        return Phi.T @ Phi
 
     def unit(self, values: Tensor) -> float:
         """The unit for the sums of values, shape (n,), that are no larger than these."""

@@ -16,10 +16,13 @@ from torch import Tensor
 
 from bmdal.errors import BmdalError
 from bmdal.features import DenseFeatures, Features
+from bmdal.features.shard import Shard
 from bmdal.group import Group, Pick, Traffic
 
 BITS = 62
 """Bits of the sums over the pool."""
+MOST_BITS = 18
+"""Bits of integers of which a block's sums of products are exact in float64."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,12 +181,48 @@ class Processes(Group):
         order = scores.argsort(descending=True, stable=True)[:n]
         return indices[order].long(), scores[order]
 
-    def largest(self, values: Tensor) -> float:
-        return float(self._gathered(torch.tensor([super().largest(values)], dtype=torch.float64)).max())
+    def maximum(self, values: Tensor) -> Tensor:
+        own = values.max() if len(values) else values.new_tensor(-torch.inf)
+        return self._gathered(own[None]).max()
 
     def unit(self, values: Tensor) -> float:
-        n, exponent = sum(self.sizes), math.frexp(self.largest(values))[1]
-        return 2.0 ** (exponent + n.bit_length() - BITS)
+        return 2.0 ** (self._exponent(values) + self._n_bits - BITS)
+
+    def total(self, values: Tensor) -> Tensor:
+        unit = self.unit(values)
+        return (self._summed(_integers(values, unit).sum()) * unit).to(values.dtype)
+
+    def total_features(self, pool: Features) -> Tensor:
+        unit = self.unit(_sizes(pool))
+        sums = [_integers(block.matrix()[place], unit).sum(dim=0) for _, block, place in _blocks(pool)]
+        none = torch.zeros(pool[:0].matrix().shape[1], dtype=torch.int64, device=pool.device)
+        return (self._summed(sum(sums, none)) * unit).to(pool.dtype)
+
+    def second_moments(self, pool: Features) -> Tensor:
+        """The same, of features that are rounded to 2^-36 of the largest, or less precisely for n > 2^26.
+
+        They are integers h 2^b + l, so that products of the matrices of h and l are exact.
+        """
+        bits = min(MOST_BITS, (BITS - self._n_bits) // 2)
+        unit = 2.0 ** (self._exponent(_sizes(pool)) - 2 * bits)
+        p = pool[:0].matrix().shape[1]
+        sums = torch.zeros(3, p, p, dtype=torch.int64, device=pool.device)
+        for _, block, place in _blocks(pool):
+            integers = (block.matrix()[place].to(torch.float64) / unit).round_()
+            high = (integers / 2**bits).round_()
+            low = integers - high * 2**bits
+            sums += torch.stack([high.T @ high, high.T @ low, low.T @ low]).to(torch.int64)
+        high2, mixed, low2 = self._summed(sums).to(torch.float64) * unit**2
+        moments: Tensor = high2 * 4.0**bits + (mixed + mixed.T) * 2.0**bits + low2
+        return moments.to(pool.dtype)
+
+    @property
+    def _n_bits(self) -> int:
+        return sum(self.sizes).bit_length()
+
+    def _exponent(self, values: Tensor) -> int:
+        """The smallest e with values < 2^e in all processes."""
+        return math.frexp(float(self.maximum(values)))[1]
 
     def sums(self, values: Tensor, places: Tensor, n: int, unit: float) -> Tensor:
         sums = torch.zeros(n, dtype=torch.int64, device=values.device).scatter_add_(0, places, _integers(values, unit))
@@ -227,6 +266,16 @@ class Processes(Group):
 
 def _integers(values: Tensor, unit: float) -> Tensor:
     return (values.to(torch.float64) / unit).round_().to(torch.int64)
+
+
+def _blocks(pool: Features) -> Iterator[tuple[slice, Features, slice]]:
+    assert isinstance(pool, Shard)
+    return pool.blocks()
+
+
+def _sizes(pool: Features) -> Tensor:
+    """max_j |phi_ij|, shape (n,)."""
+    return pool.rowwise(lambda Phi: Phi.abs().amax(dim=1))
 
 
 def _where(values: Sequence[Any]) -> list[tuple[Any, str]]:

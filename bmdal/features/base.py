@@ -85,6 +85,14 @@ class Features(ABC):
         tensors = [t.to(device=device, dtype=dtype if t.is_floating_point() else None) for t in self.tensors()]
         return self.with_tensors(tensors)
 
+    def rowwise(self, f: Callable[[Tensor], Tensor]) -> Tensor:
+        """f(matrix()), shape (n, ...), where row i of the result depends only on row i of the matrix."""
+        return f(self.matrix())
+
+    def transformed(self, transform: Callable[[Features], Features]) -> Features:
+        """The features after a transformation that maps each point by itself."""
+        return transform(self)
+
     def slices(self, row_bytes: int) -> Iterator[slice]:
         """Slices of the points for passes that need `row_bytes` bytes for each point."""
         return blocks(len(self), row_bytes, self.device)

@@ -9,11 +9,13 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from bmdal.errors import IncompatibleError
 from bmdal.features.base import Features, Index
 from bmdal.features.dense import DenseFeatures
 from bmdal.features.stored import BLOCK_ROWS, StoredFeatures
+from bmdal.linalg import squared_norms
 
 ROWS_OF_A_BLOCK = {"cpu": BLOCK_ROWS, "cuda": 2**17}
 """A GPU takes longer for a block of this size than it takes to launch the kernels."""
@@ -35,7 +37,7 @@ class Shard(Features):
         rows: which of the N rows these points are, in order, shape (n,); None: all.
         transform: maps features to transformed ones whenever points are read; None: they stay as they are.
         precision: dtype of the results; None: that after `transform`, which gets at least float32.
-        release: called after each read, as in `StoredFeatures`.
+        release: called after each read, as in `StoredFeatures`; None: the matrix is in memory.
     """
 
     stored: Tensor
@@ -78,7 +80,7 @@ class Shard(Features):
         rows = torch.as_tensor(index, device=self.device).reshape(-1)
         if self.transform is None:
             stored = self.stored.index_select(0, rows if self.rows is None else self.rows[rows])
-            return self._transformed(DenseFeatures(stored.to(self._at_least)))
+            return self._read_as(DenseFeatures(stored.to(self._at_least)))
         return DenseFeatures(torch.cat([self[:0].matrix(), *(self[i : i + 1].matrix() for i in rows.tolist())]))
 
     def blocks(self) -> Iterator[tuple[slice, Features, slice]]:
@@ -95,28 +97,26 @@ class Shard(Features):
         for first in range(self.start - self.start % size, self.start + len(self), size):
             yield slice(max(0, first - self.start), min(first + size - self.start, len(self)))
 
-    def kernel(self, other: Features) -> Tensor:
-        kernel = torch.empty(len(self), len(other), dtype=self.dtype, device=self.device)
+    def rowwise(self, f: Callable[[Tensor], Tensor]) -> Tensor:
+        rows_of = f(self._one.matrix())
+        result = rows_of.new_empty(len(self), *rows_of.shape[1:])
         for rows, block, place in self.blocks():
-            kernel[rows] = block.kernel(other)[place]
-        return kernel
+            result[rows] = f(block.matrix())[place]
+        return result
+
+    def kernel(self, other: Features) -> Tensor:
+        return self.rowwise(lambda Phi: functional.linear(Phi, other.matrix()))
 
     def diag(self) -> Tensor:
-        diag = torch.empty(len(self), dtype=self.dtype, device=self.device)
-        for rows, block, place in self.blocks():
-            diag[rows] = block.diag()[place]
-        return diag
+        return self.rowwise(squared_norms)
 
     def scaled(self, factor: float) -> Shard:
-        return self.mapped(lambda features: features.scaled(factor))
+        return self.transformed(lambda features: features.scaled(factor))
 
-    def mapped(self, transform: Callable[[Features], Features]) -> Shard:
-        """The transformed features; they are not stored, but transformed again whenever they are read."""
-        return replace(self, transform=lambda features: transform(self._transformed(features)), precision=None)
-
-    def in_memory(self) -> Shard:
-        """The same features after their transformation."""
-        return Shard(self.matrix(), self.start)
+    def transformed(self, transform: Callable[[Features], Features]) -> Shard:
+        """The transformed features: in memory, or transformed again whenever they are read, if they stay stored."""
+        later = replace(self, transform=lambda features: transform(self._read_as(features)), precision=None)
+        return later if self.release is not None else Shard(later.matrix(), self.start)
 
     def in_one_matrix(self) -> DenseFeatures:
         """The same features as a matrix in memory."""
@@ -139,10 +139,7 @@ class Shard(Features):
         return self._one.n_features
 
     def matrix(self) -> Tensor:
-        Phi = torch.empty(len(self), self._one.matrix().shape[1], dtype=self.dtype, device=self.device)
-        for rows, block, place in self.blocks():
-            Phi[rows] = block.matrix()[place]
-        return Phi
+        return self.rowwise(lambda Phi: Phi)
 
     @property
     def device(self) -> torch.device:
@@ -159,9 +156,9 @@ class Shard(Features):
     @cached_property
     def _one(self) -> Features:
         """A point of zeros, transformed."""
-        return self._transformed(DenseFeatures(self.stored.new_zeros(1, self.stored.shape[1], dtype=self._at_least)))
+        return self._read_as(DenseFeatures(self.stored.new_zeros(1, self.stored.shape[1], dtype=self._at_least)))
 
-    def _transformed(self, features: Features) -> Features:
+    def _read_as(self, features: Features) -> Features:
         features = features if self.transform is None else self.transform(features)
         return features if self.precision is None else features.to(dtype=self.precision)
 
@@ -173,8 +170,13 @@ class Shard(Features):
             Phi = padded
         if self.release is not None:
             self.release()
-        return self._transformed(DenseFeatures(Phi))
+        return self._read_as(DenseFeatures(Phi))
 
     def _read(self, rows: slice) -> Tensor:
         """Some points as they are stored."""
         return self.stored[rows] if self.rows is None else self.stored.index_select(0, self.rows[rows])
+
+
+def explicit(features: Features) -> Features:
+    """The same features with a matrix that is at hand, or in parts if it is in shards."""
+    return features if isinstance(features, DenseFeatures | Shard) else DenseFeatures(features.matrix())
