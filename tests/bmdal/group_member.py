@@ -80,7 +80,12 @@ def outcome(case: Mapping[str, Any], group: dist.ProcessGroup, rank: int) -> dic
         batch = select(**given, group=group)
     except BmdalError as error:
         return {"error": str(error), "seconds": time.monotonic() - start}
-    found = {"indices": batch.indices.tolist(), "scores": batch.scores, "notes": batch.notes, "traffic": batch.traffic}
+    found = {
+        "indices": batch.indices.tolist(),
+        "scores": None if batch.scores is None else str(batch.scores.tolist()),
+        "notes": batch.notes,
+        "traffic": batch.traffic,
+    }
     return {**found, "n_filled": batch.n_filled}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,9 +23,12 @@ Case = dict[str, Any]
 SPLITS = [(300,), (120, 180), (222, 77, 1), (100, 0, 150, 50)]
 METHODS = [
     "random", "maxdiag", "power", "maxdist-p", "maxdist-tp_train", "lcmd-p", "lcmd-tp_rp-8_scale",
-    "lcmd-tp_acs-rf-hyper-16", "kmeanspp-p", "kmeanspp-tp",
+    "kmeanspp-p", "kmeanspp-tp", "maxdet-tp", "rpcholesky-p", "epig-tp", "bait-f-p_train", "bait-fb-tp", "fw-p",
 ]  # fmt: skip
-DTYPES = [torch.float32, torch.float64, torch.float16]
+MORE_METHODS = [
+    "maxdist-tp", "lcmd-tp_acs-rf-hyper-16", "kmeanspp-tp_train", "maxdet-p_train", "rpcholesky-tp", "epig-p_scale",
+    "bait-f-tp_rp-8", "bait-fb-p", "fw-p_acs-rf-16",
+]  # fmt: skip
 TRAIN, LABELS = normal(30, 12, seed=1), normal(30, seed=2)
 
 
@@ -59,14 +63,14 @@ def alone(given: Mapping[str, Any]) -> list[int]:
 
 BLOCKS = [(20_000,), (9001, 10_999), (1, 8191, 11_808), (4000, 12_384, 0, 3616)]
 EQUAL: dict[str, Case] = {
-    f"{method} {str(dtype).removeprefix('torch.')}": {"common": request(method, dtype)}
-    for method in METHODS
-    for dtype in DTYPES
-}
-EQUAL |= {
+    **{method: {"common": request(method)} for method in METHODS},
+    "half": {"common": request("lcmd-tp", torch.float16)},
+    "double": {"common": request("maxdist-tp", torch.float64)},
     "exclude": {"common": request("lcmd-tp", exclude=torch.arange(300) % 3 == 0)},
     "exclude all of some ranks": {"common": request("maxdist-tp", exclude=torch.arange(300) < 110)},
     "costs": {"common": request("maxdiag", costs=np.linspace(1, 9, 300))},
+    "costs of gains": {"common": request("bait-f-p", costs=np.linspace(1, 9, 300))},
+    "targets": {"common": request("epig-p", target=TRAIN.float())},
     "copies count": {"common": request("lcmd-tp", distinct=False)},
     "more than there are distinct points": {"common": request("maxdist-tp", batch_size=296)},
     "stored": {"common": request("lcmd-tp_train", torch.float16), "stored": True},
@@ -80,6 +84,7 @@ EQUAL |= {
         "common": request("kmeanspp-tp_rp-8", pool=points(20_000, 12).half()), "splits": BLOCKS, "stored": True,
     },
 }  # fmt: skip
+SAME = ("indices", "n_filled", "notes", "scores")
 TRAIN_SIZES = {1: (30,), 2: (11, 19), 3: (0, 29, 1), 4: (10, 10, 5, 5)}
 with_nan = points(300, 12).float()[120:].clone()
 with_nan[7, 3] = torch.nan
@@ -103,68 +108,80 @@ FAULTS: dict[str, tuple[Case, str]] = {
 REFUSED = {
     "batch too large": (request("lcmd-tp", batch_size=301), "between 1 and the pool size 300, got 301"),
     "mode TP without training points": (request("lcmd-tp", train=None, y_train=None), "mode TP needs labelled points"),
-    "igs": (request("maxherding-tp"), "'maxherding' needs the whole pool in one process"),
+    "herding": (request("maxherding-tp"), "'maxherding' needs the whole pool in one process"),
+    "a product": (request("lcmd-tp_acs-grad"), "the transformed features must be a matrix"),
     "predictions": (request("maxdist-p_pred", train=None), "predictions are not put into units"),
 }
 
 
-@pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int], list[Any]]:
-    """What happened to each case, by its name and the number of processes."""
-    cases: dict[tuple[str, int], Case] = {}
-    for name, case in EQUAL.items():
+def run(folder: Path, equal: Mapping[str, Case], others: Mapping[tuple[str, int], Case]) -> dict[tuple[str, int], Any]:
+    """What happened in each process, by the name of a case and the number of processes."""
+    cases = dict(others)
+    for name, case in equal.items():
         for sizes in case.get("splits", SPLITS):
             cases[name, len(sizes)] = {**case, "sizes": sizes, "train_sizes": TRAIN_SIZES[len(sizes)]}
-    for name, (other, _) in FAULTS.items():
-        cases[name, 3] = {"common": request("lcmd-tp"), "sizes": SPLITS[2], "of_rank": {1: other}}
-    for name, (common, _) in REFUSED.items():
-        cases[name, 2] = {"common": common, "sizes": SPLITS[1]}
-    results = outcomes(tmp_path_factory.mktemp("group"), 4, list(cases.values()))
+    results = outcomes(folder, 4, list(cases.values()))
     return {key: some[: len(cases[key]["sizes"])] for key, some in zip(cases, results, strict=True)}
 
 
-@pytest.mark.parametrize("name", EQUAL)
-def test_the_batch_does_not_depend_on_the_number_of_processes(
-    name: str, found: dict[tuple[str, int], list[Any]]
-) -> None:
-    (one,) = found[name, 1]
-    assert one["indices"] == alone(EQUAL[name]["common"])
+def check_equal(equal: Mapping[str, Case], found: Mapping[tuple[str, int], Any]) -> None:
+    """The batch and the scores are the same for every number of processes, in each, and without a group."""
+    for name, case in equal.items():
+        (one,) = found[name, 1]
+        assert "error" not in one, (name, one)
+        assert one["indices"] == alone(case["common"]), name
+        for n in (2, 3, 4):
+            for of_rank in found[name, n]:
+                assert {key: of_rank.get(key) for key in SAME} == {key: one[key] for key in SAME}, (name, n, of_rank)
+
+
+def check_errors(expected: Mapping[tuple[str, int], str], found: Mapping[tuple[str, int], Any]) -> None:
+    """All processes raise the same error."""
+    for key, pattern in expected.items():
+        texts = {of_rank["error"] for of_rank in found[key]}
+        assert len(texts) == 1, texts
+        assert re.search(pattern, *texts), (key, texts)
+
+
+def test_group(tmp_path: Path) -> None:
+    """In one test, because the processes that it takes are started once."""
+    faults = {
+        (name, 3): {"common": request("lcmd-tp"), "sizes": SPLITS[2], "of_rank": {1: other}}
+        for name, (other, _) in FAULTS.items()
+    }
+    refused = {(name, 2): {"common": common, "sizes": SPLITS[1]} for name, (common, _) in REFUSED.items()}
+    found = run(tmp_path, EQUAL, faults | refused)
+    check_equal(EQUAL, found)
+    check_errors({(name, 3): pattern for name, (_, pattern) in FAULTS.items()}, found)
+    check_errors({(name, 2): pattern for name, (_, pattern) in REFUSED.items()}, found)
     for n in (2, 3, 4):
-        for of_rank in found[name, n]:
-            assert "error" not in of_rank, of_rank["error"]
-            assert of_rank["indices"] == one["indices"]
-            assert of_rank["n_filled"] == one["n_filled"]
-            assert of_rank["notes"] == one["notes"]
-            assert (of_rank["scores"] is None) == (one["scores"] is None)
-            assert one["scores"] is None or torch.equal(of_rank["scores"].nan_to_num(-1), one["scores"].nan_to_num(-1))
+        check_traffic(n, found["maxdist-p", n][0]["traffic"], found["copies count", n][0]["traffic"])
 
 
-@pytest.mark.parametrize("name", FAULTS)
-def test_all_processes_raise_the_same_error(name: str, found: dict[tuple[str, int], list[Any]]) -> None:
-    first, *others = found[name, 3]
-    assert all(other["error"] == first["error"] for other in others)
-    with pytest.raises(BmdalError, match=FAULTS[name][1]):
-        raise BmdalError(first["error"])
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_refused(name: str, found: dict[tuple[str, int], list[Any]]) -> None:
-    for of_rank in found[name, 2]:
-        with pytest.raises(BmdalError, match=REFUSED[name][1]):
-            raise BmdalError(of_rank["error"])
-
-
-def test_bytes_of_each_pick(found: dict[tuple[str, int], list[Any]]) -> None:
+def check_traffic(n: int, of_maxdist: Traffic, of_lcmd: Traffic) -> None:
     """A proposal of 16 bytes from each process, the features and their norm; for LCMD also 8 bytes for each cluster."""
-    for n in (2, 3, 4):
-        of_indices, of_unit, of_sums = 8 * 8, 8 * n, 8 * (30 + 8) * 8
-        traffic: Traffic = found["maxdist-p float32", n][0]["traffic"]
-        assert (traffic.messages, traffic.n_bytes) == (8 * 2 + 1, 8 * (n * 16 + 13 * 4) + of_indices)
-        traffic = found["copies count", n][0]["traffic"]
-        assert (traffic.messages, traffic.n_bytes) == (
-            8 * 3 + 2,
-            8 * (n * 16 + 13 * 4) + of_sums + of_unit + of_indices,
-        )
+    of_indices, of_unit, of_sums = 8 * 8, 4 * n, 8 * (30 + 8) * 8
+    assert (of_maxdist.messages, of_maxdist.n_bytes) == (8 * 2 + 1, 8 * (n * 16 + 13 * 4) + of_indices)
+    n_bytes = 8 * (n * 16 + 13 * 4) + of_sums + of_unit + of_indices
+    assert (of_lcmd.messages, of_lcmd.n_bytes) == (8 * 3 + 2, n_bytes)
+
+
+@pytest.mark.thorough
+def test_all_precisions(tmp_path: Path) -> None:
+    dtypes = (torch.float32, torch.float64, torch.float16)
+    equal = {f"{m} {d}": {"common": request(m, d)} for m in METHODS + MORE_METHODS for d in dtypes}
+    check_equal(equal, run(tmp_path, equal, {}))
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("method", ["lcmd-tp", "maxdist-p"])
+def test_a_large_pool(method: str, tmp_path: Path) -> None:
+    """As many points as the data set `poker` has."""
+    common = request(method, pool=points(198_720, 64).float(), train=normal(256, 64).float(), batch_size=64)
+    equal = {method: {"common": common, "splits": [(198_720,), (98_720, 100_000)]}}
+    found = run(tmp_path, equal, {})
+    for of_rank in (*found[method, 1], *found[method, 2]):
+        assert of_rank["indices"] == alone(common)
 
 
 def test_a_process_that_dies(tmp_path: Path) -> None:
