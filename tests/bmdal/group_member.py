@@ -45,8 +45,9 @@ class Dying(MaxDist):
 
 
 def points(n: int, p: int) -> Tensor:
-    """Random points with copies that end up in several shards, and some that only differ in their length."""
+    """Random points with copies and equal norms, the largest among them, in several shards, and a zero."""
     X = normal(n, p, seed=n)
+    X[1] *= 3
     X[n // 2] = X[n // 30]
     X[n // 2 + 10 : n // 2 + 20] = X[n // 2 + 10]
     X[-1] = X[0]

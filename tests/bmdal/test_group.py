@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from command_line import ROOT, environment
 from group_member import SECONDS, points
 from toys import normal
 from warm_python import warm_python
 
 from bmdal import BmdalError, KernelMatrix, select
-from bmdal.group import Traffic
+from bmdal.features import DenseFeatures, condition
+from bmdal.features.shard import Shard
+from bmdal.group import ALONE, Traffic
+from bmdal.processes import Processes
 
 Case = dict[str, Any]
 SPLITS = [(300,), (120, 180), (222, 77, 1), (100, 0, 150, 50)]
@@ -53,7 +58,7 @@ def outcomes(folder: Path, n: int, cases: Sequence[Mapping[str, Any]]) -> list[l
 
 def request(method: str, dtype: torch.dtype = torch.float32, **options: Any) -> dict[str, Any]:
     train = TRAIN.to(torch.promote_types(dtype, torch.float32))
-    given = {"method": method, "pool": points(300, 12).to(dtype), "batch_size": 8, "generator": 7, "train": train}
+    given = {"method": method, "pool": points(300, 12).to(dtype), "batch_size": 6, "generator": 7, "train": train}
     return given | {"y_train": LABELS} | options
 
 
@@ -71,6 +76,8 @@ EQUAL: dict[str, Case] = {
     "costs": {"common": request("maxdiag", costs=np.linspace(1, 9, 300))},
     "costs of gains": {"common": request("bait-f-p", costs=np.linspace(1, 9, 300))},
     "targets": {"common": request("epig-p", target=TRAIN.float())},
+    "equal scores": {"common": request("maxdist-p", distinct=False)},
+    "equal scores, separately": {"common": request("maxdiag", distinct=False)},
     "copies count": {"common": request("lcmd-tp", distinct=False)},
     "more than there are distinct points": {"common": request("maxdist-tp", batch_size=296)},
     "stored": {"common": request("lcmd-tp_train", torch.float16), "stored": True},
@@ -89,7 +96,7 @@ TRAIN_SIZES = {1: (30,), 2: (11, 19), 3: (0, 29, 1), 4: (10, 10, 5, 5)}
 with_nan = points(300, 12).float()[120:].clone()
 with_nan[7, 3] = torch.nan
 FAULTS: dict[str, tuple[Case, str]] = {
-    "batch size": ({"batch_size": 9}, "but batch_size is 8 on ranks 0 and 2, 9 on rank 1"),
+    "batch size": ({"batch_size": 9}, "but batch_size is 6 on ranks 0 and 2, 9 on rank 1"),
     "method": ({"method": "maxdist-tp"}, "but method is lcmd-tp_linear on ranks 0 and 2, maxdist-tp_linear on rank 1"),
     "seed": ({"generator": 8}, "but the state of the generator is .* on ranks 0 and 2, .* on rank 1"),
     "sigma": ({"sigma": 0.5}, "but sigma is 0.001 on ranks 0 and 2, 0.5 on rank 1"),
@@ -160,10 +167,10 @@ def test_group(tmp_path: Path) -> None:
 
 def check_traffic(n: int, of_maxdist: Traffic, of_lcmd: Traffic) -> None:
     """A proposal of 16 bytes from each process, the features and their norm; for LCMD also 8 bytes for each cluster."""
-    of_indices, of_unit, of_sums = 8 * 8, 4 * n, 8 * (30 + 8) * 8
-    assert (of_maxdist.messages, of_maxdist.n_bytes) == (8 * 2 + 1, 8 * (n * 16 + 13 * 4) + of_indices)
-    n_bytes = 8 * (n * 16 + 13 * 4) + of_sums + of_unit + of_indices
-    assert (of_lcmd.messages, of_lcmd.n_bytes) == (8 * 3 + 2, n_bytes)
+    of_indices, of_unit, of_sums = 6 * 8, 4 * n, 6 * (30 + 6) * 8
+    assert (of_maxdist.messages, of_maxdist.n_bytes) == (6 * 2 + 1, 6 * (n * 16 + 13 * 4) + of_indices)
+    n_bytes = 6 * (n * 16 + 13 * 4) + of_sums + of_unit + of_indices
+    assert (of_lcmd.messages, of_lcmd.n_bytes) == (6 * 3 + 2, n_bytes)
 
 
 @pytest.mark.thorough
@@ -182,6 +189,51 @@ def test_a_large_pool(method: str, tmp_path: Path) -> None:
     found = run(tmp_path, equal, {})
     for of_rank in (*found[method, 1], *found[method, 2]):
         assert of_rank["indices"] == alone(common)
+
+
+@pytest.mark.parametrize("p", [7, 64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_the_numbers_of_a_point_do_not_depend_on_the_shard(p: int, dtype: torch.dtype) -> None:
+    """Bit by bit, for products, norms and transformations, where parts of a block would differ."""
+    X, center = (
+        points(20_000, p).to(dtype),
+        DenseFeatures(normal(1, p, seed=3).to(torch.promote_types(dtype, torch.float32))),
+    )
+    posterior = condition(DenseFeatures(normal(20, p, seed=4)), 0.1)
+    whole = Shard(X)
+    for cuts in ((0, 9001, 20_000), (0, 1, 8192, 12_000, 20_000)):
+        parts = [Shard(X[a:b], a) for a, b in pairwise(cuts)]
+        assert torch.equal(torch.cat([s.kernel(center) for s in parts]), whole.kernel(center))
+        assert torch.equal(torch.cat([s.diag() for s in parts]), whole.diag())
+        assert torch.equal(
+            torch.cat([s.transformed(posterior).matrix() for s in parts]), whole.transformed(posterior).matrix()
+        )
+    assert torch.allclose(whole.kernel(center), DenseFeatures(whole.matrix()).kernel(center), rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture
+def single() -> Iterator[Processes]:
+    """A group of one process, with 5,000 points."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield Processes.of(dist.group.WORLD, torch.device("cpu")).holding(5000, 5000)
+    dist.destroy_process_group()
+
+
+def test_sums_of_integers_are_close_to_sums(single: Processes) -> None:
+    X = normal(5000, 9, seed=5) * torch.logspace(-3, 3, 9)
+    pool, weights, places = Shard(X), X[:, 4].square(), torch.arange(5000) % 7
+    largest = X.abs().max() ** 2 * 5000
+    assert torch.allclose(single.second_moments(pool), X.T @ X, rtol=1e-9, atol=1e-12 * float(largest))
+    assert torch.allclose(single.total_features(pool), X.sum(dim=0), rtol=1e-13, atol=5000 * 2.0**-37)
+    assert torch.allclose(single.total(weights), weights.sum(), rtol=1e-14)
+    unit = single.unit(weights)
+    assert float(weights.max()) * 5000 / 2**62 <= unit <= float(weights.max()) * 5000 / 2**59
+    assert torch.allclose(single.sums(weights, places, 7, unit), ALONE.sums(weights, places, 7, 1.0), rtol=1e-14)
+    for u in torch.linspace(0, 1 - 2**-53, 50, dtype=torch.float64):
+        assert single.draw(weights, u[None], unit)[0] == ALONE.draw(weights, u[None], 1.0)[0]
+    zeros = torch.zeros(5000)
+    assert single.draw(zeros, torch.zeros(1, dtype=torch.float64), single.unit(zeros)) == (0, 0)
+    assert float(single.total(zeros)) == 0
 
 
 def test_a_process_that_dies(tmp_path: Path) -> None:
