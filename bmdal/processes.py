@@ -190,13 +190,13 @@ class Processes(Group):
 
     def total(self, values: Tensor) -> Tensor:
         unit = self.unit(values)
-        return (self._summed(_integers(values, unit).sum()) * unit).to(values.dtype)
+        return self._summed(_integers(values, unit).sum()).to(torch.float64).mul_(unit).to(values.dtype)
 
     def total_features(self, pool: Features) -> Tensor:
         unit = self.unit(_sizes(pool))
         sums = [_integers(block.matrix()[place], unit).sum(dim=0) for _, block, place in _blocks(pool)]
         none = torch.zeros(pool[:0].matrix().shape[1], dtype=torch.int64, device=pool.device)
-        return (self._summed(sum(sums, none)) * unit).to(pool.dtype)
+        return self._summed(sum(sums, none)).to(torch.float64).mul_(unit).to(pool.dtype)
 
     def second_moments(self, pool: Features) -> Tensor:
         """The same, of features that are rounded to 2^-36 of the largest, or less precisely for n > 2^26.
@@ -226,7 +226,7 @@ class Processes(Group):
 
     def sums(self, values: Tensor, places: Tensor, n: int, unit: float) -> Tensor:
         sums = torch.zeros(n, dtype=torch.int64, device=values.device).scatter_add_(0, places, _integers(values, unit))
-        return self._summed(sums).to(torch.float64) * unit
+        return self._summed(sums).to(torch.float64).mul_(unit)
 
     def draw(self, weights: Tensor, u: Tensor, unit: float) -> Pick:
         cumulative = _integers(weights, unit).cumsum(dim=0)
