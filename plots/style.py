@@ -30,6 +30,12 @@ _LOOKS = {
     "maxdist": ("#009E73", "D"),
     "kmeanspp": ("#56B4E9", "s"),
     "lcmd": ("#0072B2", "^"),
+    "epig": ("#332288", "h"),
+    "rpcholesky": ("#B5651D", "8"),
+    "maxherding": ("#44AA99", "H"),
+    "uherding": ("#1B7837", "p"),
+    "power": ("#B8860B", "d"),
+    "igs": ("#DDA0DD", "."),
 }
 _OTHER = ("#7A5195", "*")  # selections that users add
 _LINES = ("-", ":", "-.", (0, (3, 1, 1, 1, 1, 1)))  # dashes are reserved for random

@@ -23,6 +23,7 @@ COMMANDS = (
 )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("module", COMMANDS)
 def test_help(module: str) -> None:
     """The same help, cold and warm."""

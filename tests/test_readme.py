@@ -10,13 +10,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 from filelock import FileLock
 from warm_python import warm_python
 
 ROOT = Path(__file__).resolve().parent.parent
 SHORT = {
     "benchmark": ["training.n_epochs=1", "task.n_rounds=1", "task.batch_size=64", "splits=[0]", "n_threads=1"],
-    "benchmark.speed": ["repeats=1", "n_epochs=1", "n_pool=2000", "n_train=300", "batch_size=16"],
+    "benchmark.speed": ["repeats=1", "n_epochs=1", "n_pool=1000", "n_train=300", "batch_size=4"],
 }
 
 
@@ -25,9 +26,12 @@ def blocks(document: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
-def commands() -> list[str]:
+def commands() -> list[ParameterSet]:
+    """The commands of the README, of which sweeps and measurements take long even in short."""
     lines = [line for block in blocks("README.md", "bash") for line in block.splitlines()]
-    return [" ".join(shlex.split(line, comments=True)) for line in lines if line.strip()]
+    found = [" ".join(shlex.split(line, comments=True)) for line in lines if line.strip()]
+    long = ("python -m benchmark -m ", "python -m benchmark.speed ")
+    return [pytest.param(line, marks=[pytest.mark.thorough] * line.startswith(long), id=line) for line in found]
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +52,7 @@ def python_command(words: list[str], data: Path, runs: Path, shared: Path) -> No
         "BMDAL_RUNS": str(runs),
         "OPENML_CACHE_DIR": str(shared / "data" / "openml_cache"),
         "OMP_NUM_THREADS": "1",
+        "TMPDIR": str(runs),  # with the lock of this device: no waiting for other commands on this machine
     }
     done = subprocess.run(
         [warm_python(), *words], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600

@@ -98,6 +98,7 @@ def _attend(connection: socket.socket) -> list[str]:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    tempfile.tempdir = None  # read from the command's own environment
     return list(arguments)
 
 

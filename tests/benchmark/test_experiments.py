@@ -83,12 +83,14 @@ def test_published_grid(grid_of: MakeGrid) -> None:
     assert lists_of(["+experiment=relu"]) == lists_of(["+experiment=silu"])
 
 
+@pytest.mark.thorough
 def test_literature_and_batch_sizes(grid_of: MakeGrid) -> None:
     assert {item.job.method.name for item in grid_of("+experiment=literature").jobs} == set(LITERATURE)
     tasks = {item.job.task.name for item in grid_of("+experiment=batch_sizes").jobs}
     assert tasks == {"4096x1", "2048x2", "1024x4", "512x8", "128x32", "64x64"}
 
 
+@pytest.mark.thorough
 def test_newcomers_run_as_lite_does(grid_of: MakeGrid) -> None:
     lite, newcomers = ([item.job for item in grid_of(f"+experiment={name}").jobs] for name in ("lite", "newcomers"))
     assert not {job.method for job in lite} & {job.method for job in newcomers}

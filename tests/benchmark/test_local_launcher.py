@@ -72,10 +72,10 @@ def test_killed_at_random_moments(unbroken: dict[str, str], tmp_path: Path) -> N
             command(*GRID, *LOCAL), env=environment(tmp_path), cwd=ROOT, start_new_session=True,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        before = rounds_done(tmp_path)
-        while process.poll() is None and rounds_done(tmp_path) == before:
+        until = rounds_done(tmp_path) + moments.randint(1, 3)
+        while process.poll() is None and rounds_done(tmp_path) < until:
             time.sleep(0.01)
-        time.sleep(moments.uniform(0, 1))
+        time.sleep(moments.uniform(0, 0.05))
         assert process.poll() is None, "the sweep ended before it could be killed"
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -58,6 +58,7 @@ def test_scaling(tmp_path: Path) -> None:
     assert f"picture: {tmp_path / 'speed.png'}" in done.stdout
 
 
+@pytest.mark.thorough
 def test_other_parts_and_several_networks(tmp_path: Path) -> None:
     methods = ["lcmd-tp_grad_rp-512", "fw-p_grad_rp-512_acs-rf-hyper-512"]
     parts = "parts=selection,features,training,black-box"
@@ -80,6 +81,7 @@ def rows_with_peers() -> dict[str, Row]:
     return {row.what: row for row in black_box(points, X[300:], 16, 1, with_peers=True)}
 
 
+@pytest.mark.thorough
 def test_black_box_beside_its_peers() -> None:
     rows = rows_with_peers()
     assert list(rows) == [*OURS, *PEERS]
@@ -94,6 +96,7 @@ def test_black_box_beside_its_peers() -> None:
             assert row.kernel_seconds is row.selection_seconds is None
 
 
+@pytest.mark.thorough
 def test_peer_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts_of_black_box, "LIMIT_SECONDS", 1e-4)
     rows = rows_with_peers()
@@ -102,6 +105,7 @@ def test_peer_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (row.failure or " s ") in line_of(row)
 
 
+@pytest.mark.thorough
 def test_peer_that_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts_of_black_box, "SLOW_SECONDS", 0)
     assert all(row.seconds > 0 for row in rows_with_peers().values())

@@ -87,6 +87,7 @@ def test_own_method_as_the_readme_goes_on(checkout: Path) -> None:
     assert re.search(r"^lottery_grad_rp-512_train +-?\d.* ± ", run(checkout, *table).stdout, flags=re.MULTILINE)
 
 
+@pytest.mark.thorough
 def test_leaderboard(checkout: Path, tmp_path: Path) -> None:
     """The commands of the script, on a protocol of one small data set: a method of ten lines, ranked and sent."""
     text = (checkout / "examples/leaderboard/compare.sh").read_text()
@@ -153,6 +154,7 @@ def test_a_description_that_is_not_called_like_its_file(checkout: Path) -> None:
     assert single.stderr.strip() == benchmark.stderr.strip() == message
 
 
+@pytest.mark.thorough
 def test_benchmark(checkout: Path) -> None:
     done = run(checkout, "sh", "examples/benchmark.sh", *SHORT)
     assert "3 jobs, 3 runs: 3 methods x 1 data sets x 1 tasks x 1 splits" in done.stdout

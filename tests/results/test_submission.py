@@ -205,6 +205,7 @@ def again(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path(shutil.copytree(tiny / "runs", tmp_path / "runs"))
 
 
+@pytest.mark.thorough
 def test_a_run_is_repeated_with_the_code_in_the_archive(
     tiny: Path, again: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,6 +221,7 @@ def test_a_run_is_repeated_with_the_code_in_the_archive(
     assert send(tiny, archive, f"paths.data={tiny / 'data'}", "name=mine") == 0
 
 
+@pytest.mark.thorough
 def test_too_good_errors_and_points_of_another_split_are_found_by_the_repetition(
     tiny: Path, again: Path, capsys: Capture
 ) -> None:
@@ -246,6 +248,7 @@ def test_too_good_errors_and_points_of_another_split_are_found_by_the_repetition
     assert not (again.parent / "sent").exists()
 
 
+@pytest.mark.thorough
 def test_code_that_has_changed_is_refused(tiny: Path, again: Path, tmp_path: Path, capsys: Capture) -> None:
     (again / "code").mkdir()
     (again / "code" / "mine.py").write_text("changed = True")
