@@ -132,6 +132,8 @@ class Shard(Features):
     def to(self, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Self:
         if device is not None and torch.device(device) != self.device:
             raise IncompatibleError(f"a shard stays on {self.device}, it cannot be moved to {device}")
+        if self.transform is None and self.release is None and self.stored.itemsize > 2:
+            return replace(self, stored=self.stored.to(dtype=dtype))
         return replace(self, precision=dtype or self.precision)
 
     @property
