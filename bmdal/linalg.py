@@ -34,6 +34,16 @@ def squared_norms(A: Tensor) -> Tensor:
     return norms.square_()
 
 
+def quadratic_forms(Phi: Tensor, M: Tensor) -> Tensor:
+    """phi_i^T M phi_i, shape (n,), for a symmetric M, whose two equal blocks are multiplied once."""
+    values, half = Phi.new_empty(len(Phi)), len(M) // 2
+    for rows in blocks(len(Phi), 8 * len(M), Phi.device):
+        first, second = Phi[rows, :half], Phi[rows, half:]
+        with_first = torch.addmm(first @ M[:half, :half], second, M[half:, :half], alpha=2)
+        values[rows] = (with_first * first).sum(dim=1) + ((second @ M[half:, half:]) * second).sum(dim=1)
+    return values
+
+
 def cholesky(A: Tensor, shift: float) -> Tensor:
     """Lower Cholesky factor of A + shift I, shape (n, n), for positive semidefinite A.
 

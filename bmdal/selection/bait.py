@@ -12,7 +12,7 @@ from bmdal.component import register
 from bmdal.features import DenseFeatures, Features, condition
 from bmdal.features.shard import explicit
 from bmdal.group import ALONE, Group
-from bmdal.linalg import blocks, inverse_root, squared_norms
+from bmdal.linalg import blocks, inverse_root, quadratic_forms, squared_norms
 from bmdal.repeat import Repeated
 from bmdal.selection.base import GreedyState, Open, Pick, Selection, SelectionProblem, greedy, largest_number
 from bmdal.selection.shadow import Shadow
@@ -50,7 +50,7 @@ class _State(GreedyState):
         self.sigma2 = sigma**2
         self.matrices = torch.stack([torch.eye(len(M), dtype=M.dtype, device=M.device), M])
         self.noisy = pool.diag() + self.sigma2
-        self.q = pool.rowwise(lambda Phi: _quadratic_forms(Phi, M))
+        self.q = pool.rowwise(lambda Phi: quadratic_forms(Phi, M))
         self.q_then = self.q.clone()  # when it was last computed again
         self.doubtful = 0.0  # nothing is selected, or everything was just computed again
 
@@ -175,7 +175,7 @@ class _Bounded(_State):
 
     def _compute(self, rows: Tensor) -> None:
         Phi = self.Phi[rows]
-        noisy, q = (_quadratic_forms(Phi, matrix) for matrix in self.matrices)
+        noisy, q = (quadratic_forms(Phi, matrix) for matrix in self.matrices)
         self.noisy[rows] = (noisy + self.sigma2).masked_fill_(self.noisy[rows].isinf(), torch.inf)
         self.q[rows] = q
         self.off[:, rows] = 0.0
@@ -194,16 +194,6 @@ def _sums_of_squares(Phi: Tensor, W: Tensor, RW: Tensor) -> Tensor:
         Y = Phi[rows] @ W
         sums[rows] = torch.stack([squared_norms(Y), squared_norms(Y @ RW.T)], dim=1)
     return sums
-
-
-def _quadratic_forms(Phi: Tensor, M: Tensor) -> Tensor:
-    """phi_i^T M phi_i, shape (n,), for a symmetric M, whose two equal blocks are multiplied once."""
-    values, half = Phi.new_empty(len(Phi)), len(M) // 2
-    for rows in blocks(len(Phi), 8 * len(M), Phi.device):
-        first, second = Phi[rows, :half], Phi[rows, half:]
-        with_first = torch.addmm(first @ M[:half, :half], second, M[half:, :half], alpha=2)
-        values[rows] = (with_first * first).sum(dim=1) + ((second @ M[half:, half:]) * second).sum(dim=1)
-    return values
 
 
 def _remove(Phi: Tensor, M: Tensor, sigma: float, n_remove: int) -> Tensor:

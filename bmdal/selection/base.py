@@ -18,6 +18,8 @@ from bmdal.group import ALONE, Group
 from bmdal.group import Pick as Pick
 from bmdal.repeat import Repeated
 
+Rows = slice | Tensor
+"""Some of the pool points."""
 Mode = Literal["P", "TP"]
 """P: only pool points count as selected. TP: the training points count as already selected."""
 
@@ -150,10 +152,10 @@ class Open:
         """Restrict a mask of points, shape (n_pool,), to those that may be selected."""
         return points if self.points is None else points & self.points
 
-    def rank(self, scores: Tensor) -> Tensor:
-        """Scores per cost, shape (n_pool,); 0 for points that must not be selected."""
-        scores = scores if self.limits.costs is None else scores / self.limits.costs
-        return scores if self.points is None else torch.where(self.points, scores, 0.0)
+    def rank(self, scores: Tensor, rows: Rows = slice(None)) -> Tensor:
+        """Scores of some points per cost, shape (n_rows,); 0 for points that must not be selected."""
+        scores = scores if self.limits.costs is None else scores / self.limits.costs[rows]
+        return scores if self.points is None else torch.where(self.points[rows], scores, 0.0)
 
     def close(self, index: Tensor) -> None:
         """Mark points, shape (n_chosen,), as selected, and close their groups if these are full."""

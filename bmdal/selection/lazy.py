@@ -7,8 +7,10 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from bmdal.selection.base import GreedyState, Open, Pick, largest_number
+from bmdal.selection.base import GreedyState, Open, Pick, Rows, largest_number
 
+N_FRONT = 4096
+"""Number of points that are looked at while the best of them has a larger score than all others."""
 N_FIRST = 64
 """Number of the most promising points that are updated first."""
 CHUNK = 2048
@@ -25,35 +27,46 @@ class Lazy(GreedyState):
         gains: the last known gains, shape (n_pool,); -inf for selected points.
         n_known: of each point, for how many of the selected points its gain was last computed, shape (n_pool,).
         n_selected: number of selected points.
+        front: the points whose scores were at least `floor` at some time, in the order of the pool, shape (n_front,).
     """
 
     def __init__(self, gains: Tensor) -> None:
         self.gains = gains
         self.n_known = torch.zeros(len(gains), dtype=torch.long, device=gains.device)
         self.n_selected = 0
+        self.front, self.floor = self.n_known[:0], torch.inf
 
     def best(self, still: Open) -> Pick:
         while True:
-            scores = self.scores(still)
-            index, score = largest_number(scores)
+            scores = self.scores(still, self.front)
+            if not bool((scores >= self.floor).any()):
+                scores = self._choose_front(still)
+            best, score = largest_number(scores)
             best_score = float(score)
-            if best_score <= 0 or int(self.n_known[int(index)]) == self.n_selected:
-                return index, score
+            if best_score <= 0 or int(self.n_known[self.front[best]]) == self.n_selected:
+                return self.front[best], score
             values, first = scores.topk(min(N_FIRST, len(scores)))
             if float(values[-1]) == best_score:  # of many equal ones `topk` may have taken others
-                first = torch.cat([first[first != index], index])
-            self._bring_up_to_date(first)
-            scores = self.scores(still)
-            self._bring_up_to_date((scores > scores[first].max()).nonzero()[:, 0])
+                first = torch.cat([first[first != best], best])
+            self._bring_up_to_date(self.front[first])
+            scores = self.scores(still, self.front)
+            self._bring_up_to_date(self.front[scores > scores[first].max()])
+
+    def _choose_front(self, still: Open) -> Tensor:
+        """Return the scores of the front: the largest N_FRONT, and all that are equal to the last of these."""
+        scores = self.scores(still, slice(None)).nan_to_num(nan=0.0)
+        self.floor = float(scores.topk(min(N_FRONT, len(scores))).values[-1])
+        self.front = (scores >= self.floor).nonzero()[:, 0]
+        return scores[self.front]
 
     def add(self, index: Tensor) -> None:
         self.observe(index)
         self.gains.index_fill_(0, index, -torch.inf)
         self.n_selected += 1
 
-    def scores(self, still: Open) -> Tensor:
-        """What points are ranked by, shape (n_pool,)."""
-        return still.rank(self.gains)
+    def scores(self, still: Open, rows: Rows) -> Tensor:
+        """What points are ranked by, shape (n_rows,)."""
+        return still.rank(self.gains[rows], rows)
 
     @abstractmethod
     def observe(self, index: Tensor) -> None:

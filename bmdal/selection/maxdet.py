@@ -10,7 +10,8 @@ from torch import Tensor
 from bmdal.component import register
 from bmdal.features import Features, condition
 from bmdal.group import ALONE, Group
-from bmdal.selection.base import GreedyState, Open, Pick, Selection, SelectionProblem, greedy, largest_number
+from bmdal.linalg import quadratic_forms
+from bmdal.selection.base import GreedyState, Open, Pick, Rows, Selection, SelectionProblem, greedy, largest_number
 from bmdal.selection.columns import PosteriorColumns
 from bmdal.selection.lazy import Lazy
 
@@ -46,15 +47,15 @@ class _Lazy(Lazy):
         self.diag = pool.diag()
         super().__init__(self.diag.clone())
 
-    def scores(self, still: Open) -> Tensor:
-        return _scores(self.gains, self.sigma2, still)
+    def scores(self, still: Open, rows: Rows) -> Tensor:
+        return _scores(self.gains[rows], self.sigma2, still, rows)
 
 
-def _scores(variance: Tensor, sigma2: float, still: Open) -> Tensor:
+def _scores(variance: Tensor, sigma2: float, still: Open, rows: Rows = slice(None)) -> Tensor:
     """Variances or, with costs, the increase of 1/2 log det(I + K_S / sigma^2) per cost."""
     if still.limits.costs is None:
-        return still.rank(variance)
-    return still.rank((variance / sigma2).clamp_(min=0).log1p_() / 2)
+        return still.rank(variance, rows)
+    return still.rank((variance / sigma2).clamp_(min=0).log1p_() / 2, rows)
 
 
 class _KernelSpace(_Lazy):
@@ -89,22 +90,39 @@ class _KernelSpace(_Lazy):
 
 
 class _FeatureSpace(_Lazy):
-    """k_S(x, x) = phi^T A phi, with A of shape (p, p): for batches of more points than features, where L is large."""
+    """k_S(x, x) = phi^T A phi: for batches of more points than features, where L is large.
+
+    Adding a point s, A falls by v v^T, v = A phi_s / sqrt(k_S(s, s) + sigma^2). A is only computed for every
+    N_TOGETHER points. A variance that was known at some time since then falls by <v, phi>^2 for each point since.
+
+    Attributes:
+        A: after `n_in_A` of the selected points, shape (p, p).
+        V: v of the others, in the first rows, shape (N_TOGETHER, p).
+    """
+
+    N_TOGETHER = 64
 
     def __init__(self, pool: Features, sigma: float) -> None:
         super().__init__(pool, sigma)
         self.Phi = pool.matrix()
         self.A = torch.eye(self.Phi.shape[1], dtype=self.Phi.dtype, device=self.Phi.device)
+        self.V, self.n_in_A = self.Phi.new_empty(self.N_TOGETHER, self.Phi.shape[1]), 0
 
     def observe(self, index: Tensor) -> None:
-        """A <- A - A phi phi^T A / (k_S(x, x) + sigma^2)."""
-        i = int(index)
-        v = self.A @ self.Phi[i]
-        self.A -= torch.outer(v / (self.gains[i] + self.sigma2), v)
+        phi, n = self.Phi.index_select(0, index)[0], self.n_selected - self.n_in_A
+        v = torch.addmv(self.A @ phi, self.V[:n].T, self.V[:n] @ phi, alpha=-1)
+        self.V[n] = v / torch.sqrt(self.gains[index] + self.sigma2)
+        if n + 1 == self.N_TOGETHER:
+            self.A.addmm_(self.V.T, self.V, alpha=-1)
+            self.n_in_A += self.N_TOGETHER
 
     def current(self, rows: Tensor) -> Tensor:
-        Phi = self.Phi[rows]
-        return ((Phi @ self.A) * Phi).sum(dim=1)
+        Phi, gains, known = self.Phi.index_select(0, rows), self.gains[rows], self.n_known[rows] - self.n_in_A
+        old = (known < 0).nonzero()[:, 0]
+        gains[old] = quadratic_forms(Phi[old], self.A)
+        start, n = max(0, int(known.min())), self.n_selected - self.n_in_A
+        falls = (Phi @ self.V[start:n].T).square_()
+        return gains - falls.masked_fill_(torch.arange(start, n) < known[:, None], 0.0).sum(dim=1)
 
 
 @register
