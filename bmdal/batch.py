@@ -17,6 +17,7 @@ from bmdal.group import ALONE, Group, Traffic
 from bmdal.linalg import largest_eigenvalue
 from bmdal.method import Method
 from bmdal.network.call import Output
+from bmdal.progress import Progress
 from bmdal.randomness import permutation
 from bmdal.rules import Rules
 from bmdal.selection import SelectionProblem
@@ -83,10 +84,16 @@ def choose(
     kernel_seconds += now(pool.device) - start - unmeasured
     start = now(pool.device)
     limits, scores = rules.limits.to(pool.device), dict[int, float]()
-    problem = SelectionProblem(
-        train, pool, method.mode, method.sigma, generator, target, outcomes, limits, group, scores.__setitem__
-    )
-    chosen = method.selection.select(problem, batch_size)
+    with Progress(method.name, batch_size) as progress:
+
+        def on_pick(index: int, score: float) -> None:
+            scores[index] = score
+            progress.advance()
+
+        problem = SelectionProblem(
+            train, pool, method.mode, method.sigma, generator, target, outcomes, limits, group, on_pick
+        )
+        chosen = method.selection.select(problem, batch_size)
     n_chosen = len(chosen)
     chosen = _fill(chosen, pool, batch_size, generator, limits, group)
     return Batch(

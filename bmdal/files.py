@@ -11,6 +11,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -81,7 +82,23 @@ def write_features(
     Raises BmdalError, naming the row, for features that are not finite or that `dtype` cannot represent to 1 % of their
     norm, and if the file exists or an interrupted one has other features.
     """
-    path = Path(path)
+    return write_blocks(Path(path), partial(_chunks, points, features), _length(points), dtype, made_from)
+
+
+def write_blocks(
+    path: Path,
+    chunks: Callable[[int], tuple[Iterator[Tensor], int]],
+    total: int | None,
+    dtype: torch.dtype,
+    made_from: str,
+) -> StoredFeatures:
+    """Write a file as `write_features` does.
+
+    Args:
+        chunks: given the number of blocks that are written already, features in chunks and the number of the block that
+            the first chunk begins.
+        total: the number of points, if it is known.
+    """
     name = str(dtype).removeprefix("torch.")
     if name not in DTYPES:
         raise BmdalError(f"features cannot be stored as dtype={dtype}; valid: {', '.join(DTYPES)}")
@@ -92,10 +109,8 @@ def write_features(
     with part.open("ab+") as data, lines.open("ab+") as journal:
         _lock(data, path)
         unfinished = _Unfinished(path, data, journal)
-        n_known = unfinished.recover()
-        chunks, start = _chunks(points, features, n_known)
-        n_rows = _write_blocks(unfinished, _in_blocks(chunks), start, dtype, made_from, _length(points))
-        unfinished.finish(n_rows)
+        parts, first = chunks(unfinished.recover())
+        unfinished.finish(_write_all(unfinished, _in_blocks(parts), first, dtype, made_from, total))
     part.replace(path)
     lines.unlink()
     return read_features(path, check=False)
@@ -124,7 +139,7 @@ def read_features(path: Path | str, check: bool = True) -> StoredFeatures:
     return mapped(array, torch.bfloat16 if kind is not None and kind.dtype == "bfloat16" else None)
 
 
-def made_from(path: Path | str) -> str:
+def origin_of(path: Path | str) -> str:
     """What `write_features` was told that the features in a file depend on."""
     kind = _opened(Path(path))[1]
     return "" if kind is None else kind.made_from
@@ -181,6 +196,7 @@ class _Unfinished:
             if checksum != _checksum(block):
                 break
             self.checksums.append(checksum)
+        self.kind = self.kind if self.checksums else None
         kept = "".join(f"{line}\n" for line in lines[: len(self.checksums) + 1]) if self.kind is not None else ""
         self.journal.truncate(len(kept))
         self.data.truncate(HEADER_BYTES + self._block_bytes * len(self.checksums))
@@ -241,7 +257,7 @@ class _Unfinished:
             os.fsync(file.fileno())
 
 
-def _write_blocks(
+def _write_all(
     unfinished: _Unfinished, blocks: Iterable[Tensor], first: int, dtype: torch.dtype, made_from: str, total: int | None
 ) -> int:
     """Write blocks of features, of which the first one has a number. Return the number of rows of the file."""
@@ -250,8 +266,9 @@ def _write_blocks(
     with Progress(f"writing {unfinished.path.name}", total) as progress:
         progress.advance(n_rows)
         for number, block in enumerate(blocks, first):
+            rounded = _rounded(block, dtype, n_rows)
             unfinished.expect(_Kind(name, block.shape[1], made_from, BLOCK_ROWS))
-            unfinished.add(number, _rounded(block, dtype, n_rows))
+            unfinished.add(number, rounded)
             n_rows += len(block)
             progress.advance(len(block))
     if not n_rows:
@@ -293,17 +310,28 @@ def _chunks(points: Any, features: Callable[[Any], Tensor] | None, n_known: int)
         return (_features_of(chunk, features) for chunk in points), 0
     batch_size = (points.batch_size or AT_ONCE) if isinstance(points, DataLoader) else AT_ONCE
     inputs = points if isinstance(points, np.memmap) else as_inputs("points", points)[0]
+
+    def compute(rows: slice) -> Tensor:
+        part = inputs[rows]
+        part = as_tensor("points", np.array(part)) if isinstance(part, np.ndarray) else given_to_networks(part)
+        return _features_of(part, features)
+
+    return in_chunks(compute, len(inputs), batch_size, n_known)
+
+
+def in_chunks(compute: Callable[[slice], Tensor], n: int, size: int, n_known: int) -> tuple[Iterator[Tensor], int]:
+    """Features of n points in chunks of `size`, from the last known block on, whose number is the second result.
+
+    Chunks end with blocks, so that those of a continued file are the same.
+    """
     first = max(0, n_known - 1)
-
-    def computed() -> Iterator[Tensor]:
-        for start in range(first * BLOCK_ROWS, len(inputs), BLOCK_ROWS):  # batches do not depend on where it began
-            end = min(start + BLOCK_ROWS, len(inputs))
-            for i in range(start, end, batch_size):
-                part = inputs[i : min(i + batch_size, end)]
-                part = as_tensor("points", np.array(part)) if isinstance(part, np.ndarray) else given_to_networks(part)
-                yield _features_of(part, features)
-
-    return computed(), first
+    starts = range(first * BLOCK_ROWS, n, BLOCK_ROWS)
+    chunks = (
+        slice(i, min(i + size, start + BLOCK_ROWS, n))
+        for start in starts
+        for i in range(start, min(start + BLOCK_ROWS, n), size)
+    )
+    return map(compute, chunks), first
 
 
 def _features_of(chunk: Any, features: Callable[[Any], Tensor] | None) -> Tensor:

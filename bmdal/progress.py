@@ -26,20 +26,20 @@ class Progress:
     total: int | None
     done: int = 0
     started: float = field(default_factory=time.monotonic)
-    last_line: float = field(default_factory=time.monotonic)
+    last_line: float | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self.last_line > self.started and error[0] is None:
+        if self.last_line is not None and error[0] is None:
             LOG.info("%s: done in %.0f s", self.title, time.monotonic() - self.started)
 
     def advance(self, work: int = 1) -> None:
         """Report that an amount of work has been done."""
         self.done += work
         now = time.monotonic()
-        if now - self.last_line < SECONDS_BETWEEN_LINES:
+        if now - (self.last_line or self.started) < SECONDS_BETWEEN_LINES:
             return
         self.last_line = now
         left = f", {(now - self.started) * (self.total - self.done) / self.done:.0f} s left" if self.total else ""

@@ -22,6 +22,7 @@ from benchmark.errors import EXPECTED, BenchmarkError
 from benchmark.peer import peer_module
 from benchmark.speed import parts
 from benchmark.speed.black_box import black_box, optional_module
+from benchmark.speed.large import LARGE, large, stored
 from benchmark.speed.measure import bandwidth, matmul_peak
 from benchmark.speed.parts import Conditions, Row, Sizes
 from benchmark.speed.picture import draw_scaling
@@ -33,7 +34,7 @@ from cli.run import run_command
 from data_prep import PreparedData, prepare
 from data_prep.catalog import load_dataset
 
-PARTS = ("selection", "features", "training", "run", "scaling", "black-box")
+PARTS = ("selection", "features", "training", "run", "scaling", "black-box", "stored", "large")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -95,6 +96,13 @@ def _rows(options: DictConfig, data: PreparedData, conditions: Conditions, speed
         points, x_pool = make_points(data, options.n_train, options.n_pool, torch.device("cpu"))
         with_peers = not options.alone and _has(optional_module, "skactiveml.pool")
         yield from black_box(points, x_pool, options.batch_size, options.repeats, with_peers)
+    if "stored" in options.parts:
+        for n_pool in options.stored_pools:
+            yield from stored(n_pool, options.stored_features, options.batch_size, Path(options.paths.runs))
+    if "large" in options.parts:
+        problem = make_problem(data, options.n_train, options.n_pool, options.n_epochs, conditions.device)
+        for batch_size in options.large_batches:
+            yield from large(problem, options.methods or LARGE, batch_size, conditions)
 
 
 def _has(module: Callable[[str], ModuleType], name: str) -> bool:
@@ -111,10 +119,14 @@ def line_of(row: Row) -> str:
     size = f"{row.n_train:>6} + {row.n_pool:>7} points, batch {row.batch_size:>4}"
     line = f"{row.part:10} {row.what:40} {size} "
     line += row.failure or f"{row.seconds:9.4f} s"
+    if row.bytes_read is not None:
+        line += f"   read {row.bytes_read / 2**20:.0f} MiB"
     if row.kernel_seconds is not None:
         line += f" (kernel {row.kernel_seconds:.4f}, selection {row.selection_seconds:.4f})"
     if row.ratio is not None:
         line += f"   original {row.original_seconds:9.4f} s   {row.ratio:6.2f} times as fast"
+    if row.original_failure is not None:
+        line += f"   original {row.original_failure}"
     if row.same_indices is not None:
         line += "   same indices" if row.same_indices else "   OTHER INDICES"
     for share, of in ((row.bandwidth_share, "bandwidth"), (row.matmul_share, "matrix-product peak")):

@@ -17,6 +17,8 @@ from bmdal.features.dense import DenseFeatures
 BLOCK_ROWS = 8192
 """Rows of a block. The rounding of a matrix product may depend on its shape: with blocks of one size, counted from the
 first point, the numbers of a point depend neither on the memory at hand nor on who holds which part of a pool."""
+SCATTERED_ROWS = 256
+"""Rows that are read at a time from all over a memory map: each of them may map up to 2 MiB of its surroundings."""
 MEMORY_BYTES = 4 * 2**30
 """The most memory that features take that are loaded as a whole."""
 
@@ -86,11 +88,16 @@ class StoredFeatures(Features):
         """The same features in memory."""
         rows, n = self.rows, len(self)
         in_order = n > 0 and bool((rows[1:] - rows[:-1] == 1).all())
-        Phi = self.stored[int(rows[0]) :][:n] if in_order else self.stored.index_select(0, rows)
-        at_least = torch.promote_types(Phi.dtype, torch.float32)
-        read = DenseFeatures(Phi.to(at_least, copy=True))
-        self.release()
-        features = self.transform(read)
+        at_least = torch.promote_types(self.stored.dtype, torch.float32)
+        Phi = torch.empty(n, self.stored.shape[1], dtype=at_least, device=self.device)
+        step = n if in_order else SCATTERED_ROWS
+        for start in range(0, n, step):
+            some = rows[start : start + step]
+            Phi[start : start + step] = (
+                self.stored[int(some[0]) :][:n] if in_order else self.stored.index_select(0, some)
+            )
+            self.release()
+        features = self.transform(DenseFeatures(Phi))
         return features if self.precision is None else features.to(dtype=self.precision)
 
     def kernel(self, other: Features) -> Tensor:

@@ -73,7 +73,8 @@ class NearestSelected(GreedyState):
         if self._bound is None or self.is_empty:
             return None
         rows = self._bound.closer_than(index, self.d2)
-        return rows if 8 * len(rows) < len(self.pool) else None
+        least = 2 if isinstance(self.pool, StoredFeatures) else 8  # in memory, gathering rows costs more than reading
+        return rows if least * len(rows) < len(self.pool) else None
 
     def _add_many(self, selected: Features) -> None:
         for start in range(0, len(selected), MOST_AT_ONCE):

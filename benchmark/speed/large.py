@@ -1,0 +1,95 @@
+"""Large pools in files, and large batches."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmark.peer import peer_selection
+from benchmark.speed.measure import attempt, measure_in_turn
+from benchmark.speed.parts import Conditions, Row, features_of, run_selection
+from benchmark.speed.problem import SpeedProblem
+from bmdal import Method, read_features, select, write_features
+from bmdal.features import Features
+
+STORED = ("maxdiag", "maxdist-p", "lcmd-p", "kmeanspp-p")
+LARGE = (
+    "maxdiag_grad_rp-512",
+    "maxdist-tp_grad_rp-512",
+    "lcmd-tp_grad_rp-512",
+    "kmeanspp-tp_grad_rp-512",
+    "maxdet-p_grad_rp-512_train",
+    "bait-f-p_grad_rp-512_train",
+    "fw-p_grad_rp-512_acs-rf-hyper-512",
+)
+CHUNK = 8192
+LIMIT_SECONDS = 600
+"""Time limit for one batch of the original."""
+
+
+def stored(n_pool: int, n_features: int, batch_size: int, folder: Path) -> Iterator[Row]:
+    """Write a pool to a float16 file, then select from it in mode P, each once: time, bytes read and memory.
+
+    The points are a mixture of 1,000 normal distributions. The variance of feature j is j^-1.3, about as that of the
+    principal components of network features. The file may stay in the system's cache, but not in the process's memory.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        path = Path(scratch, "pool.npy")
+
+        def row(what: str, compute: Callable[[], object], size: int = 0, read: Callable[[], int] | None = None) -> Row:
+            measured = measure_in_turn({what: compute}, 1, torch.device("cpu"))[what]
+            done = Row("stored", what, 0, n_pool, size, measured.seconds, peak_bytes=measured.peak_bytes)
+            return done if read is None else replace(done, bytes_read=read())
+
+        yield row("write float16", lambda: write_features(path, mixture(n_pool, n_features)))
+        yield row("compare checksums", lambda: read_features(path))
+        for name in STORED:
+            n_read = [0]
+
+            def count(features: Features, n_read: list[int] = n_read) -> Features:
+                n_read[0] += len(features)
+                return features
+
+            pool = read_features(path, check=False).mapped(count)
+            compute = partial(select, name, pool, batch_size, 0)
+            yield row(name, compute, batch_size, lambda n_read=n_read: 2 * n_features * n_read[0])  # type: ignore[misc]
+
+
+def mixture(n: int, n_features: int) -> Iterator[Tensor]:
+    """Features of n points in chunks, always the same."""
+    generator = torch.Generator().manual_seed(0)
+    scales = torch.arange(1, n_features + 1) ** -0.65
+    centres = torch.randn(1000, n_features, generator=generator)
+    for start in range(0, n, CHUNK):
+        size = min(CHUNK, n - start)
+        centre = centres[torch.randint(len(centres), (size,), generator=generator)]
+        yield scales * (centre + 0.5 * torch.randn(size, n_features, generator=generator))
+
+
+def large(problem: SpeedProblem, methods: Sequence[str], batch_size: int, conditions: Conditions) -> Iterator[Row]:
+    """Select large batches from the same features, once each, and with the original if it ends within ten minutes."""
+    for name in methods:
+        method = Method.from_name(name)
+        train, pool = features_of(method, problem)
+        if method.selection.needs_float64:
+            train, pool = train.double(), pool.double()
+        row = Row("large", name, len(train), len(pool), batch_size, seconds=None)
+        compute: dict[str, Callable[[], Tensor]] = {"ours": partial(run_selection, method, train, pool, batch_size)}
+        ours = measure_in_turn(compute, 1, conditions.device)["ours"]
+        row = replace(row, seconds=ours.seconds, peak_bytes=ours.peak_bytes)
+        if not conditions.with_original:
+            yield row
+            continue
+        theirs = attempt(partial(peer_selection, method, train, pool, batch_size), LIMIT_SECONDS)
+        if isinstance(theirs, str):
+            yield replace(row, original_failure=theirs)
+            continue
+        same = None if name.startswith("kmeanspp") else ours.result.tolist() == theirs.result.tolist()
+        yield replace(row, original_seconds=theirs.seconds, original_peak_bytes=theirs.peak_bytes, same_indices=same)
