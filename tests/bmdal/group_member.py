@@ -1,8 +1,8 @@
-"""One of several processes that select from shards of a pool: `python group_member.py rank n folder`.
+"""One of several processes that select from shards of a pool: `python group_member.py rank n folder seconds`.
 
-It works through the cases in folder/cases.pt and writes what happened to folder/results-<rank>.pt. Every case is a
-dictionary: `sizes` of the shards of as many processes, or a list of `pools`, one for each; the arguments of `select`
-that are `common` to all processes; and those of a single `rank` that has others.
+It works through the cases in folder/cases.pt and writes what happened to folder/results-<rank>.pt. `seconds` is the
+time limit of a message. Every case is a dictionary: `sizes` of the shards of as many processes; the arguments of
+`select` that are `common` to all processes; and those of a single rank that has others, `of_rank`.
 """
 
 from __future__ import annotations
@@ -24,9 +24,6 @@ from bmdal import BmdalError, select
 from bmdal.features import StoredFeatures
 from bmdal.selection import MaxDist
 from bmdal.selection.base import SelectionProblem
-
-SECONDS = 10
-"""Time limit of a message."""
 
 
 class Dying(MaxDist):
@@ -90,9 +87,9 @@ def outcome(case: Mapping[str, Any], group: dist.ProcessGroup, rank: int) -> dic
     return {**found, "n_filled": batch.n_filled}
 
 
-def main(rank: int, n: int, folder: Path) -> None:
+def main(rank: int, n: int, folder: Path, seconds: int) -> None:
     torch.set_num_threads(1)
-    limit = datetime.timedelta(seconds=SECONDS)
+    limit = datetime.timedelta(seconds=seconds)
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=n, timeout=limit)
     groups = {size: dist.new_group(range(size), timeout=limit) for size in range(1, n + 1)}
     results: list[Any] = []
@@ -104,4 +101,4 @@ def main(rank: int, n: int, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
+    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))

@@ -14,7 +14,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from command_line import ROOT, environment
-from group_member import SECONDS, points
+from group_member import points
 from toys import normal
 from warm_python import warm_python
 
@@ -25,6 +25,8 @@ from bmdal.group import ALONE, Traffic
 from bmdal.processes import Processes
 
 Case = dict[str, Any]
+SECONDS = 20
+"""Time limit of a message."""
 SPLITS = [(300,), (120, 180), (222, 77, 1), (100, 0, 150, 50)]
 METHODS = [
     "random", "maxdiag", "power", "maxdist-p", "maxdist-tp_train", "lcmd-p", "lcmd-tp_rp-8_scale",
@@ -37,17 +39,19 @@ MORE_METHODS = [
 TRAIN, LABELS = normal(30, 12, seed=1), normal(30, seed=2)
 
 
-def outcomes(folder: Path, n: int, cases: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+def outcomes(folder: Path, n: int, cases: Sequence[Mapping[str, Any]], seconds: int = SECONDS) -> list[list[Any]]:
     """For each case what happened in each of n processes; None for a process that has died."""
     torch.save(list(cases), folder / "cases.pt")
     member = [warm_python(), str(ROOT / "tests" / "bmdal" / "group_member.py")]
     env = environment(folder)
     env["PYTHONPATH"] = f"{ROOT}:{ROOT / 'tests'}:{env['PYTHONPATH']}"
     processes = [
-        subprocess.Popen([*member, str(rank), str(n), str(folder)], env=env, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [*member, str(rank), str(n), str(folder), str(seconds)], env=env, stderr=subprocess.PIPE, text=True
+        )
         for rank in range(n)
     ]
-    said = [process.communicate(timeout=120)[1] for process in processes]
+    said = [process.communicate(timeout=300)[1] for process in processes]
     found = []
     for rank in range(n):
         path = folder / f"results-{rank}.pt"
@@ -121,13 +125,15 @@ REFUSED = {
 }
 
 
-def run(folder: Path, equal: Mapping[str, Case], others: Mapping[tuple[str, int], Case]) -> dict[tuple[str, int], Any]:
+def run(
+    folder: Path, equal: Mapping[str, Case], others: Mapping[tuple[str, int], Case], seconds: int = SECONDS
+) -> dict[tuple[str, int], Any]:
     """What happened in each process, by the name of a case and the number of processes."""
     cases = dict(others)
     for name, case in equal.items():
         for sizes in case.get("splits", SPLITS):
             cases[name, len(sizes)] = {**case, "sizes": sizes, "train_sizes": TRAIN_SIZES[len(sizes)]}
-    results = outcomes(folder, 4, list(cases.values()))
+    results = outcomes(folder, 4, list(cases.values()), seconds)
     return {key: some[: len(cases[key]["sizes"])] for key, some in zip(cases, results, strict=True)}
 
 
@@ -184,10 +190,13 @@ def test_all_precisions(tmp_path: Path) -> None:
 @pytest.mark.parametrize("method", ["lcmd-tp", "maxdist-p"])
 def test_a_large_pool(method: str, tmp_path: Path) -> None:
     """As many points as the data set `poker` has."""
-    common = request(method, pool=points(198_720, 64).float(), train=normal(256, 64).float(), batch_size=64)
+    common = request(
+        method, pool=points(198_720, 64).float(), train=normal(256, 64).float(), y_train=None, batch_size=64
+    )
     equal = {method: {"common": common, "splits": [(198_720,), (98_720, 100_000)]}}
-    found = run(tmp_path, equal, {})
+    found = run(tmp_path, equal, {}, seconds=300)
     for of_rank in (*found[method, 1], *found[method, 2]):
+        assert "error" not in of_rank, of_rank
         assert of_rank["indices"] == alone(common)
 
 
