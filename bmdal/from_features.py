@@ -33,7 +33,7 @@ from bmdal.tables import Table, check_columns, check_finite, frame_of
 
 PART = 4096
 """Number of rows of a data set that are read at a time."""
-Points = Features | Table | Dataset[Any] | DataLoader[Any] | Path
+Points = Features | Table | Dataset[Any] | DataLoader[Any] | Path | str
 """Features of points: `Features`, a matrix with one row per point, a data set or loader of such rows, or a file."""
 
 
@@ -222,7 +222,7 @@ def _method(method: Method | Selection | str, has_train: bool, sigma: float | No
 
 def _stored(name: str, points: Points) -> Points:
     """Points in a file as `StoredFeatures`, and all others as they are."""
-    if isinstance(points, Path):
+    if isinstance(points, str | Path):
         return read_features(points)
     if (
         isinstance(points, np.memmap)

@@ -73,7 +73,7 @@ def test_the_batch_is_that_of_the_rounded_features(name: str, dtype: torch.dtype
     stored = write_features(tmp_path / "pool.npy", pool, dtype=dtype)
     rounded = pool.to(dtype).to(torch.promote_types(dtype, torch.float32))
     assert chosen(name, stored, train) == chosen(name, rounded, train)
-    assert chosen(name, tmp_path / "pool.npy", train) == chosen(name, rounded, train)
+    assert chosen(name, str(tmp_path / "pool.npy"), train) == chosen(name, rounded, train)
 
 
 @pytest.mark.parametrize("name", ["lcmd-p", "lcmd-tp", "maxdist-p", "kmeanspp-tp", "maxdiag", "lcmd-tp_train"])
