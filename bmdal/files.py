@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import numpy as np
 import torch
@@ -102,17 +102,17 @@ def write_blocks(
     name = str(dtype).removeprefix("torch.")
     if name not in DTYPES:
         raise BmdalError(f"features cannot be stored as dtype={dtype}; valid: {', '.join(DTYPES)}")
-    if path.exists():
-        raise BmdalError(f"{path} exists already: use read_features, or delete it")
+    _check_new(path)
     part, lines = (path.with_name(f".{path.name}.{kind}") for kind in ("part", "lines"))
     path.parent.mkdir(parents=True, exist_ok=True)
     with part.open("ab+") as data, lines.open("ab+") as journal:
         _lock(data, path)
+        _check_new(path)  # another process may have finished it in the meantime
         unfinished = _Unfinished(path, data, journal)
         parts, first = chunks(unfinished.recover())
         unfinished.finish(_write_all(unfinished, _in_blocks(parts), first, dtype, made_from, total))
-    part.replace(path)
-    lines.unlink()
+        part.replace(path)
+        lines.unlink()
     return read_features(path, check=False)
 
 
@@ -192,8 +192,8 @@ class _Unfinished:
             self.kind = _Kind(**json.loads(lines[0])) if lines else None
         self.data.seek(HEADER_BYTES)
         for checksum in lines[1:] if self.kind is not None else []:
-            block = self.data.read(BLOCK_ROWS * self.kind.row_bytes)  # type: ignore[union-attr]
-            if checksum != _checksum(block):
+            block = self.data.read(self._block_bytes)
+            if len(block) < self._block_bytes or checksum != _checksum(block):
                 break
             self.checksums.append(checksum)
         self.kind = self.kind if self.checksums else None
@@ -213,7 +213,7 @@ class _Unfinished:
             self._note(json.dumps(asdict(kind)))
         elif kind != self.kind:
             name = next(name for name, value in asdict(kind).items() if value != getattr(self.kind, name))
-            self._refuse(f"{name} {getattr(self.kind, name)!r}, and the new ones {getattr(kind, name)!r}")
+            self.refuse(f"{name} {getattr(self.kind, name)!r}, and the new ones {getattr(kind, name)!r}")
 
     def add(self, number: int, block: Tensor) -> None:
         """Append a block or, if it is there already, compare it."""
@@ -230,9 +230,9 @@ class _Unfinished:
         known = torch.from_numpy(raw).view(block.dtype).view(-1, self.kind.n_features)
         atol = 8 * torch.finfo(block.dtype).eps * float(known.abs().max())
         if known.shape != block.shape or not torch.allclose(known.double(), block.double(), rtol=0, atol=atol):
-            self._refuse(f"other values in rows {number * BLOCK_ROWS} to {number * BLOCK_ROWS + len(known) - 1}")
+            self.refuse(f"other values in rows {number * BLOCK_ROWS} to {number * BLOCK_ROWS + len(known) - 1}")
 
-    def _refuse(self, difference: str) -> None:
+    def refuse(self, difference: str) -> NoReturn:
         raise BmdalError(
             f"the interrupted file {self.data.name} has {difference}: delete it to start again, or continue with the "
             "same points and features"
@@ -273,6 +273,8 @@ def _write_all(
             progress.advance(len(block))
     if not n_rows:
         raise BmdalError("there are no points to write features of")
+    if n_rows <= BLOCK_ROWS * (len(unfinished.checksums) - 1):
+        unfinished.refuse(f"more than {n_rows} points")
     return n_rows
 
 
@@ -374,6 +376,11 @@ def _bytes(block: Tensor) -> bytes:
 
 def _checksum(data: bytes) -> str:
     return f"{zlib.crc32(data):08x}"
+
+
+def _check_new(path: Path) -> None:
+    if path.exists():
+        raise BmdalError(f"{path} exists already: use read_features, or delete it")
 
 
 def _lock(file: IO[bytes], path: Path) -> None:

@@ -33,6 +33,8 @@ from bmdal.tables import Table, check_columns, check_finite, frame_of
 
 PART = 4096
 """Number of rows of a data set that are read at a time."""
+FLOATS = (np.float16, np.float32, np.float64)
+"""Types of memory maps that stay on disk; in another byte order or with negative strides, they are copied."""
 Points = Features | Table | Dataset[Any] | DataLoader[Any] | Path | str
 """Features of points: `Features`, a matrix with one row per point, a data set or loader of such rows, or a file."""
 
@@ -224,12 +226,7 @@ def _stored(name: str, points: Points) -> Points:
     """Points in a file as `StoredFeatures`, and all others as they are."""
     if isinstance(points, str | Path):
         return read_features(points)
-    if (
-        isinstance(points, np.memmap)
-        and points.dtype.kind == "f"
-        and points.dtype.isnative
-        and points.dtype.itemsize < 16
-    ):
+    if isinstance(points, np.memmap) and points.dtype in FLOATS and min(points.strides, default=0) >= 0:
         _check_shape(name, points.shape)
         return mapped(points)
     return points

@@ -245,7 +245,7 @@ def _in_file(
     path: Path, method: Method, chain: Callable[[Points], Features], X: Inputs, size: int, made_from: str
 ) -> StoredFeatures:
     """Features of points in a float16 file, which is written unless it is there."""
-    if chain(X[:1]).n_features is None:
+    if chain(X[:2]).n_features is None:
         raise IncompatibleError(
             f"method {method.name!r} has no feature matrix that could be stored: put a sketch like 'rp-512' into it"
         )

@@ -22,7 +22,7 @@ from benchmark.errors import EXPECTED, BenchmarkError
 from benchmark.peer import peer_module
 from benchmark.speed import parts
 from benchmark.speed.black_box import black_box, optional_module
-from benchmark.speed.large import LARGE, large, stored
+from benchmark.speed.large import LARGE, large, rounding, stored
 from benchmark.speed.measure import bandwidth, matmul_peak
 from benchmark.speed.parts import Conditions, Row, Sizes
 from benchmark.speed.picture import draw_scaling
@@ -34,7 +34,7 @@ from cli.run import run_command
 from data_prep import PreparedData, prepare
 from data_prep.catalog import load_dataset
 
-PARTS = ("selection", "features", "training", "run", "scaling", "black-box", "stored", "large")
+PARTS = ("selection", "features", "training", "run", "scaling", "black-box", "stored", "rounding", "large")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -99,6 +99,9 @@ def _rows(options: DictConfig, data: PreparedData, conditions: Conditions, speed
     if "stored" in options.parts:
         for n_pool in options.stored_pools:
             yield from stored(n_pool, options.stored_features, options.batch_size, Path(options.paths.runs))
+    if "rounding" in options.parts:
+        problem = make_problem(data, options.n_train, options.n_pool, options.n_epochs, conditions.device)
+        yield from rounding(problem, options.batch_size)
     if "large" in options.parts:
         problem = make_problem(data, options.n_train, options.n_pool, options.n_epochs, conditions.device)
         for batch_size in options.large_batches:
@@ -119,6 +122,8 @@ def line_of(row: Row) -> str:
     size = f"{row.n_train:>6} + {row.n_pool:>7} points, batch {row.batch_size:>4}"
     line = f"{row.part:10} {row.what:40} {size} "
     line += row.failure or f"{row.seconds:9.4f} s"
+    if row.n_other is not None:
+        line += f"   {row.n_other} other points"
     if row.bytes_read is not None:
         line += f"   read {row.bytes_read / 2**20:.0f} MiB"
     if row.kernel_seconds is not None:

@@ -1,4 +1,4 @@
-"""Large pools in files, and large batches."""
+"""Large pools in files, what rounding does to a batch, and large batches."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from benchmark.speed.measure import Measured, attempt, measure_in_turn
 from benchmark.speed.parts import Conditions, Row, features_of, run_selection
 from benchmark.speed.problem import SpeedProblem
 from bmdal import Method, read_features, select, write_features
-from bmdal.features import Features
+from bmdal.features import Features, StoredFeatures
 
 STORED = ("maxdiag", "maxdist-p", "lcmd-p", "kmeanspp-p")
+ROUNDED = ("maxdiag", "maxdist-tp", "lcmd-tp", "lcmd-p", "kmeanspp-tp")
 LARGE = (
     "maxdiag_grad_rp-512",
     "maxdist-tp_grad_rp-512",
@@ -61,6 +62,20 @@ def stored(n_pool: int, n_features: int, batch_size: int, folder: Path) -> Itera
             pool = read_features(path, check=False).mapped(count)
             compute = partial(select, name, pool, batch_size, 0)
             yield row(name, compute, batch_size, lambda n_read=n_read: 2 * n_features * n_read[0])  # type: ignore[misc]
+
+
+def rounding(problem: SpeedProblem, batch_size: int) -> Iterator[Row]:
+    """Count the points that are chosen from rounded features, but not from those in float32."""
+    train, pool = features_of(Method.from_name("lcmd-tp_grad_rp-512"), problem)
+    for name in ROUNDED:
+        exact = select(name, pool, batch_size, 0, train=train, distinct=False).indices
+        for dtype in (torch.float16, torch.bfloat16):
+            rounded = StoredFeatures(pool.to(dtype))
+            chosen = partial(select, name, rounded, batch_size, 0, train=train, distinct=False)
+            measured = measure_in_turn({name: chosen}, 1, torch.device("cpu"))[name]
+            n_other = int((~torch.isin(measured.result.indices, exact)).sum())
+            what = f"{name}, {str(dtype).removeprefix('torch.')}"
+            yield Row("rounding", what, len(train), len(pool), batch_size, measured.seconds, n_other=n_other)
 
 
 def mixture(n: int, n_features: int) -> Iterator[Tensor]:

@@ -50,7 +50,8 @@ class Row:
 
     `kernel_seconds` and `selection_seconds` are those of a `bmdal.Batch`. If a measurement fails, `seconds` is None and
     `failure` states the reason. `bytes_read` are those of a stored pool, from the disk or its cache;
-    `original_failure` says why the original has no time.
+    `original_failure` says why the original has no time. `n_other` points of the
+    batch differ from those that are chosen with exact features.
     """
 
     part: str
@@ -70,6 +71,7 @@ class Row:
     failure: str | None = None
     bytes_read: int | None = None
     original_failure: str | None = None
+    n_other: int | None = None
 
     @property
     def ratio(self) -> float | None:

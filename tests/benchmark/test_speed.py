@@ -18,7 +18,7 @@ from warm_python import warm_python
 from benchmark.speed import black_box as parts_of_black_box
 from benchmark.speed.__main__ import line_of
 from benchmark.speed.black_box import METHODS, black_box
-from benchmark.speed.large import STORED, large
+from benchmark.speed.large import ROUNDED, STORED, large
 from benchmark.speed.measure import bounded
 from benchmark.speed.parts import Conditions, Row
 from benchmark.speed.problem import SpeedProblem
@@ -81,7 +81,7 @@ def test_other_parts_and_several_networks(tmp_path: Path) -> None:
 @pytest.mark.thorough
 def test_large_pools_and_batches(tmp_path: Path) -> None:
     sizes = "stored_pools=[500,900] stored_features=8 large_batches=[20,40]"
-    done = measure(tmp_path, "parts=stored,large", *sizes.split(), "methods=maxdiag_ll,lcmd-tp_ll")
+    done = measure(tmp_path, "parts=stored,rounding,large", *sizes.split(), "methods=maxdiag_ll,lcmd-tp_ll")
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(tmp_path / "speed.csv")
     stored, large = table[table["part"] == "stored"], table[table["part"] == "large"]
@@ -92,6 +92,10 @@ def test_large_pools_and_batches(tmp_path: Path) -> None:
     assert large[["what", "batch_size"]].apply(tuple, axis=1).tolist() == [
         (name, size) for size in (20, 40) for name in ("maxdiag_ll", "lcmd-tp_ll")
     ]
+    rounding = table[table["part"] == "rounding"].set_index("what")["n_other"]
+    assert rounding.index.tolist() == [f"{name}, {dtype}" for name in ROUNDED for dtype in ("float16", "bfloat16")]
+    assert rounding["maxdiag, float16"] < 8
+    assert rounding.max() > 0
     assert (table["seconds"] > 0).all()
     assert "   read 0 MiB" in done.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "speed.csv"]

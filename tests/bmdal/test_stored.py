@@ -231,6 +231,24 @@ def test_an_interrupted_file_is_continued(n_written: int, chunk: int, tmp_path: 
 
 
 @pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("n_bytes", [0, 20, 128, 700, 1999, 2128, 2140])
+@pytest.mark.parametrize("n_lines", [0, 1, 2, 5, 100])
+def test_a_file_of_any_length_is_continued(n_bytes: int, n_lines: int, tmp_path: Path) -> None:
+    """Also one whose last block, which is shorter, and some of the lines are written; a line may be incomplete."""
+    pool, path = points(200, 5), tmp_path / "pool.npy"
+    write_features(path, pool)
+    whole = path.read_bytes()
+    path.unlink()
+    lines = b"".join(whole[2128:].splitlines(keepends=True)[:n_lines])
+    for cut in (0, 3):
+        (tmp_path / ".pool.npy.part").write_bytes(whole[:n_bytes])
+        (tmp_path / ".pool.npy.lines").write_bytes(lines[: len(lines) - cut])
+        write_features(path, pool)
+        assert path.read_bytes() == whole
+        path.unlink()
+
+
+@pytest.mark.usefixtures("small_blocks")
 def test_an_interrupted_file_is_not_continued_with_other_features(tmp_path: Path) -> None:
     pool, path = points(200, 5), tmp_path / "pool.npy"
 
@@ -247,6 +265,9 @@ def test_an_interrupted_file_is_not_continued_with_other_features(tmp_path: Path
         (pool, {"dtype": torch.float32}),
         (pool, {"made_from": "another network"}),
         (iter((pool.flip(0),)), {}),
+        (pool[:100], {}),
+        (pool[:10], {}),
+        (iter((pool[:N_BLOCK],)), {}),
     ):
         with pytest.raises(
             BmdalError, match=r"the interrupted file .*\.pool\.npy\.part has .*: delete it to start again"
