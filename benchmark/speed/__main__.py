@@ -80,7 +80,7 @@ def _rows(options: DictConfig, data: PreparedData, conditions: Conditions, speed
     if small:
         problem = make_problem(data, options.n_train, options.n_pool, options.n_epochs, conditions.device)
     if "selection" in options.parts:
-        yield from parts.selection(problem, options.methods or parts.SELECTIONS, conditions, speed)
+        yield from parts.selection(problem, options.methods or parts.SELECTIONS, conditions, speed, peak)
     if "features" in options.parts:
         yield from parts.features(problem, options.methods or parts.FEATURES, conditions, peak)
     if "training" in options.parts:
@@ -134,6 +134,8 @@ def line_of(row: Row) -> str:
         line += f"   original {row.original_failure}"
     if row.same_indices is not None:
         line += "   same indices" if row.same_indices else "   OTHER INDICES"
+    if row.passes is not None:
+        line += f"   {row.passes:.1f} passes"
     for share, of in ((row.bandwidth_share, "bandwidth"), (row.matmul_share, "matrix-product peak")):
         if share is not None:
             line += f"   {share:.2f} of the {of}"

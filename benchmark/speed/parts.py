@@ -18,8 +18,9 @@ from benchmark.networks import Networks
 from benchmark.peer import peer_run, peer_select, peer_selection, peer_stack, peer_train
 from benchmark.randomness import generator
 from benchmark.run import Run
-from benchmark.speed.measure import Measured, measure_in_turn
+from benchmark.speed.measure import Measured, bounded, measure_in_turn
 from benchmark.speed.problem import SpeedProblem
+from benchmark.speed.traffic import traffic_of
 from benchmark.split import make_split, scale_inputs
 from benchmark.task import Task
 from bmdal import Method
@@ -38,9 +39,12 @@ SELECTIONS = (
     "maxdist-tp_grad_rp-512",
     "kmeanspp-tp_grad_rp-512",
     "bait-f-p_grad_rp-512_train",
+    "bait-fb-p_grad_rp-512_train",
     "maxdet-p_grad_rp-512_train",
     "fw-p_grad_rp-512_acs-rf-hyper-512",
 )
+LIMIT_SECONDS = 600
+"""Time limit for one selection of the original."""
 FEATURES = ("lcmd-tp_grad_rp-512", "maxdet-p_grad_rp-512_train", "fw-p_grad_rp-512_acs-rf-hyper-512")
 
 
@@ -64,6 +68,7 @@ class Row:
     same_indices: bool | None = None
     peak_bytes: int | None = None
     original_peak_bytes: int | None = None
+    passes: float | None = None
     bandwidth_share: float | None = None
     matmul_share: float | None = None
     kernel_seconds: float | None = None
@@ -91,30 +96,35 @@ class Conditions:
     with_original: bool
 
 
-def selection(problem: SpeedProblem, methods: Sequence[str], conditions: Conditions, bandwidth: float) -> Iterator[Row]:
+def selection(
+    problem: SpeedProblem, methods: Sequence[str], conditions: Conditions, bandwidth: float, matmul_peak: float
+) -> Iterator[Row]:
     """Measure selection alone, from the same explicit features. For k-means++, only the times are compared.
 
-    The bandwidth share assumes one pass over the features for each selected point.
+    Passes are the bytes that all operations read and write, in multiples of the features; what comes from a cache
+    counts too. If the original takes longer than LIMIT_SECONDS or more memory than is free, the row is without it.
     """
     for name in methods:
         method = Method.from_name(name)
         train, pool = features_of(method, problem)
         if method.selection.needs_float64:
             train, pool = train.double(), pool.double()
-
-        measured = _measure(
-            partial(run_selection, method, train, pool, conditions.batch_size),
-            partial(peer_selection, method, train, pool, conditions.batch_size),
-            conditions,
-        )
-        passes = conditions.batch_size * pool.numel() * pool.element_size()
+        ours = partial(run_selection, method, train, pool, conditions.batch_size)
+        original = partial(_original, method, train, pool, conditions.batch_size)
+        try:
+            measured = _measure(ours, original, conditions)
+        except (TimeoutError, MemoryError):
+            measured = _measure(ours, None, conditions)
+        traffic, seconds = traffic_of(ours), measured["ours"].seconds
         yield _row(
             "selection",
             name,
             (len(train), len(pool), conditions.batch_size),
             measured,
             same=None if name.startswith("kmeanspp") else _same(measured),
-            bandwidth_share=passes / measured["ours"].seconds / bandwidth,
+            passes=traffic.n_bytes / (pool.numel() * pool.element_size()),
+            bandwidth_share=traffic.n_bytes / seconds / bandwidth,
+            matmul_share=traffic.n_flop / seconds / matmul_peak,
         )
 
 
@@ -250,6 +260,11 @@ def run_selection(method: Method, train: Tensor, pool: Tensor, batch_size: int) 
     return method.selection.select(problem, batch_size)
 
 
+def _original(method: Method, train: Tensor, pool: Tensor, batch_size: int) -> Tensor:
+    with bounded(LIMIT_SECONDS):
+        return peer_selection(method, train, pool, batch_size)
+
+
 def features_of(method: Method, problem: SpeedProblem) -> tuple[Tensor, Tensor]:
     """Return the transformed features of training and pool points."""
     points, device = problem.points, problem.x_pool.device
@@ -284,6 +299,7 @@ def _row(
     size: tuple[int, int, int],
     measured: dict[str, Measured[object]],
     same: bool | None = None,
+    passes: float | None = None,
     bandwidth_share: float | None = None,
     matmul_share: float | None = None,
 ) -> Row:
@@ -299,6 +315,7 @@ def _row(
         same_indices=same,
         peak_bytes=ours.peak_bytes,
         original_peak_bytes=None if theirs is None else theirs.peak_bytes,
+        passes=passes,
         bandwidth_share=bandwidth_share,
         matmul_share=matmul_share,
     )

@@ -14,7 +14,7 @@ from bmdal.features.shard import explicit
 from bmdal.group import ALONE, Group
 from bmdal.linalg import blocks, inverse_root, quadratic_forms, squared_norms
 from bmdal.repeat import Repeated
-from bmdal.selection.base import GreedyState, Open, Pick, Selection, SelectionProblem, greedy, largest_number
+from bmdal.selection.base import GreedyState, Open, Pick, Rows, Selection, SelectionProblem, greedy, largest_number
 from bmdal.selection.shadow import Shadow
 
 WORST = 1e8
@@ -23,8 +23,10 @@ ROUNDING = 1e-12
 """More than the rounding errors of q and the variances, relative to their first values."""
 FEW = 16
 """If more than this part of the points may have the largest score, all are computed."""
-WORTH_IT = 32
-"""Number of points that must have been selected since then, or else bounds are of no use."""
+MOST_PENDING = 256
+"""Number of selected points after which all are computed at the latest."""
+IN_VAIN = 8
+"""If all are computed again after a single point this many times, bounds are given up."""
 
 
 class _State(GreedyState):
@@ -101,39 +103,41 @@ class _State(GreedyState):
 
 
 class _Bounded(_State):
-    """The same without passes over the features: q and the variances are known up to bounds.
+    """The same with few passes over the features: between them, q and the variances are known up to bounds.
 
     Products with a `Shadow` update them. If a and c are off by up to a' and c', then q is off by up to
     2 (|a| c' + |c| a' + a' c') / delta and the variance by (2 |a| a' + a'^2) / delta. Only points whose scores can be
-    the largest, given these bounds and ROUNDING, are computed as phi^T A M A phi and phi^T A phi. If they are not few,
-    all points are. So the points selected are the same, unless scores are equal up to rounding. Where rounding matters,
-    and where bounds turn out to be of no use, the features themselves are read from then on.
+    the largest, given these bounds and ROUNDING, are computed from their features, with the vectors of all points
+    selected since the last full pass. If they are not few, all points are, in one pass. So the points selected are the
+    same, unless scores are equal up to rounding. Where rounding matters, and where bounds turn out to be of no use, all
+    features are read for each point from then on.
 
     Attributes:
         shadow: None if it is no longer used.
+        vectors, deltas: of the `n_pending` points s selected since the last full pass, the vectors and
+            k_S(s, s) + sigma^2, shapes (2, MOST_PENDING, p) and (MOST_PENDING,).
+        base: q and noisy at that pass, shape (2, n_pool); 0 instead of infinite.
         off: bounds on the errors of q and noisy, in multiples of `shadow.error`, shape (2, n_pool).
-        rounding: the same for rounding errors, shape (2, n_pool).
-        n_since: number of points selected since all were computed.
     """
 
     def __init__(self, pool: DenseFeatures, M: Tensor, sigma: float, shadow: Shadow) -> None:
         super().__init__(pool, M, sigma, ALONE)
-        self.Phi = pool.Phi
+        self.Phi = Phi = pool.Phi
         self.shadow: Shadow | None = shadow
-        self.rounding = ROUNDING * torch.stack([self.q, self.noisy])
-        self.off = torch.zeros_like(self.rounding)
-        self.n_since = WORTH_IT
+        self.vectors, self.deltas = Phi.new_empty(2, MOST_PENDING, Phi.shape[1]), Phi.new_empty(MOST_PENDING)
+        self.base, self.off = torch.stack([self.q, self.noisy]), Phi.new_zeros(2, len(Phi))
+        self.n_pending = self.n_in_vain = 0
 
     def best(self, still: Open) -> Pick:
         if self.shadow is None:
             return super().best(still)
         rows = self._promising(still, self.shadow)
-        if FEW * len(rows) > len(self.Phi):
+        if FEW * len(rows) > len(self.Phi) or self.n_pending == MOST_PENDING:
             self._compute_all()
         else:
             self._compute(rows)
         pick = super().best(still)
-        if pick[1] > 0 or self.n_since == 0:
+        if pick[1] > 0 or self.n_pending == 0:
             return pick
         self._compute_all()  # bounds may hide what is left to gain
         return super().best(still)
@@ -149,7 +153,8 @@ class _Bounded(_State):
             self._update_bounds(vectors, delta, self.shadow)
 
     def _update_bounds(self, vectors: Tensor, delta: Tensor, shadow: Shadow) -> None:
-        self.n_since += 1
+        self.vectors[:, self.n_pending], self.deltas[self.n_pending] = vectors, delta[0]
+        self.n_pending += 1
         (a, c), (a_off, c_off) = shadow.products(vectors)
         share = 1 / float(delta)
         self.q.addcmul_(a, c, value=-2 * share)
@@ -161,23 +166,27 @@ class _Bounded(_State):
 
     def _promising(self, still: Open, shadow: Shadow) -> Tensor:
         """All points whose score can be the largest, and possibly a few more."""
-        q_off, noisy_off = self.off * shadow.error + self.rounding
+        q_off, noisy_off = self.off * shadow.error + ROUNDING * self.base
         upper = still.rank((self.q + q_off) / (self.noisy - noisy_off).clamp_(min=self.sigma2))
         lower = still.rank((self.q - q_off) / (self.noisy + noisy_off))
         return (~(upper < lower.max())).nonzero()[:, 0]  # all points if one of them is NaN
 
     def _compute_all(self) -> None:
-        for rows in blocks(len(self.Phi), 8 * self.Phi.shape[1], self.Phi.device):
-            self._compute(torch.arange(rows.start, rows.stop))
-        if self.n_since < WORTH_IT:
+        for rows in blocks(len(self.Phi), 3 * 8 * self.n_pending, self.Phi.device):
+            self._compute(rows)
+        self.n_in_vain += self.n_pending == 1
+        if self.n_in_vain == IN_VAIN:
             self.shadow = None
-        self.n_since = 0
+        self.base[0], self.base[1] = self.q, torch.where(self.noisy.isinf(), 0.0, self.noisy)
+        self.n_pending = 0
 
-    def _compute(self, rows: Tensor) -> None:
-        Phi = self.Phi[rows]
-        noisy, q = (quadratic_forms(Phi, matrix) for matrix in self.matrices)
-        self.noisy[rows] = (noisy + self.sigma2).masked_fill_(self.noisy[rows].isinf(), torch.inf)
-        self.q[rows] = q
+    def _compute(self, rows: Rows) -> None:
+        Phi, n = self.Phi[rows], self.n_pending
+        a, c = (functional.linear(Phi, vectors[:n]) for vectors in self.vectors)
+        scaled = a / self.deltas[:n]
+        noisy = self.base[1, rows] - (scaled * a).sum(dim=1)
+        self.q[rows] = self.base[0, rows] - 2 * (scaled * c).sum(dim=1)
+        self.noisy[rows] = noisy.masked_fill_(self.noisy[rows].isinf(), torch.inf)
         self.off[:, rows] = 0.0
 
 

@@ -45,34 +45,33 @@ class Shadow:
         integers = Phi.new_empty(n_levels, n, p, dtype=torch.int8)
         scale, error = (Phi.new_empty(n, dtype=torch.float64) for _ in range(2))
         for rows in blocks(n, 2 * 8 * p, Phi.device):
-            phi = Phi[rows].to(torch.float64)
-            integers[:, rows], scale[rows], rest = _rounded(phi, n_levels)
-            error[rows] = rest + _lost(n_levels) * (torch.linalg.vector_norm(phi, dim=1) + rest)
+            integers[:, rows], scale[rows], size, rest = _rounded(Phi[rows].to(torch.float64), n_levels)
+            error[rows] = rest + _lost(n_levels) * (size + rest)
         return cls(integers, scale, error) if bool(torch.isfinite(error).all()) else None
 
     def products(self, vectors: Tensor) -> tuple[Tensor, list[float]]:
         """Approximate <phi_i, v>, shape (k, n), for vectors of shape (k, p), and for each f: |error| <= f `error`_i."""
         k, n_levels = len(vectors), len(self.integers)
-        rounded, unit, rest = _rounded(vectors.to(torch.float64), n_levels + 1)
+        rounded, unit, length, rest = _rounded(vectors.to(torch.float64), n_levels + 1)
         weights = torch.cat([torch.diag(unit / FINER**level) for level in range(n_levels + 1)], dim=1)
         products = unit.new_zeros(k, self.integers.shape[1])
         for level, integers in enumerate(self.integers):
             exact = torch._int_mm(integers, rounded.flatten(0, 1).T)
             products.addmm_(weights, exact.T.to(torch.float64), alpha=1 / FINER**level)
-        length = torch.linalg.vector_norm(vectors, dim=1)
         return products.mul_(self.scale), torch.maximum(length, rest / _lost(n_levels)).tolist()
 
 
-def _rounded(values: Tensor, n_levels: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Integers, the scale of each row, and the length of what they leave of it: shapes (n_levels, n, p), (n,), (n,)."""
+def _rounded(values: Tensor, n_levels: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Integers, shape (n_levels, n, p), and of each row its scale, its length, and the length of what they leave."""
     scale = values.abs().amax(dim=1) / MOST
     rest = values / torch.where(scale > 0, scale, 1.0)[:, None]
+    length = torch.linalg.vector_norm(rest, dim=1) * scale
     integers = torch.empty(n_levels, *values.shape, dtype=torch.int8)
     for level in range(n_levels):
         whole = rest.round()
         integers[level] = whole
         rest.sub_(whole).mul_(FINER)
-    return integers, scale, torch.linalg.vector_norm(rest, dim=1) * (scale / FINER**n_levels)
+    return integers, scale, length, torch.linalg.vector_norm(rest, dim=1) * (scale / FINER**n_levels)
 
 
 def _lost(n_levels: int) -> float:
@@ -80,8 +79,11 @@ def _lost(n_levels: int) -> float:
 
 
 def _is_fast_and_exact(device: torch.device, p: int) -> bool:
-    """Whether the processor multiplies 8-bit integers quickly, and without cutting off large sums as older ones do."""
-    if device.type != "cpu" or torch.backends.cpu.get_cpu_capability() != "AVX512" or p * MOST**2 >= 2**31:
+    """Whether 8-bit integers are multiplied quickly and right: older processors cut off large sums.
+
+    For p = 1, torch 2.13 returns wrong products.
+    """
+    if device.type != "cpu" or torch.backends.cpu.get_cpu_capability() != "AVX512" or not 1 < p < 2**31 // MOST**2:
         return False
     largest = torch.full((64, p), MOST, dtype=torch.int8)
     sums = torch._int_mm(largest, torch.stack([largest[0], -largest[0]]).T)

@@ -22,7 +22,7 @@ from benchmark.task import Task
 from bmdal import Method, select_batch
 from bmdal.regressor.stack import NetworkStack
 from bmdal.regressor.training import Training, TrainingData, train
-from bmdal.selection import BaitForward
+from bmdal.selection import BaitForward, shadow
 from data_prep import prepare
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -117,6 +117,16 @@ def test_same_indices(
     (first,) = exact_scores(method, *Phi, [], ours[:1])  # what has been subtracted from since, with its rounding
     rounding = first * 1e-15 if method.selection.name == "fw" else first * 1e-16 / method.sigma**2
     assert own >= other - rounding, f"they part at point {place}: score {own} against {other}"
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset"),
+    [(f"{selection}_ll{t}", "diamonds") for selection in FINITE for t in ("", "_train")]
+    + [pytest.param(f"{s}_ll_train", "fried", marks=pytest.mark.thorough) for s in FINITE],
+)
+def test_same_indices_with_8_bits(name: str, dataset: str, data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shadow, "N_FEWEST", 1)
+    test_same_indices(name, dataset, SMALL, data_folder, monkeypatch)
 
 
 def both(name: str, p: Problem, batch_size: int) -> tuple[list[int], list[int]]:

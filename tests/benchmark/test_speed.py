@@ -16,12 +16,15 @@ from torch import nn
 from warm_python import warm_python
 
 from benchmark.speed import black_box as parts_of_black_box
+from benchmark.speed import parts
 from benchmark.speed.__main__ import line_of
 from benchmark.speed.black_box import METHODS, black_box
 from benchmark.speed.large import ROUNDED, STORED, large
 from benchmark.speed.measure import bounded
 from benchmark.speed.parts import Conditions, Row
 from benchmark.speed.problem import SpeedProblem
+from benchmark.speed.traffic import traffic_of
+from bmdal.regressor.stack import NetworkStack
 from bmdal.regressor.training import TrainingData
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,16 +67,18 @@ def test_scaling(tmp_path: Path) -> None:
 @pytest.mark.thorough
 def test_other_parts_and_several_networks(tmp_path: Path) -> None:
     methods = ["lcmd-tp_grad_rp-512", "fw-p_grad_rp-512_acs-rf-hyper-512"]
-    parts = "parts=selection,features,training,black-box"
-    done = measure(tmp_path, parts, "networks=1,2", f"methods={','.join(methods)}")
+    chosen = "parts=selection,features,training,black-box"
+    done = measure(tmp_path, chosen, "networks=1,2", f"methods={','.join(methods)}")
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(tmp_path / "speed.csv")
     trainings = [f"{what} of {m} network(s)" for m in (1, 2) for what in ("step", "epoch")]
     assert table["what"].tolist() == [*methods, *methods, *trainings, *OURS]
     assert table["original_seconds"].isna().all()
     assert (table["bandwidth_share"].notna() == (table["part"] == "selection")).all()
-    assert (table["matmul_share"].dropna() > 0).all()
-    assert len(table["matmul_share"].dropna()) == 6
+    assert (table["passes"].dropna() > 1).all()
+    assert table["passes"].notna().equals(table["part"] == "selection")
+    assert (table["matmul_share"].dropna() >= 0).all()
+    assert len(table["matmul_share"].dropna()) == 8
     assert "of the matrix-product peak" in done.stdout
     assert "(kernel " in done.stdout
 
@@ -150,6 +155,32 @@ def test_peer_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_peer_that_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts_of_black_box, "SLOW_SECONDS", 0)
     assert all(row.seconds > 0 for row in rows_with_peers().values())
+
+
+def test_traffic() -> None:
+    A, x = torch.ones(100, 10), torch.ones(10)
+    y, rows = torch.zeros(100), torch.arange(7)
+    for compute, n_numbers in (
+        (lambda: A[:50].T.unbind(), 0),
+        (lambda: A @ x, 1000 + 10 + 100),
+        (lambda: A.index_select(0, rows), 2 * 70 + 2 * 7),  # rows has 8 bytes a number
+        (lambda: A[rows], 2 * 70 + 2 * 7),
+        (lambda: y.add_(1), 2 * 100),
+    ):
+        assert traffic_of(compute).n_bytes == 4 * n_numbers
+    assert traffic_of(lambda: A @ A.T).n_flop == 2 * 100 * 100 * 10
+
+
+def test_an_original_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("bmdal_reg")
+    monkeypatch.setattr(parts, "LIMIT_SECONDS", 1e-3)
+    data = TrainingData(*(torch.randn(*shape) for shape in ((300, 5), (300,), (8, 5), (8,))))
+    cpu = torch.device("cpu")
+    stack = NetworkStack(5, "relu", 0.2, 0.2, [torch.Generator().manual_seed(0)], cpu)
+    problem = parts.SpeedProblem(stack.network(0), data, torch.randn(500, 5))
+    (row,) = parts.selection(problem, ["lcmd-tp_grad_rp-512"], Conditions(16, 1, cpu, True), 1e10, 1e11)
+    assert row.seconds > 0
+    assert row.original_seconds is None
 
 
 def test_bounds() -> None:
