@@ -55,7 +55,7 @@ def choose_from_shards(
         _check_supported(method, shard, others)
         request = _machine(shard.device) | {
             "method": method.name,
-            "batch_size": batch_size,
+            "batch_size": str(batch_size),
             "the state of the generator": _digest(generator.get_state()),
             "sigma": method.sigma,
             "pool": f"{shard.stored.dtype} with {shard.stored.shape[1]} columns",

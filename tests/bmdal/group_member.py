@@ -20,7 +20,7 @@ import torch.distributed as dist
 from torch import Tensor
 from toys import normal
 
-from bmdal import BmdalError, select
+from bmdal import BmdalError, select, write_features
 from bmdal.features import StoredFeatures
 from bmdal.selection import MaxDist
 from bmdal.selection.base import SelectionProblem
@@ -57,8 +57,8 @@ def shard(pool: Any, sizes: Sequence[int], rank: int) -> Any:
     return pool[sum(sizes[:rank]) : sum(sizes[: rank + 1])]
 
 
-def outcome(case: Mapping[str, Any], group: dist.ProcessGroup, rank: int) -> dict[str, Any]:
-    """What `select` returns or raises in this process."""
+def outcome(case: Mapping[str, Any], group: dist.ProcessGroup, rank: int, path: Path) -> dict[str, Any]:
+    """What `select` returns or raises in this process; path: of a file for stored features."""
     common, sizes = dict(case["common"]), case["sizes"]
     pool = shard(common.pop("pool"), sizes, rank)
     for name in case.get("sharded", ()):
@@ -69,7 +69,7 @@ def outcome(case: Mapping[str, Any], group: dist.ProcessGroup, rank: int) -> dic
     if "costs" in common:
         common["costs"] = shard(common["costs"], sizes, rank)
     if case.get("stored"):
-        pool = StoredFeatures(pool)
+        pool = StoredFeatures(pool) if not len(pool) else write_features(path, pool, dtype=pool.dtype)
     given = {"pool": pool, **common, **case.get("of_rank", {}).get(rank, {})}
     if given["method"] == "dying":
         given["method"] = Dying()
@@ -95,7 +95,9 @@ def main(rank: int, n: int, folder: Path, seconds: int) -> None:
     results: list[Any] = []
     for case in torch.load(folder / "cases.pt", weights_only=False):
         size = len(case["sizes"])
-        results.append(outcome(case, groups[size], rank) if rank < size else None)
+        results.append(
+            outcome(case, groups[size], rank, folder / f"{rank}-{len(results)}.npy") if rank < size else None
+        )
     torch.save(results, folder / f"results-{rank}.pt")
     os._exit(0)  # at once, even after a process has died
 
