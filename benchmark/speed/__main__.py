@@ -22,11 +22,11 @@ from benchmark.errors import EXPECTED, BenchmarkError
 from benchmark.peer import peer_module
 from benchmark.speed import parts
 from benchmark.speed.black_box import black_box, optional_module
-from benchmark.speed.large import LARGE, large, rounding, stored
 from benchmark.speed.measure import bandwidth, matmul_peak
 from benchmark.speed.parts import Conditions, Row, Sizes
 from benchmark.speed.picture import draw_scaling
 from benchmark.speed.problem import make_points, make_problem
+from benchmark.speed.stored import rounding, stored
 from bmdal import Method
 from cli.files import written_aside
 from cli.options import check_choice, describe_options, read_options
@@ -34,7 +34,7 @@ from cli.run import run_command
 from data_prep import PreparedData, prepare
 from data_prep.catalog import load_dataset
 
-PARTS = ("selection", "features", "training", "run", "scaling", "black-box", "stored", "rounding", "large")
+PARTS = ("selection", "features", "training", "run", "scaling", "black-box", "stored", "rounding")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -102,10 +102,6 @@ def _rows(options: DictConfig, data: PreparedData, conditions: Conditions, speed
     if "rounding" in options.parts:
         problem = make_problem(data, options.n_train, options.n_pool, options.n_epochs, conditions.device)
         yield from rounding(problem, options.batch_size)
-    if "large" in options.parts:
-        problem = make_problem(data, options.n_train, options.n_pool, options.n_epochs, conditions.device)
-        for batch_size in options.large_batches:
-            yield from large(problem, options.methods or LARGE, batch_size, conditions)
 
 
 def _has(module: Callable[[str], ModuleType], name: str) -> bool:
@@ -124,14 +120,10 @@ def line_of(row: Row) -> str:
     line += row.failure or f"{row.seconds:9.4f} s"
     if row.n_other is not None:
         line += f"   {row.n_other} other points"
-    if row.bytes_read is not None:
-        line += f"   read {row.bytes_read / 2**20:.0f} MiB"
     if row.kernel_seconds is not None:
         line += f" (kernel {row.kernel_seconds:.4f}, selection {row.selection_seconds:.4f})"
     if row.ratio is not None:
         line += f"   original {row.original_seconds:9.4f} s   {row.ratio:6.2f} times as fast"
-    if row.original_failure is not None:
-        line += f"   original {row.original_failure}"
     if row.same_indices is not None:
         line += "   same indices" if row.same_indices else "   OTHER INDICES"
     if row.passes is not None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.errors import BenchmarkError
-from benchmark.speed.measure import Measured, attempt, measure_in_turn
+from benchmark.speed.measure import Measured, bounded, measure_in_turn
 from benchmark.speed.parts import Row
 from bmdal import Batch, select, select_batch
 from bmdal.regressor.training import TrainingData
@@ -63,7 +63,7 @@ def black_box(points: TrainingData, x_pool: Tensor, batch_size: int, repeats: in
         "maxdist-tp of the inputs": lambda: select("maxdist-tp", pool, batch_size, 0, train=X).indices.tolist(),
     }
     peers = _peers(forest, X, y, pool, batch_size) if with_peers else {}
-    once = {name: attempt(peer, LIMIT_SECONDS) for name, peer in peers.items()}
+    once = {name: _attempt(peer) for name, peer in peers.items()}
     slow = {name: m for name, m in once.items() if isinstance(m, str) or m.seconds > SLOW_SECONDS}
     in_turn = {name: compute for name, compute in {**computations, **peers}.items() if name not in slow}
     timed = measure_in_turn(in_turn, repeats, torch.device("cpu"))
@@ -97,3 +97,16 @@ def _peers(forest: Any, X: Array, y: Array, pool: Array, batch_size: int) -> dic
         "skactiveml GreedySamplingX": lambda: inputs.query(X, y, **given).tolist(),
         "skactiveml GreedySamplingTarget": lambda: target.query(X, y, model, fit_reg=False, **given).tolist(),
     }
+
+
+def _attempt(compute: Compute) -> Measured[Any] | str:
+    """Measure a computation once, within limits. Return the reason if it does not finish."""
+
+    def limited() -> Any:
+        with bounded(LIMIT_SECONDS):
+            return compute()
+
+    try:
+        return measure_in_turn({"once": limited}, 1, torch.device("cpu"))["once"]
+    except Exception as error:
+        return str(error) if isinstance(error, MemoryError | TimeoutError) else f"{type(error).__name__}: {error}"

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import torch
 
@@ -81,19 +81,6 @@ def bounded(seconds: float) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, handler)
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-
-
-def attempt(compute: Callable[[], Any], seconds: float) -> Measured[Any] | str:
-    """Measure a computation once, within limits. Return the reason if it does not finish."""
-
-    def limited() -> Any:
-        with bounded(seconds):
-            return compute()
-
-    try:
-        return measure_in_turn({"once": limited}, 1, torch.device("cpu"))["once"]
-    except Exception as error:
-        return str(error) if isinstance(error, MemoryError | TimeoutError) else f"{type(error).__name__}: {error}"
 
 
 def bandwidth(device: torch.device, gigabytes: float = 0.8) -> float:

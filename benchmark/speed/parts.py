@@ -53,9 +53,7 @@ class Row:
     """One row of the table: a measurement of our code and, if installed, of the original.
 
     `kernel_seconds` and `selection_seconds` are those of a `bmdal.Batch`. If a measurement fails, `seconds` is None and
-    `failure` states the reason. `bytes_read` are those of a stored pool, from the disk or its cache;
-    `original_failure` says why the original has no time. `n_other` points of the
-    batch differ from those that are chosen with exact features.
+    `failure` states the reason. `n_other` points of the batch differ from those that are chosen with exact features.
     """
 
     part: str
@@ -74,8 +72,6 @@ class Row:
     kernel_seconds: float | None = None
     selection_seconds: float | None = None
     failure: str | None = None
-    bytes_read: int | None = None
-    original_failure: str | None = None
     n_other: int | None = None
 
     @property
@@ -109,7 +105,7 @@ def selection(
         train, pool = features_of(method, problem)
         if method.selection.needs_float64:
             train, pool = train.double(), pool.double()
-        ours = partial(run_selection, method, train, pool, conditions.batch_size)
+        ours = partial(_select, method, train, pool, conditions.batch_size)
         original = partial(_original, method, train, pool, conditions.batch_size)
         try:
             measured = _measure(ours, original, conditions)
@@ -249,12 +245,11 @@ def scaling(problem: SpeedProblem, sizes: Sizes, n_pool: int, conditions: Condit
 
 
 def _selection_row(method: Method, train: Tensor, pool: Tensor, conditions: Conditions) -> Row:
-    measured = _measure(partial(run_selection, method, train, pool, conditions.batch_size), None, conditions)
+    measured = _measure(partial(_select, method, train, pool, conditions.batch_size), None, conditions)
     return _row("scaling", "selection", (len(train), len(pool), conditions.batch_size), measured)
 
 
-def run_selection(method: Method, train: Tensor, pool: Tensor, batch_size: int) -> Tensor:
-    """Return the pool indices that a selection method chooses, given features."""
+def _select(method: Method, train: Tensor, pool: Tensor, batch_size: int) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     problem = SelectionProblem(DenseFeatures(train), DenseFeatures(pool), method.mode, method.sigma, generator)
     return method.selection.select(problem, batch_size)

@@ -131,6 +131,9 @@ class StoredFeatures(Features):
 
         return replace(self, transform=both, precision=None)
 
+    def transformed(self, transform: Callable[[Features], Features]) -> StoredFeatures:
+        return self.mapped(transform)
+
     def to(self, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Self:
         if device is not None and torch.device(device).type != self.device.type:
             raise IncompatibleError(f"stored features stay on {self.device}, they cannot be moved to {device}")
@@ -151,7 +154,7 @@ class StoredFeatures(Features):
             raise IncompatibleError(
                 f"the features of {len(self)} stored points would take {needed / 2**30:.1f} GiB of memory, at most "
                 f"{MEMORY_BYTES / 2**30:g} GiB are allowed: choose a selection method that reads them block by block, "
-                "such as 'lcmd', 'maxdist', 'kmeanspp' or 'maxdiag', or select from some of the points"
+                "such as 'lcmd', 'maxdist', 'kmeanspp', 'maxdet' or 'maxdiag', or select from some of the points"
             )
         whole = [t.new_empty(len(self), *t.shape[1:]) for t in self._first.tensors()]
         for rows, block in self.blocks():
