@@ -35,7 +35,7 @@ _LOOKS = {
     "maxherding": ("#44AA99", "H"),
     "uherding": ("#1B7837", "p"),
     "power": ("#B8860B", "d"),
-    "igs": ("#DDA0DD", "."),
+    "igs": ("#AA4499", "s"),
 }
 _OTHER = ("#7A5195", "*")  # selections that users add
 _LINES = ("-", ":", "-.", (0, (3, 1, 1, 1, 1, 1)))  # dashes are reserved for random
