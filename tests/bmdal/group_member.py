@@ -92,6 +92,7 @@ def main(rank: int, n: int, folder: Path, seconds: int) -> None:
     limit = datetime.timedelta(seconds=seconds)
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=n, timeout=limit)
     groups = {size: dist.new_group(range(size), timeout=limit) for size in range(1, n + 1)}
+    dist.barrier()  # one that has nothing to do must not end before the others are connected
     results: list[Any] = []
     for case in torch.load(folder / "cases.pt", weights_only=False):
         size = len(case["sizes"])
