@@ -20,6 +20,7 @@ from benchmark.speed.__main__ import line_of
 from benchmark.speed.black_box import METHODS, black_box
 from benchmark.speed.measure import bounded
 from benchmark.speed.parts import Conditions, Row
+from benchmark.speed.stored import ROUNDED, STORED
 from benchmark.speed.traffic import traffic_of
 from bmdal.regressor.stack import NetworkStack
 from bmdal.regressor.training import TrainingData
@@ -78,6 +79,24 @@ def test_other_parts_and_several_networks(tmp_path: Path) -> None:
     assert len(table["matmul_share"].dropna()) == 8
     assert "of the matrix-product peak" in done.stdout
     assert "(kernel " in done.stdout
+
+
+@pytest.mark.thorough
+def test_pools_in_files(tmp_path: Path) -> None:
+    done = measure(tmp_path, "parts=stored,rounding", "stored_pools=[500,900]", "stored_features=8")
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "speed.csv")
+    stored = table[table["part"] == "stored"].set_index("what")
+    assert stored.index.tolist() == ["write float16", "compare checksums", *STORED] * 2
+    assert stored["n_pool"].tolist() == [500] * 6 + [900] * 6
+    assert stored["passes"].notna().tolist() == ([False, False] + [True] * 4) * 2
+    assert (stored["passes"].dropna() >= 2).all()  # one to look for copies, and one for the kernel
+    assert stored.loc["maxdiag", "passes"].max() < 2.1
+    rounding = table[table["part"] == "rounding"].set_index("what")["n_other"]
+    assert rounding.index.tolist() == [f"{name}, {dtype}" for name in ROUNDED for dtype in ("float16", "bfloat16")]
+    assert rounding["maxdiag, float16"] < 8
+    assert rounding.max() > 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "speed.csv"]
 
 
 def rows_with_peers() -> dict[str, Row]:
