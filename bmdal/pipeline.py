@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from bmdal.errors import BmdalError, IncompatibleError, is_out_of_memory, release_memory
-from bmdal.features import DenseFeatures, Features, StoredFeatures
+from bmdal.features import DenseFeatures, Features, KernelFunction, KernelMatrix, StoredFeatures
 from bmdal.files import in_chunks, origin_of, read_features, write_blocks
 from bmdal.inputs import Inputs
-from bmdal.kernels import BaseKernel
+from bmdal.kernels import BaseKernel, Traits
 from bmdal.method import Method
 from bmdal.network.gradients import UnfactoredError
 from bmdal.network.network import Network
@@ -134,11 +134,16 @@ def transform(
     """Transformed features of the training points, of which there may be none, and of other points."""
     if not method.transformations:
         return [train, *others]
-    train, fitted = _Fit(y_train, method.sigma, generator)(method.transformations, train)
-    chain = _chain(lambda features: features, fitted)
+    train, chain = fit(method, train, y_train, generator)
     first = others[0][:1]
     size = _chunk_size(max(first.nbytes, chain(first).nbytes), first.device)
     return [train, *(f.mapped(chain) if isinstance(f, StoredFeatures) else _in_chunks(chain, f, size) for f in others)]
+
+
+def fit(method: Method, train: Features, y_train: Tensor | None, generator: torch.Generator) -> tuple[Features, Fitted]:
+    """The transformed features of the training points, and the transformation of any others."""
+    train, fitted = _Fit(y_train, method.sigma, generator)(method.transformations, train)
+    return train, _chain(lambda features: features, fitted)
 
 
 @dataclass
@@ -200,6 +205,29 @@ def _point_bytes(base: Callable[[Points], Features], network: Network, X: Inputs
 
 def _chunk_size(point_bytes: int, device: torch.device) -> int:
     return max(1, min(CHUNK_BYTES[device.type] // (3 * point_bytes), 2**16))
+
+
+def check_kinds(method: Method, train: Features, others: Sequence[Features]) -> None:
+    """Raise BmdalError unless training, pool and possibly target points have features that the method can work with."""
+    pool = others[0]
+    has_sketch = type(pool).draw_sketch is not Features.draw_sketch
+    method.check_traits(Traits(explicit=pool.n_features is not None, sketchable=has_sketch), f"{type(pool).__name__}")
+    every = (train, *others)
+    if len({(DenseFeatures if isinstance(f, StoredFeatures) else type(f), f.n_features) for f in every}) > 1:
+        kinds = ", ".join(f"{type(f).__name__} with {f.n_features or 'no'} columns" for f in every)
+        raise BmdalError(f"train, pool and target must be features of the same kind, they are {kinds}")
+    if any(isinstance(f, KernelMatrix) and not f.is_of(every[0]) for f in every):
+        raise BmdalError("train, pool and target must be rows of one KernelMatrix over all points: K[:100], K[100:]")
+    if any(isinstance(f, KernelFunction) and not f.is_of(every[0]) for f in every):
+        raise BmdalError("train, pool and target must have the same kernel function and factor")
+    need = [f"transformation {t.name!r}" for t in method.transformations if t.needs_train]
+    need += ["mode TP"] if method.mode == "TP" else []
+    if need and not len(train):
+        raise BmdalError(
+            f"method {method.name!r}: {need[0]} needs labelled points, train=...; mode P by itself does not"
+        )
+    for name, features in zip(("train", "pool", "target"), every, strict=False):
+        check_finite_kernel(method, name, features)
 
 
 def check_finite_kernel(method: Method, name: str, features: Features) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -106,10 +107,14 @@ class Rules:
         n_copies = int(is_copy.sum())
         if not n_copies:
             return self
-        takes_limits, all_are = method.selection.takes_limits, n_copies == len(is_copy)
+        return self.copies_last(method, is_copy, n_copies, len(is_copy))
+
+    def copies_last(self, method: Method, is_copy: Tensor, n_copies: int, n_pool: int) -> Rules:
+        """Rules under which some points, n_copies of all points of the pool, come last if the method supports that."""
+        takes_limits, all_are = method.selection.takes_limits, n_copies == n_pool
         last = "come last" if takes_limits and not all_are else "count like others"
         last += "" if takes_limits else f", because {method.selection.name!r} does not support distinct=True"
-        note = f"{n_copies} of the pool's {len(is_copy)} points are copies of labelled or earlier points and {last}"
+        note = f"{n_copies} of the pool's {n_pool} points are copies of labelled or earlier points and {last}"
         candidates = ~is_copy if takes_limits and not all_are else None
         return replace(self, limits=replace(self.limits, candidates=candidates), notes=(*self.notes, note))
 
@@ -176,6 +181,18 @@ def fingerprints(X: Points, dtypes: Sequence[torch.dtype | None] = ()) -> list[H
         data, width = table.tobytes(), table.shape[1]
         found += [hash(data[i * width : (i + 1) * width]) for i in range(len(table))]
     return found
+
+
+def digests(t: Tensor, dtype: torch.dtype) -> Tensor:
+    """A hash of each row of a matrix, after casting it to a type: the same in every process, int64, shape (n,)."""
+    found = [torch.empty(0, dtype=torch.int64)]
+    for start in range(0, len(t), PART):
+        table = _bytes(t[start : start + PART].cpu(), dtype)
+        data, width = table.tobytes(), table.shape[1]
+        rows = (data[i * width : (i + 1) * width] for i in range(len(table)))
+        hashes = bytearray().join(hashlib.blake2b(row, digest_size=8).digest() for row in rows)
+        found.append(torch.frombuffer(hashes, dtype=torch.int64))
+    return torch.cat(found)
 
 
 def _bytes(t: Tensor, dtype: torch.dtype | None) -> NDArray[np.uint8]:

@@ -60,7 +60,8 @@ ABOUT: dict[str, dict[str, About]] = {
             "sequential uncertainty sampling. It ignores how many other points a point represents.",
         ),
         "bait-f": About(
-            "O((n + m) p^2) at first, or O((n + t) p^2) with targets; then O(n p + p^2) for each of the b points.",
+            "O((n + m) p^2) at first, or O((n + t) p^2) with targets; then O(n p + p^2) for each of the b points; on a "
+            "CPU with AVX-512, most of it with 8-bit integers.",
             "Use it if you know the points that matter (`x_target`), and for forests and other models with members, "
             "for which `bait-f-p_pred` is the default. Use a sketch of moderate width, because the cost grows with "
             "its square.",
@@ -71,7 +72,7 @@ ABOUT: dict[str, dict[str, About]] = {
             "published benchmark is no lower.",
         ),
         "fw": About(
-            "One pass over Phi for each of the b points, O(n p b); on a CPU, most of it in half precision.",
+            "One pass over Phi for each of the b points, O(n p b); with AVX-512, over 16-bit integers instead.",
             "Use it with an ACS kernel, as in `fw-p_grad_rp-512_acs-rf-hyper-512`. It approximates the pool's mean "
             "embedding and only knows about the labelled points through the kernel.",
         ),
@@ -211,6 +212,7 @@ PUBLIC = (
     "bmdal.selection",
     "bmdal.members",
     "bmdal.regressor",
+    "bmdal.suggestion",
 )
 # Modules without `__all__`: what they define.
 DEFINED = {

@@ -17,6 +17,7 @@ COMMANDS = (
     "benchmark.status",
     "benchmark.speed",
     "benchmark.gain",
+    "benchmark.suggest",
     "benchmark.gpu_check",
     "results",
     "plots",

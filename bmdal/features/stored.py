@@ -131,6 +131,9 @@ class StoredFeatures(Features):
 
         return replace(self, transform=both, precision=None)
 
+    def transformed(self, transform: Callable[[Features], Features]) -> StoredFeatures:
+        return self.mapped(transform)
+
     def to(self, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Self:
         if device is not None and torch.device(device).type != self.device.type:
             raise IncompatibleError(f"stored features stay on {self.device}, they cannot be moved to {device}")

@@ -82,7 +82,7 @@ def simulate_gain(
         method: name of a method as in `select_batch`; with kernel `pred` for a forest and other ensembles.
         estimator: a regressor as in scikit-learn, such as `NetworkRegressor` or `RandomForestRegressor`; it is cloned.
         X: inputs of the labelled points, shape (n, d), an array or a frame.
-        y: their targets, shape (n,).
+        y: their targets, shape (n,) or (n, n_targets); the log RMSE of several targets is the mean of their log RMSEs.
         batch_size: number of points to choose at a time, reduced to a quarter of the pool.
         n_repeats: number of repetitions, at least 2; each takes four fits.
         seed: of all random draws.
@@ -90,9 +90,9 @@ def simulate_gain(
     Raises BmdalError for fewer than 40 points, targets that are not finite or all equal, and as `select_batch` does.
     """
     targets = np.asarray(y, dtype=np.float64)
-    if targets.ndim != 1 or len(targets) < FEWEST:
-        raise BmdalError(f"y must have shape (n,) with n at least {FEWEST}, got {targets.shape}")
-    if not np.isfinite(targets).all() or np.ptp(targets) == 0:
+    if targets.ndim not in (1, 2) or len(targets) < FEWEST or not targets.size:
+        raise BmdalError(f"y must have shape (n,) or (n, n_targets) with n at least {FEWEST}, got {targets.shape}")
+    if not np.isfinite(targets).all() or not np.ptp(targets, axis=0).all():
         raise BmdalError("y must be finite and not constant")
     if n_repeats < 2:
         raise BmdalError(f"n_repeats must be at least 2, got {n_repeats}")
@@ -115,7 +115,7 @@ def simulate_gain(
         model = fitted(start)
         batch = select_batch(
             method,
-            getattr(model, "networks_", model),
+            model,
             _safe_indexing(X, start),
             targets[start],
             _safe_indexing(X, pool),
@@ -125,7 +125,7 @@ def simulate_gain(
         chosen = pool[np.asarray(batch.indices)]
         models = [model, *(fitted(np.concatenate([start, more])) for more in (chosen, pool[:size], pool))]
         predicted = [m.predict(_safe_indexing(X, test)) for m in models]
-        errors[repeat] = [np.log(np.sqrt(np.mean((p - targets[test]) ** 2))) for p in predicted]
+        errors[repeat] = [np.log(np.sqrt(np.mean((p - targets[test]) ** 2, axis=0))).mean() for p in predicted]
     at_start, with_batch, with_random, with_all = errors.mean(axis=0).tolist()
     worth = _worth(at_start, with_batch, with_random, with_all, n_start + np.array([0, size, n_pool]))
     return Gain(method, size, n_start, errors[:, 1] - errors[:, 2], worth)

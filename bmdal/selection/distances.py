@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bmdal.features import DenseFeatures, Features, StoredFeatures
 from bmdal.features.base import squared_distances
-from bmdal.linalg import blocks
+from bmdal.group import ALONE, Group
 from bmdal.selection.base import GreedyState
 
 MOST_AT_ONCE = 4096
@@ -34,8 +34,10 @@ class NearestSelected(GreedyState):
 
     repeats = True
 
-    def __init__(self, pool: Features, selected: Features | None, with_nearest: bool = False) -> None:
-        self.pool = pool
+    def __init__(
+        self, pool: Features, selected: Features | None, with_nearest: bool = False, group: Group = ALONE
+    ) -> None:
+        self.pool, self.group = pool, group
         self.diag = pool.diag()
         self.d2 = torch.full_like(self.diag, torch.inf)
         self.with_nearest = with_nearest
@@ -47,10 +49,11 @@ class NearestSelected(GreedyState):
         self._bound = PrincipalBound.of(pool)
 
     def add(self, index: Tensor) -> None:
-        centre, of_centre = self.pool[index], self.diag.index_select(0, index)
+        centre, (of_centre,) = self.group.point(self.pool, index, self.diag)
         rows = self._concerned(index)
         if rows is None:
-            d2 = squared_distances(self.diag, of_centre, self.pool.kernel(centre)[:, 0]).index_fill_(0, index, 0.0)
+            d2 = squared_distances(self.diag, of_centre, self.pool.kernel(centre)[:, 0])
+            d2.index_fill_(0, self.group.rows(index), 0.0)
             if self.with_nearest:
                 torch.where(d2 < self.d2, self.number, self.nearest, out=self.nearest)
             torch.minimum(self.d2, d2, out=self.d2)
@@ -92,7 +95,7 @@ def _parts(pool: Features, row_bytes: int) -> Iterator[tuple[slice, Features]]:
     """The pool in parts: in blocks of one size if it is stored, and in blocks of about BLOCK_BYTES if not."""
     if isinstance(pool, StoredFeatures):
         return pool.blocks()
-    return ((rows, pool[rows]) for rows in blocks(len(pool), row_bytes, pool.device))
+    return ((rows, pool[rows]) for rows in pool.slices(row_bytes))
 
 
 @dataclass(frozen=True)

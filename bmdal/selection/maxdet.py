@@ -9,6 +9,7 @@ from torch import Tensor
 
 from bmdal.component import register
 from bmdal.features import DenseFeatures, Features, StoredFeatures, condition
+from bmdal.group import ALONE, Group
 from bmdal.linalg import quadratic_forms
 from bmdal.selection.base import GreedyState, Open, Pick, Rows, Selection, SelectionProblem, greedy, largest_number
 from bmdal.selection.columns import PosteriorColumns
@@ -22,18 +23,19 @@ class _Whole(GreedyState):
         variance: k_S(x, x) given the selected points S, shape (n_pool,); -inf for selected points.
     """
 
-    def __init__(self, pool: Features, sigma: float, batch_size: int) -> None:
-        self.sigma2 = sigma**2
+    def __init__(self, pool: Features, sigma: float, batch_size: int, group: Group) -> None:
+        self.pool, self.sigma2, self.group = pool, sigma**2, group
         self.variance = pool.diag().clone()
-        self.columns = PosteriorColumns(pool, batch_size)
+        self.columns = PosteriorColumns(pool, batch_size, group)
         self.repeats = self.columns.repeats
 
     def best(self, still: Open) -> Pick:
         return largest_number(_scores(self.variance, self.sigma2, still))
 
     def add(self, index: Tensor) -> None:
-        column = self.columns.add(index, torch.sqrt(self.variance.index_select(0, index) + self.sigma2))
-        self.variance.addcmul_(column, column, value=-1).index_fill_(0, index, -torch.inf)
+        point, (variance,) = self.group.point(self.pool, index, self.variance)
+        column = self.columns.add(index, point, torch.sqrt(variance + self.sigma2))
+        self.variance.addcmul_(column, column, value=-1).index_fill_(0, self.group.rows(index), -torch.inf)
 
 
 class _Lazy(Lazy):
@@ -136,18 +138,18 @@ class MaxDet(Selection):
     needs_float64 = True
     takes_limits = True
     takes_costs = True
+    takes_group = True
     reads_stored = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
         pool = problem.pool
         if problem.selected is not None:
-            posterior = condition(problem.selected, problem.sigma)
-            pool = pool.mapped(posterior) if isinstance(pool, StoredFeatures) else posterior(pool)
+            pool = pool.transformed(condition(problem.selected, problem.sigma))
         if isinstance(pool, StoredFeatures) and pool.n_features is None:
             pool = pool.in_memory()
         state: GreedyState
-        if pool.device.type != "cpu":
-            state = _Whole(pool, problem.sigma, batch_size)
+        if pool.device.type != "cpu" or problem.group is not ALONE:
+            state = _Whole(pool, problem.sigma, batch_size, problem.group)
         elif pool.n_features is not None and (pool.n_features < batch_size or isinstance(pool, StoredFeatures)):
             state = _FeatureSpace(pool, problem.sigma)
         else:

@@ -19,4 +19,4 @@ def test_names_the_commands_and_what_to_do_first(arguments: list[str], capsys: p
 
 def test_other_arguments_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["dataset=sgemm"]) == 2
-    assert "takes no arguments other than --help, got dataset=sgemm" in capsys.readouterr().err
+    assert "takes no arguments other than suggest ... and --help, got dataset=sgemm" in capsys.readouterr().err

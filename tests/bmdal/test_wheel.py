@@ -63,7 +63,8 @@ def test_holds_the_library_and_nothing_else(wheel: Path) -> None:
         metadata = archive.read(next(name for name in names if name.endswith("/METADATA"))).decode()
     sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "bmdal").rglob("*.py")}
     (information,) = {name.split("/")[0] for name in names} - {"bmdal"}
-    assert {name for name in names if name.startswith("bmdal/")} == sources | {"bmdal/py.typed"}
+    templates = {f"bmdal/suggestion/template/page.{suffix}" for suffix in ("css", "html.j2", "js")}
+    assert {name for name in names if name.startswith("bmdal/")} == sources | templates | {"bmdal/py.typed"}
     assert f"{information}/licenses/LICENSE" in names
     required = re.findall(r"^Requires-Dist: ([\w-]+)[^;\n]*$", metadata, flags=re.MULTILINE)
     assert sorted(required) == ["numpy", "torch"]
@@ -71,6 +72,16 @@ def test_holds_the_library_and_nothing_else(wheel: Path) -> None:
 
 def test_its_command_needs_nothing_else(python: Path, tmp_path: Path) -> None:
     assert "python -m benchmark" in run(python, "-I", "-m", "bmdal", cwd=tmp_path)
+
+
+def test_the_rows_to_label_with_the_wheel(python: Path, tmp_path: Path) -> None:
+    """The command `bmdal suggest`, without a checkout."""
+    table = [f"{i},{i % 7},{'' if i > 39 else i * i}" for i in range(60)]
+    (tmp_path / "table.csv").write_text("\n".join(["a,b,y", *table]))
+    said = run(python.with_name("bmdal"), "suggest", "table.csv", "--target", "y", "--batch", "3", cwd=tmp_path)
+    assert "written: to_label.html" in said
+    assert "40 rows of table.csv have 'y' already" in said
+    assert (tmp_path / "to_label.html").read_text().startswith("<!DOCTYPE html>")
 
 
 def test_the_readmes_examples_need_nothing_else(python: Path, tmp_path: Path) -> None:
