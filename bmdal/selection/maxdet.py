@@ -145,7 +145,7 @@ class MaxDet(Selection):
         pool = problem.pool
         if problem.selected is not None:
             pool = pool.transformed(condition(problem.selected, problem.sigma))
-        if isinstance(pool, StoredFeatures) and pool.n_features is None:
+        if isinstance(pool, StoredFeatures) and pool.n_features is None and problem.group is ALONE:
             pool = pool.in_memory()
         state: GreedyState
         if pool.device.type != "cpu" or problem.group is not ALONE:
