@@ -15,6 +15,7 @@ from bmdal.batch import Batch
 from bmdal.component import register
 from bmdal.errors import BmdalError, IncompatibleError, UnknownComponentError
 from bmdal.features import KernelFunction, KernelMatrix
+from bmdal.files import read_features, write_features
 from bmdal.from_features import select
 from bmdal.from_models import select_batch
 from bmdal.layers import NTKLinear
@@ -34,9 +35,11 @@ __all__ = [
     "Method",
     "NTKLinear",
     "UnknownComponentError",
+    "read_features",
     "register",
     "select",
     "select_batch",
+    "write_features",
 ]
 
 

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from bmdal.errors import BmdalError, IncompatibleError
-from bmdal.features import Features
+from bmdal.features import Features, StoredFeatures
+from bmdal.group import ALONE, Group, Traffic
 from bmdal.linalg import largest_eigenvalue
 from bmdal.method import Method
 from bmdal.network.call import Output
+from bmdal.progress import Progress
 from bmdal.randomness import permutation
 from bmdal.rules import Rules
 from bmdal.selection import SelectionProblem
@@ -40,6 +42,7 @@ class Batch:
             features; None if they have no explicit matrix, no columns or more than 1000 columns.
         ids: index labels of the selected rows, a pandas Index, if the pool is a pandas frame; None otherwise.
         notes: messages about what was left out, scaled, held back or not checked.
+        traffic: messages between processes, if the pool is spread over several.
     """
 
     indices: Tensor
@@ -50,6 +53,7 @@ class Batch:
     scores: Tensor | None = None
     ids: Any = None
     notes: tuple[str, ...] = ()
+    traffic: Traffic | None = None
 
 
 def choose(
@@ -63,6 +67,7 @@ def choose(
     target: Features | None = None,
     with_effective_dimension: bool = False,
     outcomes: Outcomes | None = None,
+    group: Group = ALONE,
 ) -> Batch:
     """The batch selected from transformed features; if the selection returns too few points, random ones are added."""
     start = now(pool.device)
@@ -71,44 +76,58 @@ def choose(
     if len(rules.rows) < len(pool):
         rows = rules.rows.to(pool.device)
         pool, outcomes = pool[rows], outcomes and replace(outcomes, of_pool=outcomes.of_pool[rows])
+    if isinstance(pool, StoredFeatures) and not method.selection.reads_stored:
+        pool = pool.in_memory()
     if method.selection.needs_float64:
         train, pool = train.to(dtype=torch.float64), pool.to(dtype=torch.float64)
         target = None if target is None else target.to(dtype=torch.float64)
     kernel_seconds += now(pool.device) - start - unmeasured
     start = now(pool.device)
     limits, scores = rules.limits.to(pool.device), dict[int, float]()
-    problem = SelectionProblem(
-        train, pool, method.mode, method.sigma, generator, target, outcomes, limits, on_pick=scores.__setitem__
-    )
-    chosen = method.selection.select(problem, batch_size)
+    with Progress(method.name, batch_size) as progress:
+
+        def on_pick(index: int, score: float) -> None:
+            scores[index] = score
+            progress.advance()
+
+        problem = SelectionProblem(
+            train, pool, method.mode, method.sigma, generator, target, outcomes, limits, group, on_pick
+        )
+        chosen = method.selection.select(problem, batch_size)
     n_chosen = len(chosen)
-    chosen = _fill(chosen, len(pool), batch_size, generator, limits)
+    chosen = _fill(chosen, pool, batch_size, generator, limits, group)
     return Batch(
-        indices=rules.rows[chosen.cpu()],
+        indices=group.in_pool(rules.rows, chosen.cpu()),
         n_filled=batch_size - n_chosen,
         kernel_seconds=kernel_seconds,
         selection_seconds=now(pool.device) - start,
         effective_dimension=effective_dimension,
         scores=_scores(scores, chosen) if scores else None,
-        notes=(*rules.notes, *_notes(method, pool, batch_size, n_chosen, outcomes)),
+        notes=(*rules.notes, *_notes(method, pool, batch_size, n_chosen, outcomes, group)),
+        traffic=group.traffic,
     )
 
 
-def _fill(chosen: Tensor, n_pool: int, batch_size: int, generator: torch.Generator, limits: Limits) -> Tensor:
+def _fill(
+    chosen: Tensor, pool: Features, batch_size: int, generator: torch.Generator, limits: Limits, group: Group
+) -> Tensor:
     """Fill a batch with random points that are not in it yet, as far as groups allow; copies of others come last."""
     if len(chosen) == batch_size:
         return chosen
-    order = permutation(n_pool, generator, chosen.device)
+    order = permutation(group.count(pool), generator, chosen.device)
     others = order[~torch.isin(order, chosen)]
-    if limits.candidates is not None:
-        is_candidate = limits.candidates[others]
+    candidates = group.whole(limits.candidates)
+    if candidates is not None:
+        is_candidate = candidates[others]
         others = torch.cat([others[is_candidate], others[~is_candidate]])
     still = Open(replace(limits, candidates=None))
     still.close(chosen)
     return torch.cat([chosen, still.first(others, batch_size - len(chosen))])
 
 
-def _notes(method: Method, pool: Features, batch_size: int, n_chosen: int, outcomes: Outcomes | None) -> list[str]:
+def _notes(
+    method: Method, pool: Features, batch_size: int, n_chosen: int, outcomes: Outcomes | None, group: Group
+) -> list[str]:
     """Notes about random points, about precision, and about units."""
     notes = []
     if n_chosen < batch_size:
@@ -117,7 +136,7 @@ def _notes(method: Method, pool: Features, batch_size: int, n_chosen: int, outco
             "left to gain. Are there few distinct points, or are the features far from a scale of 1?"
         )
     if method.selection.needs_float64 and method.selection.needs_kernel:
-        largest = float(pool.diag().max())
+        largest = float(group.maximum(pool.diag()))
         if largest * torch.finfo(torch.float64).eps > method.sigma**2:
             notes.append(
                 f"the kernel reaches {largest:.3g}, and float64 cannot resolve sigma^2 = {method.sigma**2:.3g} next to "

@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from bmdal.batch import Batch, as_generator, as_labels, check_batch_size, check_target, choose, now, with_ids
 from bmdal.errors import BmdalError, IncompatibleError
-from bmdal.features import DenseFeatures, Features, KernelFunction, KernelMatrix
+from bmdal.features import DenseFeatures, Features, StoredFeatures
+from bmdal.features.shard import Shard
+from bmdal.files import mapped, read_features
+from bmdal.from_shards import choose_from_shards
 from bmdal.inputs import as_inputs
-from bmdal.kernels import Linear, Predictions, Traits
+from bmdal.kernels import Linear, Predictions
 from bmdal.kernels.predictions import as_predictions, centred
 from bmdal.linalg import spread
 from bmdal.method import Method
 from bmdal.network.modes import plain_arithmetic
-from bmdal.pipeline import check_finite_kernel, transform
+from bmdal.pipeline import check_kinds, transform
 from bmdal.points import given_to_networks
-from bmdal.rules import Rules, fingerprints
+from bmdal.processes import Processes
+from bmdal.rules import Fingerprinted, Rules, fingerprints, fingerprints_of_stored
 from bmdal.selection import Outcomes, Selection
 from bmdal.tables import Table, check_columns, check_finite, frame_of
 
 PART = 4096
 """Number of rows of a data set that are read at a time."""
-Points = Features | Table | Dataset[Any] | DataLoader[Any]
-"""Features of points: `Features`, a matrix with one row per point, or a data set or loader of such rows."""
+FLOATS = (np.float16, np.float32, np.float64)
+"""Types of memory maps that stay on disk; in another byte order or with negative strides, they are copied."""
+Points = Features | Table | Dataset[Any] | DataLoader[Any] | Path | str
+"""Features of points: `Features`, a matrix with one row per point, a data set or loader of such rows, or a file."""
 
 
 def select(
@@ -45,6 +54,8 @@ def select(
     per_group: int = 1,
     costs: Any = None,
     distinct: bool = True,
+    group: Any = None,
+    sharded_train: bool = False,
 ) -> Batch:
     """Select the points to label next, given features of all points: embeddings, a kernel or predictions.
 
@@ -58,7 +69,8 @@ def select(
             mode, or in mode P if there are no training points.
         pool: features of the points to choose from. Either a matrix (n_pool, p) whose rows are phi, as a tensor, an
             array (possibly memory-mapped or in half precision), a frame, or a data set or loader that yields such rows
-            in order; or any `bmdal.features.Features`, for example a `KernelMatrix` or a `KernelFunction`.
+            in order; or any `bmdal.features.Features`, for example a `KernelMatrix` or a `KernelFunction`. A memory map
+            of floating-point numbers, or the path of a file of `write_features`, stays on disk.
         batch_size: number of points to select, 1 <= batch_size <= n_pool.
         generator: source of all random draws, or a seed.
         train: features of the labelled points, of the same kind. Needed in mode TP and for the transformations `scale`,
@@ -76,18 +88,32 @@ def select(
             for `bait-f`, `epig`, `maxdet` and `maxdiag`, whose scores are gains.
         distinct: whether to select exact copies of labelled points, and of other pool points, only when nothing else is
             left.
+        group: a process group of `torch.distributed`, whose processes all call this function, each with a part of the
+            pool, which may be empty. The pool is then all parts in the order of the ranks, and every process gets the
+            same batch, whatever the number of processes. `exclude` and `costs` are those of the part.
+        sharded_train: with a group, whether each process has a part of the training points and their labels; they are
+            put together in the order of the ranks. Otherwise they must be the same in every process.
 
     Returns: the batch; its indices are rows of the pool.
 
     Raises BmdalError for input that cannot be used; the message says what is wrong and why.
     """
+    tables = {"pool": pool, "train": train, "target": target}
+    given = {name: table for name, table in tables.items() if table is not None or name == "pool"}
+    if group is not None:
+        return _select_from_shards(
+            Processes.of(group, pool.device if isinstance(pool, Tensor | Features) else torch.device("cpu")),
+            *(method, given, batch_size, generator, y_train, sigma, exclude, groups, costs, distinct, sharded_train),
+        )
+    if sharded_train:
+        raise BmdalError("sharded_train needs group=..., the processes that have the training points")
     method = _method(method, train is not None, sigma)
     check_target(method, target)
     generator = as_generator(generator)
     with plain_arithmetic():
-        tables = {"pool": pool, "train": train, "target": target}
-        given = {name: table for name, table in tables.items() if table is not None or name == "pool"}
         check_columns(given)
+        if not isinstance(method.kernel, Predictions):
+            given["pool"] = _stored("pool", pool)
         read, notes = _read(cast(Mapping[str, Points], given))
         n_pool, frame = len(read["pool"]), frame_of(pool)
         check_batch_size(batch_size, n_pool)
@@ -100,6 +126,46 @@ def select(
             rules = rules.without_copies(method, *_fingerprints(method, features))
         batch = choose_by_features(method, features, y_train, batch_size, generator, rules)
     return with_ids(batch, frame)
+
+
+def _select_from_shards(
+    processes: Processes,
+    method: Method | Selection | str,
+    given: Mapping[str, Any],
+    batch_size: int,
+    generator: torch.Generator | int,
+    y_train: Table | None,
+    sigma: float | None,
+    exclude: Any,
+    groups: Any,
+    costs: Any,
+    distinct: bool,
+    sharded_train: bool,
+) -> Batch:
+    """As `select`, with a group."""
+    with plain_arithmetic():
+        with processes.together():
+            method = _method(method, "train" in given, sigma)
+            check_target(method, given.get("target"))
+            generator = as_generator(generator)
+            if groups is not None:
+                raise BmdalError("groups cannot be used with group=...: a process does not know the others' groups")
+            check_columns(given)
+            read, notes = _read({**given, "pool": _stored("pool", given["pool"])})
+            shard = _shard(read["pool"])
+            others = {name: _features(name, points) for name, points in read.items() if name != "pool"}
+            rules = Rules.of(method, frame_of(given["pool"]), len(shard), 0, exclude, None, 1, costs, notes)
+        return choose_from_shards(
+            processes, method, shard, others, y_train, batch_size, generator, rules, distinct, sharded_train
+        )
+
+
+def _shard(points: Features | Tensor) -> Shard:
+    """Points of the pool; numbers of 16 bits stay so in memory."""
+    if isinstance(points, Features):
+        return Shard.of(points)
+    _check_shape("pool", points.shape)
+    return Shard(points if points.is_floating_point() and points.itemsize == 2 else _matrix("pool", points))
 
 
 def choose_by_features(
@@ -116,7 +182,9 @@ def choose_by_features(
     of_pool = features["pool"]
     of_train = features.get("train", of_pool[:0])
     others = [of_pool, *([features["target"]] if "target" in features else [])]
-    _check(method, of_train, others)
+    check_kinds(method, of_train, others)
+    dtype = reduce(torch.promote_types, [f.dtype for f in (of_train, *others)])
+    of_train, *others = [f if f.dtype == dtype else f.to(dtype=dtype) for f in (of_train, *others)]
     start = now(of_pool.device)
     y = as_labels(method, y_train, len(of_train))
     of_train, of_pool, *of_target = transform(method, of_train, others, y, generator)
@@ -154,6 +222,16 @@ def _method(method: Method | Selection | str, has_train: bool, sigma: float | No
     return method
 
 
+def _stored(name: str, points: Points) -> Points:
+    """Points in a file as `StoredFeatures`, and all others as they are."""
+    if isinstance(points, str | Path):
+        return read_features(points)
+    if isinstance(points, np.memmap) and points.dtype in FLOATS and min(points.strides, default=0) >= 0:
+        _check_shape(name, points.shape)
+        return mapped(points)
+    return points
+
+
 def _read(given: Mapping[str, Points]) -> tuple[dict[str, Features | Tensor], tuple[str, ...]]:
     """The given features in memory, and notes about what is left out."""
     read: dict[str, Features | Tensor] = {}
@@ -171,9 +249,11 @@ def _read(given: Mapping[str, Points]) -> tuple[dict[str, Features | Tensor], tu
 
 def _fingerprints(
     method: Method, features: Mapping[str, Features]
-) -> tuple[list[Hashable] | None, list[Hashable] | None]:
+) -> tuple[Fingerprinted | None, Fingerprinted | None]:
     """Fingerprints of training and pool points, in a common precision; None if rows are not the points themselves."""
     train, pool = features.get("train", features["pool"][:0]), features["pool"]
+    if isinstance(pool, StoredFeatures) and isinstance(train, DenseFeatures):
+        return fingerprints_of_stored(train, pool)
     if isinstance(method.kernel, Predictions) or not isinstance(train, DenseFeatures) or type(pool) is not type(train):
         return None, None
     dtype = torch.promote_types(train.dtype, pool.dtype)
@@ -222,33 +302,13 @@ def _features(name: str, points: Features | Tensor) -> Features:
 
 
 def _matrix(name: str, rows: Tensor) -> Tensor:
-    if rows.ndim != 2 or rows.shape[1] == 0:
-        raise BmdalError(
-            f"{name} must be a matrix with a row of features for each point; its shape is {tuple(rows.shape)}"
-        )
+    _check_shape(name, rows.shape)
     if rows.is_complex():
         raise BmdalError(f"{name} holds {rows.dtype}; features must be real")
     exact = torch.float64 if rows.dtype in (torch.int32, torch.int64) else torch.float32
     return rows.to(torch.promote_types(rows.dtype, exact))
 
 
-def _check(method: Method, train: Features, others: Sequence[Features]) -> None:
-    pool = others[0]
-    has_sketch = type(pool).draw_sketch is not Features.draw_sketch
-    method.check_traits(Traits(explicit=pool.n_features is not None, sketchable=has_sketch), f"{type(pool).__name__}")
-    every = (train, *others)
-    if len({(type(f), f.n_features) for f in every}) > 1:
-        kinds = ", ".join(f"{type(f).__name__} with {f.n_features or 'no'} columns" for f in every)
-        raise BmdalError(f"train, pool and target must be features of the same kind, they are {kinds}")
-    if any(isinstance(f, KernelMatrix) and not f.is_of(every[0]) for f in every):
-        raise BmdalError("train, pool and target must be rows of one KernelMatrix over all points: K[:100], K[100:]")
-    if any(isinstance(f, KernelFunction) and not f.is_of(every[0]) for f in every):
-        raise BmdalError("train, pool and target must have the same kernel function and factor")
-    need = [f"transformation {t.name!r}" for t in method.transformations if t.needs_train]
-    need += ["mode TP"] if method.mode == "TP" else []
-    if need and not len(train):
-        raise BmdalError(
-            f"method {method.name!r}: {need[0]} needs labelled points, train=...; mode P by itself does not"
-        )
-    for name, features in zip(("train", "pool", "target"), every, strict=False):
-        check_finite_kernel(method, name, features)
+def _check_shape(name: str, shape: Sequence[int]) -> None:
+    if len(shape) != 2 or shape[1] == 0:
+        raise BmdalError(f"{name} must be a matrix with a row of features for each point; its shape is {tuple(shape)}")

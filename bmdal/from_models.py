@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -58,6 +59,7 @@ def select_batch(
     forward: Forward | None = None,
     collate_fn: Callable[[list[Any]], Any] | None = None,
     output: Output = None,
+    features_file: Path | str | None = None,
     exclude: Any = None,
     groups: Any = None,
     per_group: int = 1,
@@ -106,6 +108,9 @@ def select_batch(
             items with different sizes, such as graphs or sequences. For a loader, its own one is used.
         output: which outputs count: a column or a list of columns, or the number or name of one of several tensors
             that the network returns, such as 0 for (mean, log variance). None: all.
+        features_file: for pools whose features do not fit into memory: a file in which these are kept in float16. It is
+            written first; if that is interrupted, the next call continues, and if the file is complete, it is used
+            again. A file of other networks, points or methods is refused. `write_features` has the details.
         exclude, groups, per_group, costs, distinct: which points may be selected, and what they cost, as in `select`.
             The benchmark uses distinct=False, like the paper.
 
@@ -119,7 +124,7 @@ def select_batch(
     generator, output, frame = as_generator(generator), as_output(output), frame_of(x_pool)
     check_single_output(method, output)
     if isinstance(method.kernel, Predictions):
-        unused = {"device": device, "collate_fn": collate_fn}
+        unused = {"device": device, "collate_fn": collate_fn, "features_file": features_file}
         if names := [name for name, value in unused.items() if value is not None]:
             raise BmdalError(
                 f"method {method.name!r}: {names[0]} is only for kernels of networks; predictions are computed from "
@@ -164,6 +169,12 @@ def select_batch(
     call = Call(forward or usual_forward, output, None if output is not None or several else n_targets(y_train))
     with plain_arithmetic(models):
         device = _device(device, models, others[0])
+        file = None if features_file is None else Path(features_file)
+        if file is not None and (device.type != "cpu" or method.kernel is None):
+            raise BmdalError(
+                f"features_file={str(file)!r} is for methods with a kernel, and for features on the CPU: use "
+                "device='cpu', the networks may stay on a GPU"
+            )
         start = now(device)
         networks: list[Network] = []
         X_train, X_pool, *X_target = [Fingerprints(X) for X in (X_train, *others)]
@@ -176,7 +187,7 @@ def select_batch(
             networks = [Network(model, few, castable, call, X_train.X) for model in models]
             points_of_others = [X_pool, *X_target]
             train, pool, *target = transformed_features(
-                method, networks, X_train, y, points_of_others, generator, device
+                method, networks, X_train, y, points_of_others, generator, device, file
             )
         if distinct:
             rules = rules.without_copies(method, X_train.of_all(), X_pool.of_all())

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bmdal.errors import BmdalError, is_out_of_memory, release_memory
-from bmdal.features import DenseFeatures, Features
+from bmdal.errors import BmdalError, IncompatibleError, is_out_of_memory, release_memory
+from bmdal.features import DenseFeatures, Features, KernelFunction, KernelMatrix, StoredFeatures
+from bmdal.files import in_chunks, origin_of, read_features, write_blocks
 from bmdal.inputs import Inputs
-from bmdal.kernels import BaseKernel
+from bmdal.kernels import BaseKernel, Traits
 from bmdal.method import Method
 from bmdal.network.gradients import UnfactoredError
 from bmdal.network.network import Network
 from bmdal.network.random_state import own_random_state
-from bmdal.points import Points
-from bmdal.transformations import Ensemble, Fitted, Transformation
+from bmdal.points import Points, leaves
+from bmdal.transformations import Ensemble, Fitted, RandomProjection, Transformation
 
 CHUNK_BYTES = {"cpu": 32 * 2**20, "cuda": 512 * 2**20}
 """Memory for intermediate results for one chunk of points; on a CPU, about what fits into its cache."""
@@ -32,6 +36,7 @@ def transformed_features(
     others: Sequence[Inputs],
     generator: torch.Generator,
     device: torch.device,
+    file: Path | None = None,
 ) -> list[Features]:
     """The features that the selection method uses: those of the training points, then those of the other points.
 
@@ -45,13 +50,16 @@ def transformed_features(
         others: the pool and possibly the target points; may be on another device than the features, or on disk.
         generator: source of all random draws.
         device: device of the features.
+        file: where the features of the pool are written and stay, or are already; None: in memory. Transformations
+            after the last random projection are computed whenever features are read.
 
-    Raises BmdalError for points or networks that cannot be used, and if the kernel is NaN or infinite.
+    Raises BmdalError for points or networks that cannot be used, if the kernel is NaN or infinite, and if the file was
+    made from others.
     """
     state = generator.get_state()
     while True:
         try:
-            return _fit_and_map(method, networks, x_train, y_train, others, generator, device)
+            return _fit_and_map(method, networks, x_train, y_train, others, generator, device, file)
         except UnfactoredError:  # a layer behaves differently than it did on the few points
             generator.set_state(state)
 
@@ -64,11 +72,13 @@ def _fit_and_map(
     others: Sequence[Inputs],
     generator: torch.Generator,
     device: torch.device,
+    file: Path | None,
 ) -> list[Features]:
     assert method.kernel is not None
     at = next((i for i, t in enumerate(method.transformations) if isinstance(t, Ensemble)), 0)
     own, common = method.transformations[:at], method.transformations[at:]
     fit = _Fit(y_train, method.sigma, generator)
+    made_from = "" if file is None else _origin(method, networks, x_train, others[0], generator)
 
     chains: list[Callable[[Points], Features]] = []
     members: list[Features] = []
@@ -88,8 +98,19 @@ def _fit_and_map(
 
     train, fitted = fit(common, combine(members))
     point_bytes = max(point_bytes, len(networks) * fit.largest_bytes // len(x_train))
-    chain = _chain(lambda X: combine([chain(X) for chain in chains]), fitted)
-    mapped = [_in_chunks(chain, X, _chunk_size(point_bytes, device)) for X in others]
+    size = _chunk_size(point_bytes, device)
+
+    def base_of_all(X: Points) -> Features:
+        return combine([chain(X) for chain in chains])
+
+    chain = _chain(base_of_all, fitted)
+    mapped: list[Features] = []
+    if file is not None:
+        at = 1 + max((i for i, t in enumerate(common) if isinstance(t, RandomProjection)), default=-1)
+        stored = _in_file(file, method, _chain(base_of_all, fitted[:at]), others[0], size, made_from)
+        mapped = [stored.mapped(_chain(lambda features: features, fitted[at:])).to(dtype=train.dtype)]
+        others = others[1:]
+    mapped += [_in_chunks(chain, X, size) for X in others]
     for name, features in zip(("pool points", "target points"), mapped, strict=False):
         check_finite_kernel(method, name, features)
     return [train, *mapped]
@@ -113,11 +134,16 @@ def transform(
     """Transformed features of the training points, of which there may be none, and of other points."""
     if not method.transformations:
         return [train, *others]
-    train, fitted = _Fit(y_train, method.sigma, generator)(method.transformations, train)
-    chain = _chain(lambda features: features, fitted)
+    train, chain = fit(method, train, y_train, generator)
     first = others[0][:1]
     size = _chunk_size(max(first.nbytes, chain(first).nbytes), first.device)
-    return [train, *(_in_chunks(chain, features, size) for features in others)]
+    return [train, *(f.mapped(chain) if isinstance(f, StoredFeatures) else _in_chunks(chain, f, size) for f in others)]
+
+
+def fit(method: Method, train: Features, y_train: Tensor | None, generator: torch.Generator) -> tuple[Features, Fitted]:
+    """The transformed features of the training points, and the transformation of any others."""
+    train, fitted = _Fit(y_train, method.sigma, generator)(method.transformations, train)
+    return train, _chain(lambda features: features, fitted)
 
 
 @dataclass
@@ -181,6 +207,29 @@ def _chunk_size(point_bytes: int, device: torch.device) -> int:
     return max(1, min(CHUNK_BYTES[device.type] // (3 * point_bytes), 2**16))
 
 
+def check_kinds(method: Method, train: Features, others: Sequence[Features]) -> None:
+    """Raise BmdalError unless training, pool and possibly target points have features that the method can work with."""
+    pool = others[0]
+    has_sketch = type(pool).draw_sketch is not Features.draw_sketch
+    method.check_traits(Traits(explicit=pool.n_features is not None, sketchable=has_sketch), f"{type(pool).__name__}")
+    every = (train, *others)
+    if len({(DenseFeatures if isinstance(f, StoredFeatures) else type(f), f.n_features) for f in every}) > 1:
+        kinds = ", ".join(f"{type(f).__name__} with {f.n_features or 'no'} columns" for f in every)
+        raise BmdalError(f"train, pool and target must be features of the same kind, they are {kinds}")
+    if any(isinstance(f, KernelMatrix) and not f.is_of(every[0]) for f in every):
+        raise BmdalError("train, pool and target must be rows of one KernelMatrix over all points: K[:100], K[100:]")
+    if any(isinstance(f, KernelFunction) and not f.is_of(every[0]) for f in every):
+        raise BmdalError("train, pool and target must have the same kernel function and factor")
+    need = [f"transformation {t.name!r}" for t in method.transformations if t.needs_train]
+    need += ["mode TP"] if method.mode == "TP" else []
+    if need and not len(train):
+        raise BmdalError(
+            f"method {method.name!r}: {need[0]} needs labelled points, train=...; mode P by itself does not"
+        )
+    for name, features in zip(("train", "pool", "target"), every, strict=False):
+        check_finite_kernel(method, name, features)
+
+
 def check_finite_kernel(method: Method, name: str, features: Features) -> None:
     """Raise BmdalError, naming the row, if the kernel of a point with itself is NaN or infinite."""
     bad = ~torch.isfinite(features.diag())
@@ -190,6 +239,37 @@ def check_finite_kernel(method: Method, name: str, features: Features) -> None:
             f"method {method.name!r}: the kernel is NaN or infinite for {name} ({rows}); "
             "are features too large, do the network's parameters contain NaN, or are its outputs unbounded?"
         )
+
+
+def _in_file(
+    path: Path, method: Method, chain: Callable[[Points], Features], X: Inputs, size: int, made_from: str
+) -> StoredFeatures:
+    """Features of points in a float16 file, which is written unless it is there."""
+    if chain(X[:2]).n_features is None:
+        raise IncompatibleError(
+            f"method {method.name!r} has no feature matrix that could be stored: put a sketch like 'rp-512' into it"
+        )
+    if not path.exists():
+        chunks = partial(in_chunks, lambda rows: chain(X[rows]).matrix(), len(X), size)
+        return write_blocks(path, chunks, len(X), torch.float16, made_from)
+    if origin_of(path) != made_from:
+        raise BmdalError(
+            f"{path} was made from another method, other networks, points or another generator: delete it, or choose "
+            "another features_file"
+        )
+    return read_features(path)
+
+
+def _origin(
+    method: Method, networks: Sequence[Network], x_train: Inputs, x_pool: Inputs, generator: torch.Generator
+) -> str:
+    """A hash of what features depend on: parameters, the generator, numbers of points and the values of some."""
+    digest = hashlib.sha256(f"{method.name} {method.sigma} {len(x_train)} {len(x_pool)}".encode())
+    some = [X[rows] for X in (x_train, x_pool) for rows in ([0], [len(X) // 2], [len(X) - 1])]
+    parameters = [t for network in networks for t in network.module.state_dict().values() if isinstance(t, Tensor)]
+    for t in [generator.get_state(), *parameters, *(leaf for points in some for leaf in leaves(points))]:
+        digest.update(t.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _chain(base: Callable[[Any], Features], fitted: Sequence[Fitted]) -> Callable[[Any], Features]:

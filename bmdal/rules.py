@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bmdal.errors import BmdalError, IncompatibleError
+from bmdal.features import DenseFeatures, StoredFeatures
 from bmdal.inputs import Inputs, StreamedInputs
 from bmdal.method import Method
 from bmdal.points import Items, Points, Tree, named_leaves
@@ -22,6 +24,10 @@ from bmdal.tables import as_tensor
 
 PART = 4096
 """Number of points whose values are copied at a time."""
+
+
+Fingerprinted = Sequence[Hashable] | NDArray[np.int64]
+"""Fingerprints of points; in an array for points that would be too many for a list."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,9 +90,7 @@ class Rules:
                 )
         return cls(rows, Limits(None, of_groups, per_group, of_costs), notes)
 
-    def without_copies(
-        self, method: Method, train: Sequence[Hashable] | None, pool: Sequence[Hashable] | None
-    ) -> Rules:
+    def without_copies(self, method: Method, train: Fingerprinted | None, pool: Fingerprinted | None) -> Rules:
         """Rules under which copies of training points and earlier pool points come last, if the method supports that.
 
         train, pool: fingerprints of the training points and of the whole pool; None if they are not available.
@@ -99,17 +103,18 @@ class Rules:
                     "copies of points were not searched for, because the points are not a table in memory",
                 ),
             )
-        seen, is_copy = set(train), torch.zeros(len(self.rows), dtype=torch.bool)
-        for i, row in enumerate(self.rows.tolist()):
-            is_copy[i] = pool[row] in seen
-            seen.add(pool[row])
+        is_copy = _copies(train, pool, self.rows)
         n_copies = int(is_copy.sum())
         if not n_copies:
             return self
-        takes_limits, all_are = method.selection.takes_limits, n_copies == len(is_copy)
+        return self.copies_last(method, is_copy, n_copies, len(is_copy))
+
+    def copies_last(self, method: Method, is_copy: Tensor, n_copies: int, n_pool: int) -> Rules:
+        """Rules under which some points, n_copies of all points of the pool, come last if the method supports that."""
+        takes_limits, all_are = method.selection.takes_limits, n_copies == n_pool
         last = "come last" if takes_limits and not all_are else "count like others"
         last += "" if takes_limits else f", because {method.selection.name!r} does not support distinct=True"
-        note = f"{n_copies} of the pool's {len(is_copy)} points are copies of labelled or earlier points and {last}"
+        note = f"{n_copies} of the pool's {n_pool} points are copies of labelled or earlier points and {last}"
         candidates = ~is_copy if takes_limits and not all_are else None
         return replace(self, limits=replace(self.limits, candidates=candidates), notes=(*self.notes, note))
 
@@ -141,6 +146,30 @@ class Fingerprints:
         return known if len(known) == len(self.of_rows) else None
 
 
+def _copies(train: Fingerprinted, pool: Fingerprinted, rows: Tensor) -> Tensor:
+    """Whether each of some pool points is a copy of a training point or of an earlier one of them, shape (n_rows,)."""
+    if isinstance(pool, np.ndarray):
+        found = pool[rows.numpy()]
+        order = np.argsort(found, kind="stable")
+        is_copy = np.isin(found, np.array(train, dtype=np.int64))
+        is_copy[order[1:]] |= found[order[1:]] == found[order[:-1]]
+        return torch.from_numpy(is_copy)
+    seen, copies = set(train), torch.zeros(len(rows), dtype=torch.bool)
+    for i, row in enumerate(rows.tolist()):
+        copies[i] = pool[row] in seen
+        seen.add(pool[row])
+    return copies
+
+
+def fingerprints_of_stored(train: DenseFeatures, pool: StoredFeatures) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Fingerprints of training points in memory and of stored pool points, in a common precision."""
+    dtype = torch.promote_types(train.dtype, pool.dtype)
+    of_pool = np.empty(len(pool), dtype=np.int64)
+    for rows, block in pool.blocks():
+        of_pool[rows] = np.array(fingerprints(block.matrix(), [dtype]))
+    return np.array(fingerprints(train.matrix(), [dtype]), dtype=np.int64), of_pool
+
+
 def fingerprints(X: Points, dtypes: Sequence[torch.dtype | None] = ()) -> list[Hashable]:
     """A hash of the values of each point, after casting its tensors to `dtypes`."""
     parts = [t.detach().reshape(len(t), math.prod(t.shape[1:])) for _, t in named_leaves("", X)]
@@ -152,6 +181,18 @@ def fingerprints(X: Points, dtypes: Sequence[torch.dtype | None] = ()) -> list[H
         data, width = table.tobytes(), table.shape[1]
         found += [hash(data[i * width : (i + 1) * width]) for i in range(len(table))]
     return found
+
+
+def digests(t: Tensor, dtype: torch.dtype) -> Tensor:
+    """A hash of each row of a matrix, after casting it to a type: the same in every process, int64, shape (n,)."""
+    found = [torch.empty(0, dtype=torch.int64)]
+    for start in range(0, len(t), PART):
+        table = _bytes(t[start : start + PART].cpu(), dtype)
+        data, width = table.tobytes(), table.shape[1]
+        rows = (data[i * width : (i + 1) * width] for i in range(len(table)))
+        hashes = bytearray().join(hashlib.blake2b(row, digest_size=8).digest() for row in rows)
+        found.append(torch.frombuffer(hashes, dtype=torch.int64))
+    return torch.cat(found)
 
 
 def _bytes(t: Tensor, dtype: torch.dtype | None) -> NDArray[np.uint8]:

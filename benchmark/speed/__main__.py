@@ -26,6 +26,7 @@ from benchmark.speed.measure import bandwidth, matmul_peak
 from benchmark.speed.parts import Conditions, Row, Sizes
 from benchmark.speed.picture import draw_scaling
 from benchmark.speed.problem import make_points, make_problem
+from benchmark.speed.stored import rounding, stored
 from bmdal import Method
 from cli.files import written_aside
 from cli.options import check_choice, describe_options, read_options
@@ -33,7 +34,7 @@ from cli.run import run_command
 from data_prep import PreparedData, prepare
 from data_prep.catalog import load_dataset
 
-PARTS = ("selection", "features", "training", "run", "scaling", "black-box")
+PARTS = ("selection", "features", "training", "run", "scaling", "black-box", "stored", "rounding")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -95,6 +96,12 @@ def _rows(options: DictConfig, data: PreparedData, conditions: Conditions, speed
         points, x_pool = make_points(data, options.n_train, options.n_pool, torch.device("cpu"))
         with_peers = not options.alone and _has(optional_module, "skactiveml.pool")
         yield from black_box(points, x_pool, options.batch_size, options.repeats, with_peers)
+    if "stored" in options.parts:
+        for n_pool in options.stored_pools:
+            yield from stored(n_pool, options.stored_features, options.batch_size, Path(options.paths.runs))
+    if "rounding" in options.parts:
+        problem = make_problem(data, options.n_train, options.n_pool, options.n_epochs, conditions.device)
+        yield from rounding(problem, options.batch_size)
 
 
 def _has(module: Callable[[str], ModuleType], name: str) -> bool:
@@ -111,6 +118,8 @@ def line_of(row: Row) -> str:
     size = f"{row.n_train:>6} + {row.n_pool:>7} points, batch {row.batch_size:>4}"
     line = f"{row.part:10} {row.what:40} {size} "
     line += row.failure or f"{row.seconds:9.4f} s"
+    if row.n_other is not None:
+        line += f"   {row.n_other} other points"
     if row.kernel_seconds is not None:
         line += f" (kernel {row.kernel_seconds:.4f}, selection {row.selection_seconds:.4f})"
     if row.ratio is not None:

@@ -75,7 +75,7 @@ def bounded(seconds: float) -> Iterator[None]:
         if taken is not None and free is not None:
             limits = [limit for limit in (1024 * (taken + free), soft) if limit != resource.RLIM_INFINITY]
             resource.setrlimit(resource.RLIMIT_AS, (min(limits), hard))
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        signal.setitimer(signal.ITIMER_REAL, seconds, 1)  # again and again: a destructor would swallow the error
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -53,7 +53,7 @@ class Row:
     """One row of the table: a measurement of our code and, if installed, of the original.
 
     `kernel_seconds` and `selection_seconds` are those of a `bmdal.Batch`. If a measurement fails, `seconds` is None and
-    `failure` states the reason.
+    `failure` states the reason. `n_other` points of the batch differ from those that are chosen with exact features.
     """
 
     part: str
@@ -72,6 +72,7 @@ class Row:
     kernel_seconds: float | None = None
     selection_seconds: float | None = None
     failure: str | None = None
+    n_other: int | None = None
 
     @property
     def ratio(self) -> float | None:
@@ -101,7 +102,7 @@ def selection(
     """
     for name in methods:
         method = Method.from_name(name)
-        train, pool = _features(method, problem)
+        train, pool = features_of(method, problem)
         if method.selection.needs_float64:
             train, pool = train.double(), pool.double()
         ours = partial(_select, method, train, pool, conditions.batch_size)
@@ -134,7 +135,7 @@ def features(
         method = Method.from_name(name)
 
         def ours(method: Method = method) -> Tensor:
-            return _features(method, problem)[1]
+            return features_of(method, problem)[1]
 
         def original(method: Method = method) -> Tensor:
             alone = dataclasses.replace(method, selection=MaxDiag(), mode=None)
@@ -231,15 +232,15 @@ def scaling(problem: SpeedProblem, sizes: Sizes, n_pool: int, conditions: Condit
     X = torch.cat([problem.points.X, problem.x_pool])
     for size in sizes.pool:
         smaller = dataclasses.replace(problem, x_pool=problem.x_pool[:size])
-        measured = _measure(partial(_features, method, smaller), None, conditions)
+        measured = _measure(partial(features_of, method, smaller), None, conditions)
         yield _row("scaling", "features", (n_train, size, 0), measured)
-        yield _selection_row(method, *_features(method, smaller), conditions)
-    train, pool = _features(method, dataclasses.replace(problem, x_pool=problem.x_pool[:n_pool]))
+        yield _selection_row(method, *features_of(method, smaller), conditions)
+    train, pool = features_of(method, dataclasses.replace(problem, x_pool=problem.x_pool[:n_pool]))
     for size in sizes.batch:
         yield _selection_row(method, train, pool, dataclasses.replace(conditions, batch_size=size))
     for size in sizes.train:
         points = dataclasses.replace(problem.points, X=X[:size])
-        train, pool = _features(method, SpeedProblem(problem.network, points, problem.x_pool[:n_pool]))
+        train, pool = features_of(method, SpeedProblem(problem.network, points, problem.x_pool[:n_pool]))
         yield _selection_row(method, train, pool, conditions)
 
 
@@ -259,7 +260,8 @@ def _original(method: Method, train: Tensor, pool: Tensor, batch_size: int) -> T
         return peer_selection(method, train, pool, batch_size)
 
 
-def _features(method: Method, problem: SpeedProblem) -> tuple[Tensor, Tensor]:
+def features_of(method: Method, problem: SpeedProblem) -> tuple[Tensor, Tensor]:
+    """Return the transformed features of training and pool points."""
     points, device = problem.points, problem.x_pool.device
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():

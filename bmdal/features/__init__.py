@@ -7,6 +7,7 @@ from bmdal.features.kernel_function import KernelFunction
 from bmdal.features.kernel_matrix import KernelMatrix
 from bmdal.features.nngp import NNGPFeatures
 from bmdal.features.posterior import PosteriorFeatures, condition
+from bmdal.features.stored import StoredFeatures
 
 __all__ = [
     "DenseFeatures",
@@ -17,6 +18,7 @@ __all__ = [
     "PosteriorFeatures",
     "ProductFeatures",
     "Sketch",
+    "StoredFeatures",
     "SumFeatures",
     "condition",
 ]

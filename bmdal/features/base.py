@@ -7,13 +7,14 @@ space. Only the factors are stored, never their product.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Self
 
 import torch
 from torch import Tensor
 
 from bmdal.errors import IncompatibleError
+from bmdal.linalg import blocks
 
 Index = int | slice | Tensor
 Sketch = Callable[["Features"], Tensor]
@@ -83,6 +84,18 @@ class Features(ABC):
         """The same features on another device or in another precision; integers, such as row numbers, stay integers."""
         tensors = [t.to(device=device, dtype=dtype if t.is_floating_point() else None) for t in self.tensors()]
         return self.with_tensors(tensors)
+
+    def rowwise(self, f: Callable[[Tensor], Tensor]) -> Tensor:
+        """f(matrix()), shape (n, ...), where row i of the result depends only on row i of the matrix."""
+        return f(self.matrix())
+
+    def transformed(self, transform: Callable[[Features], Features]) -> Features:
+        """The features after a transformation that maps each point by itself."""
+        return transform(self)
+
+    def slices(self, row_bytes: int) -> Iterator[slice]:
+        """Slices of the points for passes that need `row_bytes` bytes for each point."""
+        return blocks(len(self), row_bytes, self.device)
 
     def squared_distances(self, other: Self) -> Tensor:
         """d_k(x, x')^2 = k(x,x) + k(x',x') - 2 k(x,x'), shape (n, m), never negative."""

@@ -29,7 +29,7 @@ class DenseFeatures(Features):
         return type(self)(Phi)
 
     def kernel(self, other: Self) -> Tensor:
-        return functional.linear(self.Phi, other.Phi)
+        return functional.linear(self.Phi, other.matrix())
 
     def diag(self) -> Tensor:
         return squared_norms(self.Phi)

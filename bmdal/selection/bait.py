@@ -9,7 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from bmdal.component import register
-from bmdal.features import condition
+from bmdal.features import DenseFeatures, Features, condition
+from bmdal.features.shard import explicit
+from bmdal.group import ALONE, Group
 from bmdal.linalg import blocks, inverse_root, quadratic_forms, squared_norms
 from bmdal.repeat import Repeated
 from bmdal.selection.base import GreedyState, Open, Pick, Rows, Selection, SelectionProblem, greedy, largest_number
@@ -45,19 +47,19 @@ class _State(GreedyState):
 
     repeats = True
 
-    def __init__(self, Phi: Tensor, M: Tensor, sigma: float) -> None:
-        self.Phi, self.M = Phi, M  # shapes: (n_pool, p), (p, p)
+    def __init__(self, pool: Features, M: Tensor, sigma: float, group: Group) -> None:
+        self.pool, self.M, self.group = pool, M, group  # M has shape (p, p)
         self.sigma2 = sigma**2
-        self.matrices = torch.stack([torch.eye(Phi.shape[1], dtype=Phi.dtype, device=Phi.device), M])
-        self.noisy = squared_norms(Phi) + self.sigma2
-        self.q = quadratic_forms(Phi, M)
+        self.matrices = torch.stack([torch.eye(len(M), dtype=M.dtype, device=M.device), M])
+        self.noisy = pool.diag() + self.sigma2
+        self.q = pool.rowwise(lambda Phi: quadratic_forms(Phi, M))
         self.q_then = self.q.clone()  # when it was last computed again
         self.doubtful = 0.0  # nothing is selected, or everything was just computed again
 
     def best(self, still: Open) -> Pick:
         index, score = largest_number(still.rank(self.q / self.noisy))
         if self.doubtful:
-            noise = self.doubtful * still.rank(self.q_then / self.noisy).abs_().max()
+            noise = self.doubtful * self.group.maximum(still.rank(self.q_then / self.noisy).abs_())
             score = torch.where(score > noise, score, 0.0)
         return index, score
 
@@ -65,37 +67,36 @@ class _State(GreedyState):
         """A = sigma^2 W W^T with W W^T = (Phi_S^T Phi_S + sigma^2 I)^-1; k_S(x, x) and q as sums of squares."""
         if len(chosen) == 0:
             return False
-        Phi_S = self.Phi[chosen]
+        Phi_S = self.group.points(self.pool, chosen).matrix()
         W = inverse_root(Phi_S.T @ Phi_S, self.sigma2)
         values, vectors = torch.linalg.eigh(self.M)
         RW = values.clamp(min=0).sqrt()[:, None] * (vectors.T @ W)  # M = R^T R
         A = self.sigma2 * W @ W.T
         self.matrices = torch.stack([A, A @ self.M @ A])
-        for rows in blocks(len(self.Phi), 3 * 8 * len(W), self.Phi.device):
-            Y = self.Phi[rows] @ W
-            self.noisy[rows] = self.sigma2 * squared_norms(Y) + self.sigma2
-            self.q[rows] = self.sigma2**2 * squared_norms(Y @ RW.T)
-        self.noisy.index_fill_(0, chosen, torch.inf)
+        posterior = self.pool.rowwise(lambda Phi: _sums_of_squares(Phi, W, RW))
+        self.noisy.copy_(posterior[:, 0]).mul_(self.sigma2).add_(self.sigma2)
+        self.q.copy_(posterior[:, 1]).mul_(self.sigma2**2)
+        self.noisy.index_fill_(0, self.group.rows(chosen), torch.inf)
         self.q_then, self.doubtful = self.q.clone(), 0.0
         return True
 
     def add(self, index: Tensor) -> None:
         """A <- A - A phi phi^T A / delta, and what follows for A M A, the variances and q."""
-        p = self.Phi.shape[1]
-        delta, q = self.noisy.index_select(0, index), self.q.index_select(0, index)
-        vectors = (self.matrices.view(2 * p, p) @ self.Phi.index_select(0, index)[0]).view(2, p)
+        p = len(self.M)
+        point, (delta, q) = self.group.point(self.pool, index, self.noisy, self.q)
+        vectors = (self.matrices.view(2 * p, p) @ point.matrix()[0]).view(2, p)
         v, w = vectors
         w.addcmul_(q / delta, v, value=-0.5)  # A M A <- A M A - (v w^T + w v^T) / delta
         scaled = v / delta
         self.matrices.view(2 * p, p).addr_(vectors.flatten(), scaled, alpha=-1)
         self.matrices[1].addr_(scaled, w, alpha=-1)
         self._update(vectors, delta)
-        self.noisy.index_fill_(0, index, torch.inf)
+        self.noisy.index_fill_(0, self.group.rows(index), torch.inf)
         self.doubtful = WORST * torch.finfo(self.q.dtype).eps
 
     def _update(self, vectors: Tensor, delta: Tensor) -> None:
         """q <- q - 2 a c / delta, k_S <- k_S - a^2 / delta; a and c are products with the vectors, shape (2, p)."""
-        a, c = functional.linear(self.Phi, vectors).unbind(dim=1)
+        a, c = self.pool.rowwise(lambda Phi: functional.linear(Phi, vectors)).unbind(dim=1)
         scaled = a / delta
         self.q.addcmul_(scaled, c, value=-2)
         self.noisy.addcmul_(scaled, a, value=-1)
@@ -119,8 +120,9 @@ class _Bounded(_State):
         off: bounds on the errors of q and noisy, in multiples of `shadow.error`, shape (2, n_pool).
     """
 
-    def __init__(self, Phi: Tensor, M: Tensor, sigma: float, shadow: Shadow) -> None:
-        super().__init__(Phi, M, sigma)
+    def __init__(self, pool: DenseFeatures, M: Tensor, sigma: float, shadow: Shadow) -> None:
+        super().__init__(pool, M, sigma, ALONE)
+        self.Phi = Phi = pool.Phi
         self.shadow: Shadow | None = shadow
         self.vectors, self.deltas = Phi.new_empty(2, MOST_PENDING, Phi.shape[1]), Phi.new_empty(MOST_PENDING)
         self.base, self.off = torch.stack([self.q, self.noisy]), Phi.new_zeros(2, len(Phi))
@@ -188,9 +190,19 @@ class _Bounded(_State):
         self.off[:, rows] = 0.0
 
 
-def _state(Phi: Tensor, M: Tensor, sigma: float) -> _State:
-    shadow = Shadow.of(Phi)
-    return _State(Phi, M, sigma) if shadow is None else _Bounded(Phi, M, sigma, shadow)
+def _state(pool: Features, M: Tensor, sigma: float, group: Group) -> _State:
+    if isinstance(pool, DenseFeatures) and (shadow := Shadow.of(pool.Phi)) is not None:
+        return _Bounded(pool, M, sigma, shadow)
+    return _State(pool, M, sigma, group)
+
+
+def _sums_of_squares(Phi: Tensor, W: Tensor, RW: Tensor) -> Tensor:
+    """|W^T phi|^2 and |R W W^T phi|^2 for each row, shape (n, 2)."""
+    sums = Phi.new_empty(len(Phi), 2)
+    for rows in blocks(len(Phi), 3 * 8 * len(W), Phi.device):
+        Y = Phi[rows] @ W
+        sums[rows] = torch.stack([squared_norms(Y), squared_norms(Y @ RW.T)], dim=1)
+    return sums
 
 
 def _remove(Phi: Tensor, M: Tensor, sigma: float, n_remove: int) -> Tensor:
@@ -245,9 +257,10 @@ class BaitForward(Selection):
     takes_target = True
     takes_limits = True
     takes_costs = True
+    takes_group = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
-        return greedy(_state(*_start(problem), problem.sigma), problem, batch_size)
+        return greedy(_state(*_start(problem), problem.sigma, problem.group), problem, batch_size)
 
 
 @register
@@ -263,12 +276,14 @@ class BaitForwardBackward(Selection):
     needs_float64 = True
     takes_target = True
     takes_limits = True
+    takes_group = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
-        Phi, M = _start(problem)
-        n_forward = min(2 * batch_size, len(Phi))
-        batch = greedy(_state(Phi, M, problem.sigma), _without_scores(problem), n_forward)
-        return batch[_remove(Phi[batch], M, problem.sigma, max(0, len(batch) - batch_size))]
+        (pool, M), group = _start(problem), problem.group
+        n_forward = min(2 * batch_size, group.count(pool))
+        batch = greedy(_state(pool, M, problem.sigma, group), _without_scores(problem), n_forward)
+        Phi = group.points(pool, batch).matrix()
+        return batch[_remove(Phi, M, problem.sigma, max(0, len(batch) - batch_size))]
 
 
 def _without_scores(problem: SelectionProblem) -> SelectionProblem:
@@ -276,16 +291,14 @@ def _without_scores(problem: SelectionProblem) -> SelectionProblem:
     return replace(problem, on_pick=lambda index, score: None)
 
 
-def _start(problem: SelectionProblem) -> tuple[Tensor, Tensor]:
+def _start(problem: SelectionProblem) -> tuple[Features, Tensor]:
     """Features of the pool and second moments of the targets; in mode TP, after conditioning on the training points."""
     train, pool, target = problem.train, problem.pool, problem.target
     if problem.selected is not None:
         posterior = condition(problem.selected, problem.sigma)
-        train, pool = posterior(train), posterior(pool)
+        train, pool = posterior(train), pool.transformed(posterior)
         target = None if target is None else posterior(target)
-    Phi = pool.matrix()
+    pool = explicit(pool)
     if target is not None:
-        Phi_target = target.matrix()
-        return Phi, Phi_target.T @ Phi_target
-    Phi_train = train.matrix()
-    return Phi, Phi_train.T @ Phi_train + Phi.T @ Phi
+        return pool, ALONE.second_moments(target)
+    return pool, ALONE.second_moments(train) + problem.group.second_moments(pool)

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from bmdal.component import Component
 from bmdal.features import DenseFeatures, Features
+from bmdal.group import ALONE, Group
+from bmdal.group import Pick as Pick
 from bmdal.repeat import Repeated
 
 Rows = slice | Tensor
@@ -78,6 +80,7 @@ class SelectionProblem:
         target: transformed features of the points that matter; None if the user did not give any.
         outcomes: labels and predictions; only for selection methods with `needs_predictions`.
         limits: which pool points may be selected; only for selection methods with `takes_limits`.
+        group: the processes that hold the pool; several only for selection methods with `takes_group`.
         on_pick: called with each selected point and its score, by selection methods with scores.
     """
 
@@ -89,6 +92,7 @@ class SelectionProblem:
     target: Features | None = None
     outcomes: Outcomes | None = None
     limits: Limits = field(default_factory=Limits)
+    group: Group = ALONE
     on_pick: Callable[[int, float], object] = _nothing
 
     @property
@@ -109,6 +113,8 @@ class Selection(Component):
         takes_target: whether it uses target points.
         takes_limits: whether it respects `SelectionProblem.limits`, except for costs.
         takes_costs: whether its scores are gains that can be divided by costs.
+        takes_group: whether the pool may be spread over several processes.
+        reads_stored: whether it reads a pool of `StoredFeatures` block by block; otherwise it gets them in memory.
     """
 
     kind = "selection method"
@@ -120,6 +126,8 @@ class Selection(Component):
     takes_target: ClassVar[bool] = False
     takes_limits: ClassVar[bool] = False
     takes_costs: ClassVar[bool] = False
+    takes_group: ClassVar[bool] = False
+    reads_stored: ClassVar[bool] = False
 
     @abstractmethod
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
@@ -178,12 +186,11 @@ PICKS_AT_ONCE = {"cpu": 1, "cuda": 16}
 N_FIRST = 2
 """Picks before one is recorded: the first may be chosen in another way, since nothing is selected yet."""
 
-Pick = tuple[Tensor, Tensor]
-"""A pool point and its score, per cost if there are costs: numbers that stay on their device, both of shape (1,)."""
-
 
 class GreedyState(ABC):
     """The state of a greedy selection, which proposes a point and then adds it, without waiting for a GPU.
+
+    Of several processes, each has the state of its own points and proposes one of them.
 
     Attributes:
         repeats: whether, from the third point on, this is the same operations in the same memory, as `Repeated` wants.
@@ -193,7 +200,10 @@ class GreedyState(ABC):
 
     @abstractmethod
     def best(self, still: Open) -> Pick:
-        """The best point that is still open; any point with a score of 0 or less if there is nothing to gain."""
+        """The best of this process's points that are still open, none if it has none.
+
+        Any point with a score of 0 or less if there is nothing to gain.
+        """
 
     @abstractmethod
     def add(self, index: Tensor) -> None:
@@ -212,7 +222,7 @@ def greedy(state: GreedyState, problem: SelectionProblem, batch_size: int) -> Te
     device = problem.pool.device
     still, batch, n_recomputed = Open(problem.limits), list[int](), -1
     at_once = most = PICKS_AT_ONCE[device.type]
-    pick = _picking(state, still, problem.pool)
+    pick = _picking(state, still, problem)
     while len(batch) < batch_size:
         picks = torch.stack([pick() for _ in range(min(at_once, batch_size - len(batch)))])
         good = list(takewhile(lambda numbers: not numbers[1] <= 0, picks.tolist()))  # a NaN is no score, but a pick
@@ -225,18 +235,19 @@ def greedy(state: GreedyState, problem: SelectionProblem, batch_size: int) -> Te
             if n_recomputed == len(batch) or not state.recompute(chosen):
                 break
             still, at_once, n_recomputed = Open(problem.limits), 1, len(batch)
-            still.close(chosen)
-            pick = _picking(state, still, problem.pool)
+            still.close(problem.group.rows(chosen))
+            pick = _picking(state, still, problem)
     return torch.tensor(batch, dtype=torch.long, device=device)
 
 
-def _picking(state: GreedyState, still: Open, pool: Features) -> Callable[[], Tensor]:
+def _picking(state: GreedyState, still: Open, problem: SelectionProblem) -> Callable[[], Tensor]:
     """A function that adds the best point and returns its index and score, shape (2,), in float64."""
+    pool, group = problem.pool, problem.group
 
     def pick() -> Tensor:
-        index, score = state.best(still)
+        index, score = group.best(*state.best(still))
         state.add(index)
-        still.close(index)
+        still.close(group.rows(index))
         return torch.cat([index.to(torch.float64), score.to(torch.float64)])
 
     if not state.repeats or pool.device.type != "cuda" or not isinstance(pool, DenseFeatures):
@@ -245,16 +256,10 @@ def _picking(state: GreedyState, still: Open, pool: Features) -> Callable[[], Te
     return lambda: repeated().clone()
 
 
-def drawn(weights: Tensor, u: Tensor) -> Pick:
-    """The point that a uniform number u in [0, 1), shape (1,), draws with probability proportional to its weight."""
-    cumulative = weights.cumsum(dim=0, dtype=torch.float64)
-    # The first index with cumulative weight > u * total has a positive weight; 1 - u is in (0, 1].
-    index = torch.searchsorted(cumulative, cumulative[-1:] * (1 - u))
-    return index, weights.index_select(0, index)
-
-
 def largest(scores: Tensor) -> Pick:
-    """The point with the largest of the scores, shape (n_pool,), none of which may be NaN."""
+    """The point with the largest of the scores, shape (n_pool,), none of which may be NaN; none if there are none."""
+    if not len(scores):
+        return scores.to(torch.long), scores
     score, index = scores.max(dim=0, keepdim=True)
     return index, score
 
@@ -263,6 +268,6 @@ def largest_number(scores: Tensor) -> Pick:
     """The same where some may be NaN: NaN for one point must not affect the others."""
     if scores.device.type == "cpu":  # to look costs less than a pass over all
         index, score = largest(scores)
-        if not math.isnan(float(score)):
+        if not len(scores) or not math.isnan(float(score)):
             return index, score
     return largest(scores.nan_to_num(nan=0.0))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from bmdal.features import DenseFeatures, Features
+from bmdal.features import DenseFeatures, Features, StoredFeatures
 from bmdal.features.base import squared_distances
-from bmdal.linalg import blocks
+from bmdal.group import ALONE, Group
 from bmdal.selection.base import GreedyState
 
 MOST_AT_ONCE = 4096
@@ -33,8 +34,10 @@ class NearestSelected(GreedyState):
 
     repeats = True
 
-    def __init__(self, pool: Features, selected: Features | None, with_nearest: bool = False) -> None:
-        self.pool = pool
+    def __init__(
+        self, pool: Features, selected: Features | None, with_nearest: bool = False, group: Group = ALONE
+    ) -> None:
+        self.pool, self.group = pool, group
         self.diag = pool.diag()
         self.d2 = torch.full_like(self.diag, torch.inf)
         self.with_nearest = with_nearest
@@ -46,10 +49,11 @@ class NearestSelected(GreedyState):
         self._bound = PrincipalBound.of(pool)
 
     def add(self, index: Tensor) -> None:
-        centre, of_centre = self.pool[index], self.diag.index_select(0, index)
+        centre, (of_centre,) = self.group.point(self.pool, index, self.diag)
         rows = self._concerned(index)
         if rows is None:
-            d2 = squared_distances(self.diag, of_centre, self.pool.kernel(centre)[:, 0]).index_fill_(0, index, 0.0)
+            d2 = squared_distances(self.diag, of_centre, self.pool.kernel(centre)[:, 0])
+            d2.index_fill_(0, self.group.rows(index), 0.0)
             if self.with_nearest:
                 torch.where(d2 < self.d2, self.number, self.nearest, out=self.nearest)
             torch.minimum(self.d2, d2, out=self.d2)
@@ -69,14 +73,15 @@ class NearestSelected(GreedyState):
         if self._bound is None or self.is_empty:
             return None
         rows = self._bound.closer_than(index, self.d2)
-        return rows if 8 * len(rows) < len(self.pool) else None
+        least = 2 if isinstance(self.pool, StoredFeatures) else 8  # in memory, gathering rows costs more than reading
+        return rows if least * len(rows) < len(self.pool) else None
 
     def _add_many(self, selected: Features) -> None:
         for start in range(0, len(selected), MOST_AT_ONCE):
             part = selected[start : start + MOST_AT_ONCE]
             diag = part.diag()
-            for rows in blocks(len(self.pool), len(part) * self.diag.element_size(), self.diag.device):
-                closeness = self.pool[rows].kernel(part) - diag / 2  # (k(x, x) - d^2) / 2
+            for rows, points in _parts(self.pool, len(part) * self.diag.element_size()):
+                closeness = points.kernel(part) - diag / 2  # (k(x, x) - d^2) / 2
                 largest, nearest = closeness.max(dim=1)
                 d2 = squared_distances(self.diag[rows], diag[nearest], largest + diag[nearest] / 2)
                 if self.with_nearest:
@@ -84,6 +89,13 @@ class NearestSelected(GreedyState):
                 self.d2[rows] = torch.minimum(self.d2[rows], d2)
         self.number.fill_(len(selected))
         self.is_empty = len(selected) == 0
+
+
+def _parts(pool: Features, row_bytes: int) -> Iterator[tuple[slice, Features]]:
+    """The pool in parts: in blocks of one size if it is stored, and in blocks of about BLOCK_BYTES if not."""
+    if isinstance(pool, StoredFeatures):
+        return pool.blocks()
+    return ((rows, pool[rows]) for rows in pool.slices(row_bytes))
 
 
 @dataclass(frozen=True)
@@ -110,29 +122,29 @@ class PrincipalBound:
     @classmethod
     def of(cls, pool: Features) -> PrincipalBound | None:
         """The bound for a pool, or None if it saves nothing: few points, few or very many features, or a GPU."""
-        if not isinstance(pool, DenseFeatures) or pool.device.type != "cpu":
+        n, p = len(pool), pool.n_features
+        if not isinstance(pool, DenseFeatures | StoredFeatures) or p is None or pool.device.type != "cpu":
             return None
-        Phi = pool.Phi
-        n, p = Phi.shape
         if n < 4096 or not 3 * cls.N_COORDINATES <= p <= cls.N_MOST_FEATURES:
             return None
-        sample = Phi[:: -(-n // cls.N_SAMPLE)]
+        sample = pool[:: -(-n // cls.N_SAMPLE)].matrix()
         mean = sample.mean(dim=0)
         sample = sample - mean
         try:
             eigenvectors = torch.linalg.eigh((sample.T @ sample).to(torch.float64)).eigenvectors
         except RuntimeError:  # LinAlgError: no convergence; all features are read instead
             return None
-        axes = eigenvectors[:, -cls.N_COORDINATES :].to(Phi.dtype)
-        coordinates, norms, diag = Phi.new_empty(n, cls.N_COORDINATES + 1), Phi.new_empty(n), Phi.new_empty(n)
-        for rows in blocks(n, p * Phi.element_size(), Phi.device):
-            centred = Phi[rows] - mean
+        axes = eigenvectors[:, -cls.N_COORDINATES :].to(sample.dtype)
+        coordinates, norms, diag = mean.new_empty(n, cls.N_COORDINATES + 1), mean.new_empty(n), mean.new_empty(n)
+        for rows, part in _parts(pool, p * mean.element_size()):
+            Phi = part.matrix()
+            centred = Phi - mean
             z = centred @ axes
             norms[rows] = torch.linalg.vector_norm(centred, dim=1) ** 2
-            diag[rows] = torch.linalg.vector_norm(Phi[rows], dim=1) ** 2
+            diag[rows] = torch.linalg.vector_norm(Phi, dim=1) ** 2
             coordinates[rows, :-1] = z
             coordinates[rows, -1] = (norms[rows] - torch.linalg.vector_norm(z, dim=1) ** 2).clamp(min=0).sqrt()
-        eps = torch.finfo(Phi.dtype).eps
+        eps = torch.finfo(mean.dtype).eps
         return cls(coordinates, norms, 32 * eps * norms + 16 * eps * diag)
 
     def closer_than(self, index: Tensor, d2: Tensor) -> Tensor:

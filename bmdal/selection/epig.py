@@ -9,6 +9,7 @@ from torch import Tensor
 
 from bmdal.component import register
 from bmdal.features import Features, condition
+from bmdal.group import Group
 from bmdal.linalg import blocks
 from bmdal.randomness import permutation
 from bmdal.selection.base import GreedyState, Open, Pick, Selection, SelectionProblem, greedy, largest_number
@@ -27,13 +28,13 @@ class _State(GreedyState):
     k+ = phi^T A phi.
     """
 
-    def __init__(self, pool: Features, target: Features, sigma: float, batch_size: int) -> None:
-        self.pool, self.sigma2 = pool, sigma**2
+    def __init__(self, pool: Features, target: Features, sigma: float, batch_size: int, group: Group) -> None:
+        self.pool, self.sigma2, self.group = pool, sigma**2, group
         self.variance, self.of_target = pool.diag().clone(), target.diag().clone()
         self.covariance = self.variance.new_empty(len(pool), len(target))
-        for rows in blocks(len(pool), 8 * len(target), pool.device):
+        for rows in pool.slices(8 * len(target)):
             self.covariance[rows] = pool[rows].kernel(target)
-        self.columns = PosteriorColumns(pool, batch_size)
+        self.columns = PosteriorColumns(pool, batch_size, group)
         self.repeats = self.columns.repeats
         self.free = torch.ones(len(pool), dtype=torch.bool, device=pool.device)
 
@@ -48,13 +49,14 @@ class _State(GreedyState):
         return largest_number(still.rank(torch.where(self.free, scores, 0.0)))
 
     def add(self, index: Tensor) -> None:
-        root = torch.sqrt(self.variance.index_select(0, index) + self.sigma2)
-        of_pool = self.columns.add(index, root)
-        of_target = self.covariance.index_select(0, index)[0] / root
+        point, (variance, covariance) = self.group.point(self.pool, index, self.variance, self.covariance)
+        root = torch.sqrt(variance + self.sigma2)
+        of_pool = self.columns.add(index, point, root)
+        of_target = covariance[0] / root
         self.covariance.addr_(of_pool, of_target, alpha=-1)
         self.variance.sub_(of_pool.square()).clamp_(min=0)
         self.of_target.sub_(of_target.square()).clamp_(min=0)
-        self.free.index_fill_(0, index, False)
+        self.free.index_fill_(0, self.group.rows(index), False)
 
 
 @register
@@ -75,12 +77,13 @@ class EPIG(Selection):
     takes_target = True
     takes_limits = True
     takes_costs = True
+    takes_group = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
-        pool, target = problem.pool, problem.target
+        pool, target, group = problem.pool, problem.target, problem.group
         if target is None:
-            target = pool[permutation(len(pool), problem.generator, pool.device)[:N_TARGETS]]
+            target = group.points(pool, permutation(group.count(pool), problem.generator, pool.device)[:N_TARGETS])
         if problem.selected is not None:
             posterior = condition(problem.selected, problem.sigma)
-            pool, target = posterior(pool), posterior(target)
-        return greedy(_State(pool, target, problem.sigma, batch_size), problem, batch_size)
+            pool, target = pool.transformed(posterior), posterior(target)
+        return greedy(_State(pool, target, problem.sigma, batch_size, group), problem, batch_size)

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from bmdal.component import register
-from bmdal.linalg import squared_norms
+from bmdal.features import DenseFeatures, Features
+from bmdal.features.shard import explicit
+from bmdal.group import Group
 from bmdal.selection.base import GreedyState, Open, Pick, Selection, SelectionProblem, greedy, largest
 from bmdal.selection.shadow import Shadow
 
@@ -22,23 +24,23 @@ class _State(GreedyState):
 
     repeats = True
 
-    def __init__(self, Phi: Tensor) -> None:
-        self.Phi = Phi
-        self.c = squared_norms(Phi).sqrt_()
-        self.scale = self.c.sum() / self.c
-        self.u = Phi.sum(dim=0)
+    def __init__(self, pool: Features, group: Group) -> None:
+        self.pool, self.group = pool, group
+        self.c = pool.diag().sqrt()
+        self.scale = group.total(self.c) / self.c
+        self.u = group.total_features(pool)
         self.gap = self.u.clone()
         self.free = self.c > 0
-        self.shadow = Shadow.of(Phi, n_levels=2)
+        self.shadow = Shadow.of(pool.matrix(), n_levels=2) if isinstance(pool, DenseFeatures) else None
 
     def best(self, still: Open) -> Pick:
         free = still.among(self.free)
         if self.shadow is None:
-            return largest(torch.where(free, (self.Phi @ self.gap) / self.c, 0.0))
+            return largest(torch.where(free, self.pool.rowwise(lambda Phi: Phi @ self.gap) / self.c, 0.0))
         rows = self._promising(free, self.shadow)
         if len(rows) == 0:
             return torch.zeros(1, dtype=torch.long), self.c.new_zeros(1)
-        i, score = largest((self.Phi.index_select(0, rows) @ self.gap) / self.c[rows])
+        i, score = largest((self.pool[rows].matrix() @ self.gap) / self.c[rows])
         return rows[i], score
 
     def _promising(self, free: Tensor, shadow: Shadow) -> Tensor:
@@ -49,10 +51,10 @@ class _State(GreedyState):
         return (free & (upper >= torch.where(free, lower, -torch.inf).max())).nonzero()[:, 0]
 
     def add(self, index: Tensor) -> None:
-        phi, scale = self.Phi.index_select(0, index)[0], self.scale.index_select(0, index)
-        step = torch.addcmul(self.gap - self.u, phi, scale)  # t - w
+        point, (scale,) = self.group.point(self.pool, index, self.scale)
+        step = torch.addcmul(self.gap - self.u, point.matrix()[0], scale)  # t - w
         self.gap.addcmul_(step, (step @ self.gap) / (step @ step), value=-1)
-        self.free.index_fill_(0, index, False)
+        self.free.index_fill_(0, self.group.rows(index), False)
 
 
 @register
@@ -69,6 +71,7 @@ class FrankWolfe(Selection):
     modes = ("P",)
     needs_explicit = True
     takes_limits = True
+    takes_group = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
-        return greedy(_State(problem.pool.matrix()), problem, batch_size)
+        return greedy(_State(explicit(problem.pool), problem.group), problem, batch_size)

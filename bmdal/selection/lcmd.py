@@ -9,16 +9,18 @@ from torch import Tensor
 
 from bmdal.component import register
 from bmdal.features import Features
+from bmdal.group import Group
 from bmdal.selection.base import Open, Pick, Selection, SelectionProblem, greedy, largest
 from bmdal.selection.distances import NearestSelected
 
 
 class _State(NearestSelected):
-    """Keeps the nearest selected points, the clusters; their sizes are summed up for each pick, in float64."""
+    """Keeps the nearest selected points, the clusters; their sizes are summed up for each pick."""
 
-    def __init__(self, pool: Features, selected: Features | None, batch_size: int) -> None:
-        super().__init__(pool, selected, with_nearest=True)
-        self.sizes = torch.zeros(int(self.number) + batch_size, dtype=torch.float64, device=pool.device)
+    def __init__(self, pool: Features, selected: Features | None, batch_size: int, group: Group) -> None:
+        super().__init__(pool, selected, with_nearest=True, group=group)
+        self.n_clusters = int(self.number) + batch_size
+        self.unit: float | None = None
 
     def best(self, still: Open) -> Pick:
         """Of the clusters that have an open point away from their centre, the largest, and the farthest of these."""
@@ -32,7 +34,9 @@ class _State(NearestSelected):
 
     def _sums(self, values: Tensor) -> Tensor:
         """Of each cluster's points, shape (n_clusters,)."""
-        return torch.zeros_like(self.sizes).scatter_add_(0, self.nearest, values.to(torch.float64))
+        if self.unit is None:
+            self.unit = self.group.unit(self.d2)
+        return self.group.sums(values, self.nearest, self.n_clusters, self.unit)
 
 
 @register
@@ -47,6 +51,8 @@ class LCMD(Selection):
     tokens = ("lcmd",)
     modes = ("TP", "P")
     takes_limits = True
+    takes_group = True
+    reads_stored = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
-        return greedy(_State(problem.pool, problem.selected, batch_size), problem, batch_size)
+        return greedy(_State(problem.pool, problem.selected, batch_size, problem.group), problem, batch_size)

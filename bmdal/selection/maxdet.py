@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from bmdal.component import register
-from bmdal.features import Features, condition
+from bmdal.features import DenseFeatures, Features, StoredFeatures, condition
+from bmdal.group import ALONE, Group
 from bmdal.linalg import quadratic_forms
 from bmdal.selection.base import GreedyState, Open, Pick, Rows, Selection, SelectionProblem, greedy, largest_number
 from bmdal.selection.columns import PosteriorColumns
@@ -22,18 +23,19 @@ class _Whole(GreedyState):
         variance: k_S(x, x) given the selected points S, shape (n_pool,); -inf for selected points.
     """
 
-    def __init__(self, pool: Features, sigma: float, batch_size: int) -> None:
-        self.sigma2 = sigma**2
+    def __init__(self, pool: Features, sigma: float, batch_size: int, group: Group) -> None:
+        self.pool, self.sigma2, self.group = pool, sigma**2, group
         self.variance = pool.diag().clone()
-        self.columns = PosteriorColumns(pool, batch_size)
+        self.columns = PosteriorColumns(pool, batch_size, group)
         self.repeats = self.columns.repeats
 
     def best(self, still: Open) -> Pick:
         return largest_number(_scores(self.variance, self.sigma2, still))
 
     def add(self, index: Tensor) -> None:
-        column = self.columns.add(index, torch.sqrt(self.variance.index_select(0, index) + self.sigma2))
-        self.variance.addcmul_(column, column, value=-1).index_fill_(0, index, -torch.inf)
+        point, (variance,) = self.group.point(self.pool, index, self.variance)
+        column = self.columns.add(index, point, torch.sqrt(variance + self.sigma2))
+        self.variance.addcmul_(column, column, value=-1).index_fill_(0, self.group.rows(index), -torch.inf)
 
 
 class _Lazy(Lazy):
@@ -88,7 +90,7 @@ class _KernelSpace(_Lazy):
 
 
 class _FeatureSpace(_Lazy):
-    """k_S(x, x) = phi^T A phi: for batches of more points than features, where L is large.
+    """k_S(x, x) = phi^T A phi: for batches of more points than features, where L is large, and for stored features.
 
     Adding a point s, A falls by v v^T, v = A phi_s / sqrt(k_S(s, s) + sigma^2). A is only computed for every
     N_TOGETHER points. A variance that was known at some time since then falls by <v, phi>^2 for each point since.
@@ -102,12 +104,12 @@ class _FeatureSpace(_Lazy):
 
     def __init__(self, pool: Features, sigma: float) -> None:
         super().__init__(pool, sigma)
-        self.Phi = pool.matrix()
-        self.A = torch.eye(self.Phi.shape[1], dtype=self.Phi.dtype, device=self.Phi.device)
-        self.V, self.n_in_A = self.Phi.new_empty(self.N_TOGETHER, self.Phi.shape[1]), 0
+        self.points = pool if isinstance(pool, StoredFeatures) else DenseFeatures(pool.matrix())
+        self.A = torch.eye(self.points[:1].matrix().shape[1], dtype=self.diag.dtype, device=self.diag.device)
+        self.V, self.n_in_A = self.A.new_empty(self.N_TOGETHER, len(self.A)), 0
 
     def observe(self, index: Tensor) -> None:
-        phi, n = self.Phi.index_select(0, index)[0], self.n_selected - self.n_in_A
+        phi, n = self.points[index].matrix()[0], self.n_selected - self.n_in_A
         v = torch.addmv(self.A @ phi, self.V[:n].T, self.V[:n] @ phi, alpha=-1)
         self.V[n] = v / torch.sqrt(self.gains[index] + self.sigma2)
         if n + 1 == self.N_TOGETHER:
@@ -115,7 +117,7 @@ class _FeatureSpace(_Lazy):
             self.n_in_A += self.N_TOGETHER
 
     def current(self, rows: Tensor) -> Tensor:
-        Phi, gains, known = self.Phi.index_select(0, rows), self.gains[rows], self.n_known[rows] - self.n_in_A
+        Phi, gains, known = self.points[rows].matrix(), self.gains[rows], self.n_known[rows] - self.n_in_A
         old = (known < 0).nonzero()[:, 0]
         gains[old] = quadratic_forms(Phi[old], self.A)
         start, n = max(0, int(known.min())), self.n_selected - self.n_in_A
@@ -136,15 +138,19 @@ class MaxDet(Selection):
     needs_float64 = True
     takes_limits = True
     takes_costs = True
+    takes_group = True
+    reads_stored = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
         pool = problem.pool
         if problem.selected is not None:
-            pool = condition(problem.selected, problem.sigma)(pool)
+            pool = pool.transformed(condition(problem.selected, problem.sigma))
+        if isinstance(pool, StoredFeatures) and pool.n_features is None and problem.group is ALONE:
+            pool = pool.in_memory()
         state: GreedyState
-        if pool.device.type != "cpu":
-            state = _Whole(pool, problem.sigma, batch_size)
-        elif pool.n_features is not None and pool.n_features < batch_size:
+        if pool.device.type != "cpu" or problem.group is not ALONE:
+            state = _Whole(pool, problem.sigma, batch_size, problem.group)
+        elif pool.n_features is not None and (pool.n_features < batch_size or isinstance(pool, StoredFeatures)):
             state = _FeatureSpace(pool, problem.sigma)
         else:
             state = _KernelSpace(pool, problem.sigma, batch_size)

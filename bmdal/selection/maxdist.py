@@ -27,6 +27,8 @@ class MaxDist(Selection):
     tokens = ("maxdist",)
     modes = ("TP", "P")
     takes_limits = True
+    takes_group = True
+    reads_stored = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
-        return greedy(_State(problem.pool, problem.selected), problem, batch_size)
+        return greedy(_State(problem.pool, problem.selected, group=problem.group), problem, batch_size)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from bmdal.component import register
+from bmdal.group import ALONE
 from bmdal.randomness import permutation, uniforms
 from bmdal.selection.base import Open, Selection, SelectionProblem
 
@@ -21,10 +22,14 @@ class Random(Selection):
     modes = ()
     needs_kernel = False
     takes_limits = True
+    takes_group = True
+    reads_stored = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
-        order = permutation(len(problem.pool), problem.generator, problem.pool.device)
-        return Open(problem.limits).first(order, batch_size)
+        pool, group = problem.pool, problem.group
+        order = permutation(group.count(pool), problem.generator, pool.device)
+        limits = replace(problem.limits, candidates=group.whole(problem.limits.candidates))
+        return Open(limits).first(order, batch_size)
 
 
 @register
@@ -36,17 +41,17 @@ class MaxDiag(Selection):
     modes = ()
     takes_limits = True
     takes_costs = True
+    takes_group = True
+    reads_stored = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
         still = Open(problem.limits)
         scores = still.rank(problem.pool.diag())
-        if still.points is None:
-            indices = scores.topk(batch_size).indices
+        if still.points is None and problem.group is ALONE:
+            rows = scores.topk(batch_size).indices
         else:
-            indices = still.first(scores.argsort(descending=True, stable=True), batch_size)
-        for index, score in zip(indices.tolist(), scores[indices].tolist(), strict=True):
-            problem.on_pick(index, score)
-        return indices
+            rows = still.first(scores.argsort(descending=True, stable=True), batch_size)
+        return _best(problem, rows, scores, batch_size)
 
 
 @register
@@ -62,13 +67,22 @@ class Power(Selection):
     tokens = ("power",)
     modes = ()
     takes_limits = True
+    takes_group = True
+    reads_stored = True
 
     def select(self, problem: SelectionProblem, batch_size: int) -> Tensor:
-        diag = problem.pool.diag().to(torch.float64)
-        noise = -uniforms(len(diag), problem.generator).to(diag.device).log()  # exp(-g), exponentially distributed
+        diag, group = problem.pool.diag().to(torch.float64), problem.group
+        draws = group.own(uniforms(group.count(problem.pool), problem.generator))
+        noise = -draws.to(diag.device).log()  # exp(-g), exponentially distributed
         scores = Open(problem.limits).rank(diag / noise)
         order = scores.argsort(descending=True, stable=True)
-        indices = Open(problem.limits).first(order[scores[order] > 0], batch_size)
-        for index, score in zip(indices.tolist(), scores[indices].tolist(), strict=True):
-            problem.on_pick(index, score)
-        return indices
+        rows = Open(problem.limits).first(order[scores[order] > 0], batch_size)
+        return _best(problem, rows, scores, batch_size)
+
+
+def _best(problem: SelectionProblem, rows: Tensor, scores: Tensor, batch_size: int) -> Tensor:
+    """The points with the largest scores, shape (batch_size,) or fewer, given the best rows of this process."""
+    indices, of_indices = problem.group.first(rows, scores[rows], batch_size)
+    for index, score in zip(indices.tolist(), of_indices.tolist(), strict=True):
+        problem.on_pick(index, score)
+    return indices

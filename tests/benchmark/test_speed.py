@@ -20,6 +20,7 @@ from benchmark.speed.__main__ import line_of
 from benchmark.speed.black_box import METHODS, black_box
 from benchmark.speed.measure import bounded
 from benchmark.speed.parts import Conditions, Row
+from benchmark.speed.stored import ROUNDED, STORED
 from benchmark.speed.traffic import traffic_of
 from bmdal.regressor.stack import NetworkStack
 from bmdal.regressor.training import TrainingData
@@ -80,6 +81,24 @@ def test_other_parts_and_several_networks(tmp_path: Path) -> None:
     assert "(kernel " in done.stdout
 
 
+@pytest.mark.thorough
+def test_pools_in_files(tmp_path: Path) -> None:
+    done = measure(tmp_path, "parts=stored,rounding", "stored_pools=[500,900]", "stored_features=8")
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "speed.csv")
+    stored = table[table["part"] == "stored"].set_index("what")
+    assert stored.index.tolist() == ["write float16", "compare checksums", *STORED] * 2
+    assert stored["n_pool"].tolist() == [500] * 6 + [900] * 6
+    assert stored["passes"].notna().tolist() == ([False, False] + [True] * 4) * 2
+    assert (stored["passes"].dropna() >= 2).all()  # one to look for copies, and one for the kernel
+    assert stored.loc["maxdiag", "passes"].max() < 2.1
+    rounding = table[table["part"] == "rounding"].set_index("what")["n_other"]
+    assert rounding.index.tolist() == [f"{name}, {dtype}" for name in ROUNDED for dtype in ("float16", "bfloat16")]
+    assert rounding["maxdiag, float16"] < 8
+    assert rounding.max() > 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "speed.csv"]
+
+
 def rows_with_peers() -> dict[str, Row]:
     X = torch.randn(800, 5, generator=torch.Generator().manual_seed(0))
     points = TrainingData(X[:300], X[:300].square().sum(dim=1), X[:1], X[:1, 0])
@@ -132,12 +151,12 @@ def test_traffic() -> None:
 
 def test_an_original_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("bmdal_reg")
-    monkeypatch.setattr(parts, "LIMIT_SECONDS", 1e-3)
+    monkeypatch.setattr(parts, "LIMIT_SECONDS", 0.05)
     data = TrainingData(*(torch.randn(*shape) for shape in ((300, 5), (300,), (8, 5), (8,))))
     cpu = torch.device("cpu")
     stack = NetworkStack(5, "relu", 0.2, 0.2, [torch.Generator().manual_seed(0)], cpu)
-    problem = parts.SpeedProblem(stack.network(0), data, torch.randn(500, 5))
-    (row,) = parts.selection(problem, ["lcmd-tp_grad_rp-512"], Conditions(16, 1, cpu, True), 1e10, 1e11)
+    problem = parts.SpeedProblem(stack.network(0), data, torch.randn(5000, 5))
+    (row,) = parts.selection(problem, ["lcmd-tp_grad_rp-512"], Conditions(256, 1, cpu, True), 1e10, 1e11)
     assert row.seconds > 0
     assert row.original_seconds is None
 

@@ -11,7 +11,15 @@ from torch import Tensor
 from toys import generator, naive_posterior, normal
 
 from bmdal.errors import IncompatibleError
-from bmdal.features import DenseFeatures, Features, NNGPFeatures, PosteriorFeatures, ProductFeatures, SumFeatures
+from bmdal.features import (
+    DenseFeatures,
+    Features,
+    NNGPFeatures,
+    PosteriorFeatures,
+    ProductFeatures,
+    StoredFeatures,
+    SumFeatures,
+)
 from bmdal.features.posterior import condition
 
 N = 7
@@ -108,6 +116,31 @@ class TestDense(FeaturesContract):
 
     def dense_kernel(self, X: Tensor, Y: Tensor) -> Tensor:
         return X @ Y.T
+
+
+class TestStored(FeaturesContract):
+    """In memory, float64, and in blocks of three points: see test_stored.py for files and other precisions."""
+
+    @pytest.fixture(autouse=True)
+    def small_blocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("bmdal.features.stored.BLOCK_ROWS", 3)
+
+    def build(self, X: Tensor) -> Features:
+        return StoredFeatures(X)
+
+    def dense_kernel(self, X: Tensor, Y: Tensor) -> Tensor:
+        return X @ Y.T
+
+
+class TestStoredAndTransformed(TestStored):
+    """The transformation is applied to each block; rows are given in another order."""
+
+    def build(self, X: Tensor) -> Features:
+        squares = StoredFeatures(X.flip(0)).mapped(lambda f: DenseFeatures(f.matrix() ** 2))
+        return squares[torch.arange(len(X)).flip(0)]
+
+    def dense_kernel(self, X: Tensor, Y: Tensor) -> Tensor:
+        return X**2 @ (Y**2).T
 
 
 class TestSum(FeaturesContract):

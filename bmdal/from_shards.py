@@ -1,0 +1,166 @@
+"""Select points from a pool that is spread over the processes of a group."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable, Mapping
+from dataclasses import replace
+from functools import reduce
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bmdal.batch import Batch, as_labels, check_batch_size, choose, now
+from bmdal.errors import BmdalError, IncompatibleError
+from bmdal.features import DenseFeatures, Features
+from bmdal.features.shard import Shard
+from bmdal.group import Traffic
+from bmdal.kernels import Predictions, Traits
+from bmdal.method import Method
+from bmdal.pipeline import check_finite_kernel, check_kinds, fit
+from bmdal.processes import Processes
+from bmdal.rules import Rules, digests
+from bmdal.tables import as_tensor
+
+N_PROBE = 64
+"""Number of points on which the processes check that they have fitted the same transformations."""
+
+
+def choose_from_shards(
+    processes: Processes,
+    method: Method,
+    shard: Shard,
+    others: Mapping[str, Features],
+    y_train: Any,
+    batch_size: int,
+    generator: torch.Generator,
+    rules: Rules,
+    distinct: bool,
+    sharded_train: bool,
+) -> Batch:
+    """The batch from the shards of all processes: the same in each, with row numbers of the whole pool.
+
+    Raises BmdalError in all processes if their requests differ, or for what is wrong in some, with the ranks.
+
+    Args:
+        shard: this process's points.
+        others: features of "train" and "target" points, if there are any.
+        y_train: labels of the training points.
+        rules: `exclude` and `costs` for this process's points.
+        distinct: whether copies of points come last.
+        sharded_train: whether each process has other training points, rather than the same.
+    """
+    with processes.together():
+        _check_supported(method, shard, others)
+        request = _machine(shard.device) | {
+            "method": method.name,
+            "batch_size": str(batch_size),
+            "the state of the generator": _digest(generator.get_state()),
+            "sigma": method.sigma,
+            "pool": f"{shard.stored.dtype} with {shard.stored.shape[1]} columns",
+            "costs": "given" if rules.limits.costs is not None else "not given",
+            "distinct": distinct,
+            "sharded_train": sharded_train,
+        }
+        for name, points in {**dict.fromkeys(("train", "y_train", "target")), **others, "y_train": y_train}.items():
+            request[name] = _summary(points, sharded_train and name != "target")
+    processes.agree(request)
+    if sharded_train and "train" in others:
+        others = {**others, "train": DenseFeatures(processes.concatenated(others["train"].matrix()))}
+        y_train = None if y_train is None else processes.concatenated(as_tensor("y_train", y_train))
+    processes = processes.holding(len(shard), len(rules.rows))
+    check_batch_size(batch_size, processes.count(shard))
+    shard = shard.only(rules.rows, processes.start)
+    dtype = reduce(torch.promote_types, [f.dtype for f in (shard, *others.values())])
+    shard, others = shard.to(dtype=dtype), {name: f.to(dtype=dtype) for name, f in others.items()}
+    train = others.get("train", shard[:0].in_one_matrix())
+    if distinct:
+        rules = _with_copies_last(processes, method, rules, train, shard)
+    start = now(shard.device)
+    with processes.together():
+        check_kinds(method, train, [shard[:0].in_one_matrix(), *([others["target"]] if "target" in others else [])])
+        check_finite_kernel(method, "pool", shard)
+        y = as_labels(method, y_train, len(train))
+        train, transformed = fit(method, train, y, generator)
+        target = transformed(others["target"]) if "target" in others else None
+        probe = transformed(_probe(shard))
+        shard = shard.transformed(transformed) if method.transformations else shard
+    processes.agree({"the fitted transformations": _digest(*train.tensors(), *probe.tensors())})
+    seconds, before = now(shard.device) - start, processes.traffic
+    processes = replace(processes, traffic=Traffic(0, 0, before.messages, before.n_bytes))
+    return choose(method, train, shard, batch_size, generator, seconds, rules, target, group=processes)
+
+
+def _check_supported(method: Method, shard: Shard, others: Mapping[str, Features]) -> None:
+    if not method.selection.takes_group:
+        raise IncompatibleError(
+            f"method {method.name!r}: {method.selection.name!r} needs the whole pool in one process"
+        )
+    traits = Traits(explicit=True, sketchable=True)
+    for transformation in method.transformations:
+        traits = transformation.traits(traits)
+    if not traits.explicit:
+        raise IncompatibleError(
+            f"method {method.name!r}: over a group the transformed features must be a matrix; add 'rp-512' at the end"
+        )
+    if isinstance(method.kernel, Predictions):
+        raise IncompatibleError(
+            f"method {method.name!r}: over a group predictions are not put into units of their spread; do that "
+            "yourself, and leave the kernel out"
+        )
+    for name, points in others.items():
+        if not isinstance(points, DenseFeatures):
+            raise IncompatibleError(f"over a group {name} must be a matrix of features, it is {type(points).__name__}")
+        if points.device != shard.device:
+            raise BmdalError(f"{name} is on {points.device} and the pool on {shard.device}: move one of them")
+
+
+def _machine(device: torch.device) -> dict[str, Hashable]:
+    """What may change the rounding of a product."""
+    cuda = device.type == "cuda"
+    return {
+        "the version of torch": torch.__version__,
+        "the device": torch.cuda.get_device_name(device) if cuda else torch.backends.cpu.get_cpu_capability(),
+        "torch.get_num_threads()": torch.get_num_threads(),
+    }
+
+
+def _summary(points: Any, sharded: bool) -> str:
+    """What must be the same in all processes."""
+    if points is None:
+        return "not given"
+    t = points.matrix() if isinstance(points, Features) else as_tensor("y_train", points)
+    kind = f"{t.dtype} of shape (n, {', '.join(map(str, t.shape[1:]))})"
+    return f"in shards, {kind}" if sharded else f"{len(t)} rows, {kind}, with digest {_digest(t)}"
+
+
+def _digest(*tensors: Tensor) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for t in tensors:
+        digest.update(t.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _probe(shard: Shard) -> Features:
+    """Points that are the same in every process."""
+    numbers = torch.arange(N_PROBE * shard.stored.shape[1], dtype=shard.dtype).reshape(N_PROBE, -1)
+    return DenseFeatures(numbers.sin().to(shard.device))
+
+
+def _with_copies_last(processes: Processes, method: Method, rules: Rules, train: Features, shard: Shard) -> Rules:
+    """Rules under which copies of training points and of points with a lower index come last."""
+    own = torch.cat(
+        [digests(shard[rows].in_one_matrix().matrix(), shard.dtype) for rows in shard.slices(0)]
+        + [torch.empty(0, dtype=torch.long)]
+    )
+    is_copy = torch.isin(own, digests(train.matrix(), shard.dtype))
+    different, number = torch.unique(own, return_inverse=True)
+    rows = torch.arange(len(own))
+    first = torch.full_like(different, len(own)).scatter_reduce_(0, number, rows, "amin")
+    is_copy |= first[number] != rows
+    for rank, theirs in enumerate(processes.of_each(own)):
+        if rank < processes.rank:
+            is_copy |= torch.isin(own, theirs)
+    n_copies = processes.span(int(is_copy.sum()))[1]
+    return rules.copies_last(method, is_copy, n_copies, processes.count(shard)) if n_copies else rules
