@@ -169,6 +169,7 @@ def test_doubts_about_leaks_and_ranges(tables: tuple[pd.DataFrame, pd.DataFrame]
     assert "'depth' (100 % of candidates; labelled: " in doubts
 
 
+@pytest.mark.thorough
 def test_dates_with_gaps() -> None:
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"day": pd.Timestamp("2025-01-01") + pd.to_timedelta(rng.integers(0, 300, 80), unit="D")})
