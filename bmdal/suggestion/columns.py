@@ -14,19 +14,26 @@ import pandas as pd
 from bmdal.suggestion.decimals import as_numbers
 from bmdal.suggestion.files import unquoted
 from bmdal.suggestion.sheet import Sheet
+from bmdal.suggestion.words import counted
 
 Kind = Literal["number", "date", "category", "text", "id"]
 MISSING = {"", "na", "n/a", "n.a.", "nan", "null", "none", "-", "--", "?", ".", "#n/a", "#na", "nat", "<na>", "missing"}
 """Words that stand for a missing value, in lower case."""
 _MOST = 0.95  # share of the values of a column that must be numbers, or dates; others are then missing
-_DATES = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([ T]\d{1,2}:\d{2}.*)?")
+_DATES = re.compile(
+    r"(\d{1,4}([-/.])\d{1,2}\2\d{1,4}|\d{1,2}([ -])[A-Za-z]{3,9}\3\d{4}|[A-Za-z]{3,9} \d{1,2}, \d{4})"
+    r"([ T]\d{1,2}:\d{2}.*)?"
+)
 _DAYS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%Y/%m/%d", "%d.%m.%y", "%d/%m/%y", "%m/%d/%y")
-_FORMATS = ("ISO8601", *(day + time for time in ("", " %H:%M", " %H:%M:%S") for day in _DAYS))
+_MONTHS = tuple(day.replace("B", month) for day in ("%d %B %Y", "%d-%B-%Y", "%B %d, %Y") for month in "bB")
+_FORMATS = ("ISO8601", *_MONTHS, *(day + time for time in ("", " %H:%M", " %H:%M:%S") for day in _DAYS))
 _ID_NAME = re.compile(
     r"(?i)(.*[ _-])?(id|uuid|guid|key|nr|no|index|row|serial|barcode|unnamed: \d+)([ _.-]?(nr|no|number))?"
 )
 _ID_CAMEL = re.compile(r"[a-z]+(ID|Id)")
 _FEW = 10  # rows; with fewer, nothing can be said about ids
+_EXACT = 2**53  # larger whole numbers are not exact as floats: they are read as words
+_LARGEST = 1e30  # of an input: models compute with 32 bits
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +65,7 @@ def read_column(name: str, sheets: Sequence[Sheet]) -> Column:
     given = [sheet.cells[name] for sheet in sheets]
     if all(pd.api.types.is_datetime64_any_dtype(cells.dtype) for cells in given):
         return Column(name, "date", tuple(_naive(cells) for cells in given))
+    given = [as_words(cells) if is_numeric(cells) and _are_keys(cells) else cells for cells in given]
     if all(is_numeric(cells) for cells in given):
         return _number(name, [_as_float(cells) for cells in given], ())
     words = [_as_float(cells) if is_numeric(cells) else as_words(cells) for cells in given]
@@ -69,6 +77,9 @@ def read_column(name: str, sheets: Sequence[Sheet]) -> Column:
         doubts = column.doubts
         column = _read_dates(name, texts) or _read_words(name, texts)
         column = replace(column, doubts=(*doubts, *column.doubts))
+        if column.kind != "date" and _are_dates(texts):
+            mixed = "its dates are written in several ways, so they are not read as dates; write all as 2026-01-31"
+            column = replace(column, doubts=(*column.doubts, mixed))
     return replace(column, changed=(*changed, *column.changed))
 
 
@@ -78,6 +89,11 @@ MISSING_MARKS = {"-", "--", "?", "."}
 
 def is_numeric(cells: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(cells.dtype) and not pd.api.types.is_bool_dtype(cells.dtype)
+
+
+def _are_keys(cells: pd.Series) -> bool:
+    """Whether cells are whole numbers with so many digits that they name something."""
+    return pd.api.types.is_integer_dtype(cells.dtype) and bool((cells.abs() > _EXACT).any())
 
 
 def _as_float(cells: pd.Series) -> pd.Series:
@@ -106,77 +122,88 @@ def as_words(cells: pd.Series) -> pd.Series:
 
 
 def _number(name: str, parts: Sequence[pd.Series], changed: tuple[str, ...]) -> Column:
-    infinite = sum(int(np.isinf(part).sum()) for part in parts)
-    if infinite:
-        changed = (*changed, f"{infinite:,} infinite values read as missing")
-    return Column(name, "number", tuple(part.where(np.isfinite(part)) for part in parts), changed)
+    large = sum(int((part.abs() > _LARGEST).sum()) for part in parts)
+    if large:
+        changed = (*changed, f"{counted(large, 'value')} infinite or beyond {_LARGEST:g} in size, read as missing")
+    return Column(name, "number", tuple(part.where(part.abs() <= _LARGEST) for part in parts), changed)
 
 
 def _read_numbers(name: str, words: Sequence[pd.Series], decimals: Sequence[str]) -> Column:
     """The column as numbers if most of its words are, and otherwise one of kind "category" with doubts."""
     parts, changed, units, odd = [], [], set[str](), list[str]()
+    common = set[str]()  # the unit of each table
     n_odd = n_all = 0
     for part, decimal in zip(words, decimals, strict=True):
         if is_numeric(part):
             parts.append(part)
             n_all += int(part.notna().sum())
+            common |= {""} if part.notna().any() else set()
             continue
         codes, distinct = pd.factorize(part)
         read = as_numbers(list(distinct), decimal)
         parts.append(pd.Series(np.append(read.values, np.nan)[codes]))
         changed += [note for note in read.changed if note not in changed]
         units |= set(read.units)
+        common |= {read.unit} if np.isfinite(read.values).any() else set()
         odd += [word for word, value in zip(distinct, read.values, strict=True) if np.isnan(value)]
         n_odd += int((parts[-1].isna() & part.notna()).sum())
         n_all += int(part.notna().sum())
-    if not n_all or n_all - n_odd < _MOST * n_all:
+    units |= common - {""} if len(common) > 1 else set()
+    if not n_all or n_all - n_odd < _MOST * n_all or len(common) > 1:
         doubts = []
         if units and all(re.match(r"[€$£¥]?\s*[-+]?[\d.,]", word) for word in odd[:20]):
             doubts = [
-                f"its numbers have different units, or some have none ({_listed(sorted(units))}), so they are read as "
-                "categories; write all in one unit"
+                f"its numbers have different units, or some have none ({_listed(sorted(units))}), so they are not read "
+                "as numbers; write all, in both tables, in one unit"
             ]
         elif n_all and n_all - n_odd >= n_all / 2:
             share = 100 * (n_all - n_odd) / n_all
             doubts = [
-                f"only {share:.0f} % of its values are numbers, others are {_listed(odd[:3])}, so all "
-                "are read as categories"
+                f"only {share:.0f} % of its values are numbers, others are {_listed(odd[:3])}, so "
+                "none is read as a number"
             ]
         return Column(name, "category", tuple(words), (), tuple(doubts))
     if n_odd:
-        changed.append(f"{n_odd:,} values that are no numbers, such as {_listed(odd[:3])}, read as missing")
+        changed.append(f"{counted(n_odd, 'value')} not a number, such as {_listed(odd[:3])}, read as missing")
     note = tuple(changed) if not changed or n_odd == n_all else ("read as numbers: " + ", ".join(changed),)
     return _number(name, parts, note)
 
 
 def _read_dates(name: str, texts: Sequence[pd.Series]) -> Column | None:
     """The column as dates if most of its words are dates of one format."""
-    words = pd.concat(texts, ignore_index=True).dropna()
-    if not len(words) or words.map(lambda word: _DATES.fullmatch(word) is not None).mean() < _MOST:
+    if not _are_dates(texts):
         return None
-    good = []
-    for form in _FORMATS:
-        read = [pd.to_datetime(part, format=form, errors="coerce", utc=True) for part in texts]
-        if sum(int(part.notna().sum()) for part in read) >= _MOST * len(words):
-            good.append((form, tuple(_naive(part) for part in read)))
-    if not good:
+    good = [_as_dates(part) for part in texts]  # by format, for each table
+    if not all(good):
         return None
-    form, parts = good[0]
-    lost = len(words) - sum(int(part.notna().sum()) for part in parts)
-    changed = [
-        "read as dates, day first"
-        if form[1] == "d"
-        else "read as dates, month first"
-        if form[1] == "m"
-        else "read as dates"
-    ]
-    changed += [f"{lost:,} other values read as missing"] if lost else []
-    both = {f[1] for f, _ in good} >= {"d", "m"}
+    common = next((form for form in good[0] if all(form in formats for formats in good)), None)
+    chosen = [common or next(iter(formats)) for formats in good]
+    parts = tuple(formats[form] for formats, form in zip(good, chosen, strict=True))
+    lost = sum(int(text.notna().sum() - part.notna().sum()) for text, part in zip(texts, parts, strict=True))
+    orders = {form[1] for form in chosen if form not in _MONTHS}
+    changed = [", ".join(["read as dates", *(said for order, said in _ORDERS.items() if order in orders)])]
+    changed += [f"{counted(lost, 'other value')} read as missing"] if lost else []
+    both = len(orders & set(_ORDERS)) == 2 or any({f[1] for f in formats} >= {"d", "m"} for formats in good)
     doubts = (
         "its dates could have the day or the month first, and are read with the day first; to be clear, write "
         "2026-01-31",
     )
     return Column(name, "date", parts, tuple(changed), doubts if both else ())
+
+
+_ORDERS = {"d": "day first", "m": "month first"}
+
+
+def _are_dates(texts: Sequence[pd.Series]) -> bool:
+    """Whether most words look like dates, written in any way."""
+    words = pd.concat(texts, ignore_index=True).dropna()
+    return len(words) > 0 and bool(words.map(lambda word: _DATES.fullmatch(word) is not None).mean() >= _MOST)
+
+
+def _as_dates(words: pd.Series) -> dict[str, pd.Series]:
+    """The dates by each format that most of the words have."""
+    read = {form: _naive(pd.to_datetime(words, format=form, errors="coerce", utc=True)) for form in _FORMATS}
+    return {form: dates for form, dates in read.items() if dates.notna().sum() >= _MOST * words.notna().sum()}
 
 
 def _read_words(name: str, texts: Sequence[pd.Series]) -> Column:
@@ -196,7 +223,7 @@ def _read_words(name: str, texts: Sequence[pd.Series]) -> Column:
     changed, doubts = tuple[str, ...](), list[str]()
     if merged:
         pairs = _listed([f"{word} as {spelling[word.casefold()]}" for word in merged[:3]])
-        changed = (f"{len(merged)} spellings that differ only in capitals made one ({pairs})",)
+        changed = (f"spellings that differ only in capitals made one ({len(merged)}, such as {pairs})",)
         texts = [part.map(lambda word: spelling[word.casefold()], na_action="ignore").astype(object) for part in texts]
         counts = pd.concat(texts, ignore_index=True).value_counts()
     if alike := _typos(counts):

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from bmdal.errors import BmdalError
-from bmdal.suggestion.files import as_csv, write_whole
-from bmdal.suggestion.history import LOG, as_log, read_history, round_of, with_round
+from bmdal.suggestion.files import as_csv, check_writable, write_whole
+from bmdal.suggestion.history import LOG, as_log, check_history, read_history, round_of, with_round
 from bmdal.suggestion.models import DEFAULTS
 from bmdal.suggestion.page import page
 from bmdal.suggestion.sheet import read_sheet
@@ -102,9 +102,16 @@ def _work(arguments: Sequence[str]) -> None:
     html = options.output.with_suffix(".html")
     taken = [str(path) for path in (options.output, html) if path.exists()]
     if taken and not options.force:
-        raise BmdalError(f"{' and '.join(taken)} exist; add --force to overwrite, or name another file with --output")
+        raise BmdalError(
+            f"{' and '.join(taken)} {'exist' if len(taken) > 1 else 'exists'}; add --force to overwrite, or name "
+            "another file with --output"
+        )
     rounds = read_history(options.history) if options.history else ()
+    for path in (options.output, html, *([options.history / LOG] if options.history else [])):
+        check_writable(path)
     *labelled, candidates = [read_sheet(path) for path in options.tables]
+    if options.history:
+        check_history(rounds, options.target, candidates.names, options.history)
     suggestion = suggest_from(
         labelled[0] if labelled else None,
         candidates,

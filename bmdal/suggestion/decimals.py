@@ -17,6 +17,8 @@ _WRITTEN = re.compile(
     r"\s*(?P<after>[^\d\s.,;+-][^\d,;]{0,11})?"
 )
 _GROUPED = re.compile(r"[-+−]?[1-9]\d{0,2}([.,])\d{3}(\1\d{3})*")  # 1,234 or 1.234.567: thousands, or a fraction?
+_KEY = re.compile(r"\d{16,}")  # account numbers and the like, not exact as floats
+_PADDED = re.compile(r"0\d+")
 _COMMA = re.compile(r"[-+−]?\d{1,3}((\.\d{3})*|\d*),\d*([eE][-+]?\d+)?")
 
 
@@ -52,10 +54,12 @@ def as_numbers(words: Sequence[str], decimal: str) -> Numbers:
 
     All words must have the same unit; otherwise those with a unit are not read, and `units` names the units.
     """
+    if any(_KEY.fullmatch(word) for word in words):  # numbers with so many digits would become equal
+        return Numbers(np.full(len(words), np.nan))
     plain = pd.to_numeric(pd.Series(words, dtype=object), errors="coerce").to_numpy(np.float64)
     grouped = decimal == "," and all(_GROUPED.fullmatch(word) for word in words if "." in word)
     if np.isfinite(plain).all() and not (grouped and any("." in word for word in words)):
-        return Numbers(plain)
+        return Numbers(plain, ("leading zeros, left out",) if any(_PADDED.fullmatch(word) for word in words) else ())
     if decimal == "," and not any("." in word for word in words):
         pointed = pd.Series([word.replace(",", ".") for word in words], dtype=object)
         plain = pd.to_numeric(pointed, errors="coerce").to_numpy(np.float64)

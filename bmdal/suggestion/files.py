@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from bmdal.errors import BmdalError
 from bmdal.suggestion.decimals import is_number
 
 STARTS_FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -32,13 +33,26 @@ def write_whole(texts: Mapping[Path, str]) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def check_writable(path: Path) -> None:
+    """Raise BmdalError if no file can be written at this path, before something takes long."""
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if path.is_dir():
+        raise BmdalError(f"{path} is a folder; name a file")
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise BmdalError(f"{path} cannot be written: {folder} is {'write-protected' if folder.is_dir() else 'a file'}")
+
+
 def as_csv(table: pd.DataFrame, separator: str, decimal: str) -> str:
-    """A table as CSV in which text that a spreadsheet would take for a formula starts with an apostrophe."""
+    """A table as CSV in which text that a spreadsheet would take for a formula starts with an apostrophe.
+
+    With letters beyond ASCII, it starts with a byte order mark, by which spreadsheets recognize UTF-8.
+    """
     safe = table.rename(columns=quoted)
     for place, name in enumerate(table.columns):
         if not pd.api.types.is_numeric_dtype(table[name].dtype):
             safe.isetitem(place, table[name].map(quoted, na_action="ignore").array)
-    return safe.to_csv(index=False, sep=separator, decimal=decimal, lineterminator="\n")
+    text = safe.to_csv(index=False, sep=separator, decimal=decimal, lineterminator="\n")
+    return text if text.isascii() else f"\ufeff{text}"
 
 
 def quoted(cell: Any) -> Any:

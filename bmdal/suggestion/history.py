@@ -97,7 +97,9 @@ def _plain(cell: Any) -> Any:
         return cell
     if pd.isna(cell):
         return None
-    return float(cell) if isinstance(cell, int | float | np.number) else str(cell)
+    if isinstance(cell, int | np.integer):
+        return int(cell)
+    return float(cell) if isinstance(cell, float | np.floating) else str(cell)
 
 
 def read_history(folder: Path) -> tuple[Round, ...]:
@@ -108,14 +110,36 @@ def read_history(folder: Path) -> tuple[Round, ...]:
     if not path.exists():
         return ()
     rounds = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    lines = path.read_bytes().split(b"\n")
+    for number, line in ((number, line) for number, line in enumerate(lines, start=1) if line.strip()):
         try:
-            rounds.append(Round(**json.loads(line)))
-        except (TypeError, ValueError) as error:
+            rounds.append(_round(json.loads(line)))
+        except (AttributeError, TypeError, ValueError) as error:
             raise BmdalError(
                 f"{path}: line {number} is damaged ({error}); delete the line, or move the file away"
             ) from None
     return tuple(rounds)
+
+
+def _round(known: dict[str, Any]) -> Round:
+    """A line of the log. Raises AttributeError, TypeError or ValueError for one that cannot have been written here."""
+    one = Round(**known)
+    pd.DataFrame(one.chosen, columns=one.columns)
+    sizes = [len(values) for values in (*one.predicted.values(), *one.uncertainty.values())]
+    if any(size != len(one.chosen) for size in sizes) or not one.rmse.keys() == one.expected.keys():
+        raise ValueError("its numbers do not belong together")
+    return one
+
+
+def check_history(rounds: Sequence[Round], targets: Sequence[str], names: Sequence[str], folder: Path) -> None:
+    """Raise BmdalError if the log is about other tables: no target or no column in common with a round."""
+    for number, one in enumerate(rounds, start=1):
+        for what, logged, now in (("targets", list(one.rmse), targets), ("columns", one.columns, names)):
+            if logged and now and not set(logged) & set(now):
+                raise BmdalError(
+                    f"{folder / LOG}: round {number} is about the {what} {', '.join(map(repr, logged[:5]))}, not "
+                    f"{', '.join(map(repr, now[:5]))}; use another folder for --history"
+                )
 
 
 def with_round(rounds: Sequence[Round], new: Round) -> tuple[Round, ...]:

@@ -14,6 +14,7 @@ from bmdal.suggestion.columns import Column, days, numbers_rows
 from bmdal.suggestion.words import shown
 
 FEW_LABELLED = 30
+_FEW_FOR_RANKS = 8  # labelled rows; with fewer, a rank correlation of 0.99 can be chance
 _OUTSIDE = 0.01  # share of candidates beyond the labelled range that is worth a remark
 _SAME_ORDER = 0.5  # rank correlation of row numbers with the target
 _TOO_GOOD = 0.99  # rank correlation of any other column with the target
@@ -33,19 +34,19 @@ def choose_inputs(
         if numbers_rows(column):
             column = replace(column, kind="id")
         values, name = column.values, repr(column.name)
-        if not values.notna().any():
-            said.setdefault("dropped, because they are empty", []).append(name)
+        empty = [not part.notna().any() for part in column.parts]
+        if any(empty):
+            where = "" if all(empty) else " in the labelled rows" if empty[0] else " in the candidates"
+            said.setdefault(f"dropped: empty{where}", []).append(name)
             continue
         if values.notna().all() and values.nunique() == 1:
-            said.setdefault("dropped, because their values are all the same", []).append(name)
+            said.setdefault("dropped: the same value in all rows", []).append(name)
             continue
         for note in column.changed:
             said.setdefault(note, []).append(name)
         doubts += [f"{name}: {doubt}" for doubt in column.doubts]
         if column.kind == "id":
-            said.setdefault(
-                f"dropped, because their values are different in {_different(column)} rows, like ids", []
-            ).append(name)
+            said.setdefault(f"dropped: a different value in {_different(column)} row, like ids", []).append(name)
         else:
             inputs.append(column)
             if missing := float(values.isna().mean()):
@@ -58,7 +59,7 @@ def choose_inputs(
 
 
 def _different(column: Column) -> str:
-    return "all" if all(part.dropna().is_unique for part in column.parts) else "nearly all"
+    return "every" if all(part.dropna().is_unique for part in column.parts) else "nearly every"
 
 
 def _filled(column: Column) -> str:
@@ -83,10 +84,10 @@ def _leaks(column: Column, Y: NDArray[np.float64], targets: Sequence[str]) -> li
     found = []
     for y, target in zip(Y.T, targets, strict=True):
         known = np.isfinite(values)
-        if known.sum() < FEW_LABELLED or len(np.unique(values[known])) < 3 or np.ptp(y[known]) == 0:
+        if known.sum() < _FEW_FOR_RANKS or len(np.unique(values[known])) < 3 or np.ptp(y[known]) == 0:
             continue
         rank = float(stats.spearmanr(values[known], y[known]).statistic)
-        if column.kind == "id" and abs(rank) > _SAME_ORDER:
+        if column.kind == "id" and abs(rank) > _SAME_ORDER and known.sum() >= FEW_LABELLED:
             found.append(
                 f"{column.name!r} goes with {target!r} (rank correlation {rank:.2f}): the table seems to be sorted, or "
                 "numbered after measuring. The column is dropped, since it would leak the answer"

@@ -39,20 +39,29 @@ def satisfying(table: Sheet, constraint: str) -> Mask:
     if match is None:
         raise BmdalError(f"constraint {constraint!r}: write COLUMN OPERATOR VALUE, with one of {' '.join(OPERATORS)}")
     name, symbol, text = match["name"], match["operator"], match["value"].strip().strip("'\"")
+    if name not in table.cells.columns:
+        name = name.strip("'\"")
     check_column(table, name)
     column = read_column(name, [table])
     values, compare = column.values, OPERATORS[symbol]
     limit: Any = text
     if column.kind == "number":
-        limit = float(as_numbers([text], table.decimal).values[0])
-        if np.isnan(limit):
-            raise BmdalError(f"constraint {constraint!r}: {name!r} holds numbers, and {text!r} is none")
+        read = as_numbers([text], table.decimal)
+        limit = float(read.values[0])
+        if np.isnan(limit) or read.unit:
+            raise BmdalError(
+                f"constraint {constraint!r}: {name!r} holds numbers, and {text!r} is none; leave out units"
+            )
     elif column.kind == "date":
         limit = pd.to_datetime(text, format="ISO8601", errors="coerce")
         if pd.isna(limit):
             raise BmdalError(f"constraint {constraint!r}: {name!r} holds dates, write one as 2026-01-31")
     elif compare not in (operator.eq, operator.ne):
         raise BmdalError(f"constraint {constraint!r}: {name!r} holds words, which only = and != can compare")
+    else:
+        values, limit = values.str.casefold(), text.casefold()
+        if compare is operator.eq and not (values == limit).any():
+            raise BmdalError(f"constraint {constraint!r}: {unknown('value', text, column.values.dropna().unique())}")
     return np.asarray(compare(values, limit) & values.notna(), dtype=bool)
 
 
@@ -70,12 +79,14 @@ def _keys(parts: Sequence[pd.Series]) -> NDArray[np.uint64]:
     return np.asarray(pd.util.hash_pandas_object(frame, index=False), dtype=np.uint64)
 
 
-def excluded_rows(table: Sheet, exclude: Sheet) -> tuple[Mask, list[str]]:
+def excluded_rows(table: Sheet, exclude: Sheet, targets: Sequence[str]) -> tuple[Mask, list[str]]:
     """Which rows of a table equal one of another table in all columns that both have, and these columns.
+
+    Targets are not compared: they may be known in only one of the tables.
 
     Raises BmdalError if they have no columns in common.
     """
-    shared = [name for name in table.cells.columns if name in exclude.cells.columns]
+    shared = [name for name in table.cells.columns if name in exclude.cells.columns and name not in targets]
     if not shared:
         raise BmdalError(
             f"{exclude.name} has no column in common with {table.name}, so it cannot exclude its rows; "
@@ -89,7 +100,7 @@ def groups_of(table: Sheet, name: str) -> pd.Series:
     check_column(table, name)
     groups = read_column(name, [table]).values
     if groups.isna().any():
-        raise BmdalError(f"{table.name}: the group {name!r} is empty in {_row(groups.isna())}; fill it in")
+        raise BmdalError(f"{table.name}: the group {name!r} is empty in {table.row(groups.isna())}; fill it in")
     return groups
 
 
@@ -103,11 +114,6 @@ def costs_of(table: Sheet, name: str) -> NDArray[np.float64]:
     bad = ~(column.values > 0)
     if bad.any():
         raise BmdalError(
-            f"{table.name}: the cost {name!r} must be greater than 0 in all rows; it is not in {_row(bad)}"
+            f"{table.name}: the cost {name!r} must be greater than 0 in all rows; it is not in {table.row(bad)}"
         )
     return column.values.to_numpy(np.float64)
-
-
-def _row(mask: pd.Series) -> str:
-    """The first row of a mask in words."""
-    return f"row {int(np.argmax(mask.to_numpy())) + 1} below the names and {int(mask.sum()) - 1:,} others"

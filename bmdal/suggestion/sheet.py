@@ -6,8 +6,9 @@ import codecs
 import csv
 import hashlib
 import io
+import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from numpy.typing import NDArray
 
 from bmdal.errors import BmdalError
 from bmdal.suggestion.decimals import writes_decimal_comma
+from bmdal.suggestion.words import counted
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
+_SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?\r?\n')
 _SAMPLE = 200  # rows from which the layout is guessed
 _SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq", ".xlsx", ".xlsm")
 
@@ -31,6 +34,7 @@ class Sheet:
         name: what messages call it, such as the name of its file.
         cells: the table, rows counted from 0. In text files, all cells are text.
         index: what the rows are called; None: their numbers.
+        numbers: of the rows, in the table as it was given, counted from 1; None: all, in order.
         separator, decimal: of the file, and of what is written for its readers.
         notes: what was noticed on reading.
     """
@@ -38,6 +42,7 @@ class Sheet:
     name: str
     cells: pd.DataFrame
     index: Any = None
+    numbers: NDArray[np.int64] | None = None
     separator: str = ","
     decimal: str = "."
     notes: tuple[str, ...] = ()
@@ -55,7 +60,19 @@ class Sheet:
     def rows(self, keep: NDArray[np.bool_]) -> Sheet:
         """The rows of a mask."""
         index = None if self.index is None else self.index[keep]
-        return Sheet(self.name, self.cells[keep].reset_index(drop=True), index, self.separator, self.decimal)
+        return replace(
+            self, cells=self.cells[keep].reset_index(drop=True), index=index, numbers=self.row_numbers[keep], notes=()
+        )
+
+    @property
+    def row_numbers(self) -> NDArray[np.int64]:
+        """The number of each row in the table as it was given."""
+        return np.arange(1, len(self.cells) + 1) if self.numbers is None else self.numbers
+
+    def row(self, mask: Any) -> str:
+        """The first row of a mask in words, and how many more there are."""
+        first, *others = self.row_numbers[np.asarray(mask, dtype=bool)]
+        return f"row {first} below the names" + (f" and {len(others):,} more" if others else "")
 
 
 def sheet_of(name: str, frame: pd.DataFrame) -> Sheet:
@@ -66,6 +83,11 @@ def sheet_of(name: str, frame: pd.DataFrame) -> Sheet:
     twice = cells.columns[cells.columns.duplicated()]
     if len(twice):
         raise BmdalError(f"{name}: two columns are called {twice[0]!r}; rename one")
+    for column in cells.columns:
+        some = cells[column] if pd.api.types.is_object_dtype(cells[column].dtype) else ()
+        odd = [cell for cell in some if not pd.api.types.is_hashable(cell)]
+        if odd:
+            raise BmdalError(f"{name}: the column {column!r} holds lists or the like, such as {str(odd[0])[:40]!r}")
     return Sheet(name, cells, frame.index, decimal=_decimal(cells))
 
 
@@ -73,13 +95,16 @@ def read_sheet(path: Path) -> Sheet:
     """Read a file by its suffix. Raises BmdalError for one that cannot be read, and OSError if there is none."""
     suffix = path.suffix.lower()
     if suffix not in _SUFFIXES:
-        raise BmdalError(f"{path}: the suffix {suffix!r} says nothing about the format; valid: {', '.join(_SUFFIXES)}")
+        raise BmdalError(
+            f"{path}: cannot read files with the suffix {suffix!r}; unpack it or save it as {', '.join(_SUFFIXES)}"
+        )
     try:
         if suffix in (".xlsx", ".xlsm"):
             return _excel(path)
         if suffix in (".parquet", ".pq"):
-            frame = sheet_of(path.name, pd.read_parquet(path)).cells
-            return Sheet(path.name, frame, notes=(f"{path.name}: {_size(frame)}, Parquet",))
+            frame = pd.read_parquet(path)
+            named = any(name is not None for name in frame.index.names)  # an index that is stored, such as ids
+            return _whole(sheet_of(path.name, frame.reset_index() if named else frame), "Parquet")
         return _text(path)
     except ImportError as error:
         raise BmdalError(
@@ -95,23 +120,51 @@ def read_sheet(path: Path) -> Sheet:
 def _excel(path: Path) -> Sheet:
     with pd.ExcelFile(path, engine="openpyxl") as book:
         first, *others = book.sheet_names
-        cells = sheet_of(path.name, pd.read_excel(book, dtype=object)).cells
+        table = pd.read_excel(book, header=None, dtype=object, keep_default_na=False, na_values=[""])
+    if not len(table):
+        raise BmdalError(f"{path}: the sheet {first!r} is empty")
+    names = _named(path, ["" if pd.isna(name) else str(name) for name in table.iloc[0]])
     left = f"; its other sheets are not read: {', '.join(map(repr, others))}" if others else ""
-    return Sheet(
-        path.name, cells, decimal=_decimal(cells), notes=(f"{path.name}: {_size(cells)}, sheet {first!r}{left}",)
-    )
+    return _whole(sheet_of(path.name, table[1:].set_axis(names, axis=1)), f"sheet {first!r}{left}")
+
+
+def _whole(sheet: Sheet, how: str) -> Sheet:
+    """A sheet of a file without empty rows, with notes on these, its size and how it was read."""
+    filled = ~(sheet.cells.isna() | sheet.cells.isin(["", " "])).all(axis=1).to_numpy()
+    if not filled.any():
+        raise BmdalError(f"{sheet.name}: there are names in the first line and no rows below it")
+    kept = replace(sheet if filled.all() else sheet.rows(filled), index=None)
+    empty = int((~filled).sum())
+    nameless = [name for i, name in enumerate(kept.names) if name == _nameless(i)]
+    notes = [f"{sheet.name}: {counted(len(kept.cells), 'row')}, {counted(len(kept.names), 'column')}, {how}"]
+    if empty:
+        notes.append(f"{sheet.name}: {counted(empty, 'empty row')} left out")
+    if nameless:
+        notes.append(f"{sheet.name}: without a name in the first line, so called {', '.join(map(repr, nameless))}")
+    return replace(kept, notes=(*notes, *sheet.notes))
+
+
+def _nameless(place: int) -> str:
+    return f"column {place + 1}"
+
+
+def _named(path: Path, names: list[str]) -> list[str]:
+    """The names of the columns, from the first line. Raises BmdalError for one that occurs twice."""
+    names = [name.strip() or _nameless(i) for i, name in enumerate(names)]
+    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if twice is not None:
+        raise BmdalError(f"{path}: two columns are called {twice!r}; rename one in the first line")
+    return names
 
 
 def _text(path: Path) -> Sheet:
     text, encoding = _decoded(path)
+    told = _SEPARATOR_LINE.match(text)  # a line that some spreadsheets write above the names
+    text = text[told.end() :] if told else text.lstrip("\r\n")
     if not text.strip():
         raise BmdalError(f"{path}: the file is empty")
-    separator = _separator(text)
-    names = next(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
-    names = [name.strip() or f"column {i + 1}" for i, name in enumerate(names)]
-    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
-    if twice is not None:
-        raise BmdalError(f"{path}: two columns are called {twice!r}; rename one in the first line")
+    separator = told[1] if told else _separator(text)
+    names = _named(path, next(csv.reader(io.StringIO(text, newline=""), delimiter=separator)))
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # longer rows would lose cells
         try:
@@ -123,20 +176,25 @@ def _text(path: Path) -> Sheet:
                 dtype=str,
                 keep_default_na=False,
                 index_col=False,
+                skip_blank_lines=False,
             )
-        except pd.errors.ParserWarning as error:
-            raise BmdalError(f"{path}: rows have more cells than the first line, which names {len(names)}") from error
-    if not len(cells):
-        raise BmdalError(f"{path}: there are names in the first line and no rows below it")
-    notes = [f"{path.name}: {_size(cells)}, separated by {SEPARATORS[separator]}, {encoding}"]
-    short = int(cells.isna().any(axis=1).sum())
-    if short:
-        notes.append(f"{path.name}: {short:,} rows are shorter than the first line; the cells they lack are missing")
-    return Sheet(path.name, cells.fillna(""), None, separator, _decimal(cells), tuple(notes))
-
-
-def _size(cells: pd.DataFrame) -> str:
-    return f"{len(cells):,} rows, {len(cells.columns)} columns"
+        except (pd.errors.ParserWarning, pd.errors.ParserError) as error:
+            if "EOF inside string" in str(error):
+                raise BmdalError(f"{path}: a quotation mark is not closed ({error})") from error
+            raise BmdalError(
+                f"{path}: rows have more cells than the first line, which names {counted(len(names), 'column')}: "
+                f"{', '.join(map(repr, names[:5]))}; delete titles above the names, and separate cells by something "
+                f"else than the decimal mark ({' '.join(str(error).split())})"
+            ) from error
+    short = int((cells.isna().any(axis=1) & ~cells.isna().all(axis=1)).sum())
+    notes = (
+        (f"{path.name}: {counted(short, 'row')} shorter than the first line; the cells they lack are missing",)
+        if short
+        else ()
+    )
+    cells = cells.fillna("")
+    sheet = Sheet(path.name, cells, separator=separator, decimal=_decimal(cells), notes=notes)
+    return _whole(sheet, f"separated by {SEPARATORS[separator]}, {encoding}")
 
 
 def _decoded(path: Path) -> tuple[str, str]:

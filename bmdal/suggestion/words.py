@@ -19,6 +19,11 @@ def shown(value: object) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
+def counted(n: int, what: str) -> str:
+    """A number of things: 1 row, 1,200 rows."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
 def rounded(value: float, digits: int = 3) -> str:
     """A number with so many significant digits, without an exponent unless it is very small or large."""
     if value == 0 or not 1e-6 < abs(value) < 1e9:

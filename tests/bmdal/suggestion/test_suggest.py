@@ -111,7 +111,7 @@ def test_one_table_is_the_same_as_two(suggestion: Suggestion, tables: tuple[pd.D
     """Candidates with a target count as labelled."""
     one = suggest(None, pd.concat(tables), target="price", batch_size=6)
     assert one.rows.index.tolist() == suggestion.rows.index.tolist()
-    assert one.changed[0] == "80 rows of candidates have 'price' already and count as labelled"
+    assert one.changed[0] == "80 rows of candidates with 'price' count as labelled"
 
 
 def test_restrictions(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
@@ -128,7 +128,7 @@ def test_restrictions(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     assert not set(rows["id"]) & set(candidates["id"][:200])
     assert "only in candidates, so not used: 'supplier'" in batch.changed
     assert "fee" not in [column.name for column in batch.details.prepared.columns]
-    assert "200 candidates left out: they equal a row of exclude in id" in batch.changed
+    assert "200 candidates left out: equal to a row of exclude in id" in batch.changed
 
 
 def test_several_targets_without_enough_labels_to_simulate(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
@@ -169,6 +169,7 @@ def test_doubts_about_leaks_and_ranges(tables: tuple[pd.DataFrame, pd.DataFrame]
     assert "'depth' (100 % of candidates; labelled: " in doubts
 
 
+@pytest.mark.thorough
 def test_dates_with_gaps() -> None:
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"day": pd.Timestamp("2025-01-01") + pd.to_timedelta(rng.integers(0, 300, 80), unit="D")})
@@ -201,7 +202,7 @@ def test_errors_name_what_is_wrong(tables: tuple[pd.DataFrame, pd.DataFrame]) ->
          {"method": "lcmd-tp_grad_rp-512"}),
         ("the cost 'cut' must hold numbers", labelled, candidates, {"cost": "cut"}),
         ("the cost 'fee' must be greater than 0", labelled, candidates.assign(fee=0.0), {"cost": "fee"}),
-        ("the group 'g' is empty in row 1 below the names and 419 others", labelled, candidates.assign(g=""),
+        ("the group 'g' is empty in row 1 below the names and 419 more", labelled, candidates.assign(g=""),
          {"group": "g"}),
         ("'carat' holds numbers, and 'much' is none", labelled, candidates, {"constraints": ["carat < much"]}),
         ("'cut' holds words, which only = and != can compare", labelled, candidates, {"constraints": ["cut < Ideal"]}),

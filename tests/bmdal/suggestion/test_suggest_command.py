@@ -68,7 +68,7 @@ def test_two_rounds_with_history(folder: Path, clean: pd.DataFrame) -> None:
         "error: to_label.csv and to_label.html exist; add --force to overwrite, or name another file with --output\n"
     )
     said, _ = run(folder, *command, "--force")
-    assert "8 candidates left out: they equal a labelled row in all columns of both tables" in said
+    assert "8 candidates left out: equal to a labelled row in all columns of both tables" in said
     assert "292 candidates, given 38" in said
     assert not set(pd.read_csv(folder / "to_label.csv")["id"]) & set(chosen["id"])
     first, second = map(json.loads, (folder / "rounds" / "log.jsonl").read_text().splitlines())
@@ -87,12 +87,12 @@ def test_a_messy_table(tmp_path: Path) -> None:
     for part in (
         "separated by semicolon, not UTF-8, read as Windows-1252",
         "only in labelled.csv, so not used: 'paid by', 'invoice'",
-        "'stone', 'row': dropped, because their values are different in all rows, like ids",
+        "'stone', 'row': dropped: a different value in every row, like ids",
         "'carat': read as numbers: decimal comma, the unit 'ct', left out",
         "'-' read as missing",
         "'measured on': read as dates, day first",
         "'Prüfnotiz': read as free text",
-        "'currency': dropped, because their values are all the same",
+        "'currency': dropped: the same value in all rows",
     ):
         assert part in said, part
     chosen = pd.read_csv(tmp_path / "to_label.csv", sep=";", decimal=",")

@@ -102,7 +102,7 @@ def test_tables_that_cannot_be_read(text: str, message: str, tmp_path: Path) -> 
 
 def test_files_that_are_no_tables(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes(b"PK\0\0")
-    for name, message in (("t.csv", "not a text file"), ("t.docx", "valid: .csv, .tsv, .txt, .parquet")):
+    for name, message in (("t.csv", "not a text file"), ("t.docx", "save it as .csv, .tsv, .txt, .parquet")):
         with pytest.raises(BmdalError, match=message):
             read_sheet(tmp_path / name)
     for suffix in ("parquet", "xlsx"):
@@ -152,17 +152,17 @@ def test_missing_values_and_spellings() -> None:
     assert read.values.fillna("missing").tolist() == [*"aaaa", *["missing"] * 4, *"bb"]
     assert read.changed == (
         "'-' read as missing",
-        "1 spellings that differ only in capitals made one ('A as a')",
+        "spellings that differ only in capitals made one (1, such as 'A as a')",
     )
     typos = column(["Ideal"] * 50 + ["Idael"] * 2 + ["Fair"] * 40)
     assert typos.doubts == ("levels look alike and count as different, typos? 'Idael' (2) and 'Ideal' (50)",)
     odd = column([*map(str, range(99)), "n.d."])
     assert odd.kind == "number"
     assert odd.values.isna().sum() == 1
-    assert odd.changed == ("read as numbers: 1 values that are no numbers, such as 'n.d.', read as missing",)
+    assert odd.changed == ("read as numbers: 1 value not a number, such as 'n.d.', read as missing",)
     mixed = column(["1", "2", "3", "high"] * 5)
     assert mixed.kind == "category"
-    assert mixed.doubts == ("only 75 % of its values are numbers, others are 'high', so all are read as categories",)
+    assert mixed.doubts == ("only 75 % of its values are numbers, others are 'high', so none is read as a number",)
 
 
 def test_ids_text_and_categories() -> None:
