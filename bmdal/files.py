@@ -34,6 +34,8 @@ DTYPES = {"float16": "<f2", "bfloat16": "|V2", "float32": "<f4", "float64": "<f8
 HEADER_BYTES = 128
 AT_ONCE = 1024
 """Points that are computed at a time, unless a loader says how many."""
+FLOATS = ("float16", "float32", "float64")
+"""Types of memory maps that stay on disk; in another byte order they are copied."""
 MOST_LOST = 0.01
 """The largest part of a point's norm that rounding may change: 8 times what bfloat16 does to an ordinary point."""
 
@@ -163,15 +165,24 @@ def mapped(array: np.memmap[Any, Any], dtype: torch.dtype | None = None) -> Stor
 def _opened(path: Path) -> tuple[np.memmap[Any, Any], _Kind | None, list[str]]:
     """The matrix in a file, what is known about it, and the checksums of its blocks."""
     try:
-        array = np.load(path, mmap_mode="r")
+        array: Any = np.load(path, mmap_mode="r")
+        if not isinstance(array, np.memmap):
+            raise TypeError(f"it is not a .npy file but one for {type(array).__name__}")
         with path.open("rb") as file:
             file.seek(array.offset + array.nbytes)
             first, *checksums = file.read().decode("ascii").splitlines() or [""]
         kind = _Kind(**json.loads(first)) if first else None
-    except (OSError, ValueError, TypeError, EOFError) as error:
+        expected = -(-len(array) // kind.block_rows) if kind is not None else 0
+    except Exception as error:  # of many kinds for a damaged header
         raise BmdalError(f"{path} cannot be read as features: {type(error).__name__}: {error}") from error
-    expected = -(-len(array) // kind.block_rows) if kind is not None else 0
-    if kind is not None and (array.ndim != 2 or len(checksums) != expected):
+    if kind is None and array.dtype not in FLOATS:
+        raise BmdalError(
+            f"{path} holds numbers of type {array.dtype.str!r}; only {', '.join(FLOATS)} can stay in a file: convert "
+            "them, or load it with numpy.load"
+        )
+    if kind is not None and (array.dtype.str, *array.shape[1:]) != (DTYPES.get(kind.dtype), kind.n_features):
+        raise BmdalError(f"{path} is damaged: it has {array.dtype.str!r} of shape {array.shape} instead of {kind}")
+    if len(checksums) != expected:
         raise BmdalError(f"{path} is damaged: {len(checksums)} checksums of {expected} blocks, write it again")
     return array, kind, checksums
 
@@ -309,6 +320,8 @@ def _are_chunks(points: Any) -> bool:
 def _chunks(points: Any, features: Callable[[Any], Tensor] | None, n_known: int) -> tuple[Iterator[Tensor], int]:
     """Features in chunks, and the number of the block that the first one begins."""
     if _are_chunks(points):
+        if not isinstance(points, Iterable):
+            raise BmdalError(f"points must be a table, a data set, a loader or an iterable of chunks, got {points!r}")
         return (_features_of(chunk, features) for chunk in points), 0
     batch_size = (points.batch_size or AT_ONCE) if isinstance(points, DataLoader) else AT_ONCE
     inputs = points if isinstance(points, np.memmap) else as_inputs("points", points)[0]
@@ -318,7 +331,7 @@ def _chunks(points: Any, features: Callable[[Any], Tensor] | None, n_known: int)
         part = as_tensor("points", np.array(part)) if isinstance(part, np.ndarray) else given_to_networks(part)
         return _features_of(part, features)
 
-    return in_chunks(compute, len(inputs), batch_size, n_known)
+    return in_chunks(compute, len(inputs), batch_size, n_known if features is not None else 0)  # to compare is cheap
 
 
 def in_chunks(compute: Callable[[slice], Tensor], n: int, size: int, n_known: int) -> tuple[Iterator[Tensor], int]:
@@ -351,6 +364,10 @@ def _in_blocks(chunks: Iterable[Tensor]) -> Iterator[Tensor]:
     waiting: list[Tensor] = []
     n_waiting = 0
     for chunk in chunks:
+        if waiting and chunk.shape[1] != waiting[0].shape[1]:
+            raise BmdalError(
+                f"features must have the same columns, they have {waiting[0].shape[1]} and {chunk.shape[1]}"
+            )
         waiting.append(chunk.cpu())
         n_waiting += len(chunk)
         while n_waiting >= BLOCK_ROWS:

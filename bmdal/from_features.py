@@ -16,7 +16,7 @@ from bmdal.batch import Batch, as_generator, as_labels, check_batch_size, check_
 from bmdal.errors import BmdalError, IncompatibleError
 from bmdal.features import DenseFeatures, Features, StoredFeatures
 from bmdal.features.shard import Shard
-from bmdal.files import mapped, read_features
+from bmdal.files import FLOATS, mapped, read_features
 from bmdal.from_shards import choose_from_shards
 from bmdal.inputs import as_inputs
 from bmdal.kernels import Linear, Predictions
@@ -33,8 +33,6 @@ from bmdal.tables import Table, check_columns, check_finite, frame_of
 
 PART = 4096
 """Number of rows of a data set that are read at a time."""
-FLOATS = (np.float16, np.float32, np.float64)
-"""Types of memory maps that stay on disk; in another byte order or with negative strides, they are copied."""
 Points = Features | Table | Dataset[Any] | DataLoader[Any] | Path | str
 """Features of points: `Features`, a matrix with one row per point, a data set or loader of such rows, or a file."""
 

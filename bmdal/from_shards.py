@@ -53,12 +53,17 @@ def choose_from_shards(
     """
     with processes.together():
         _check_supported(method, shard, others)
+        if sharded_train and y_train is not None and len(y_train) != len(others.get("train", ())):
+            n_train = len(others.get("train", ()))
+            raise BmdalError(
+                f"y_train must have one row for each of the {n_train} training points, it has {len(y_train)}"
+            )
         request = _machine(shard.device) | {
             "method": method.name,
             "batch_size": str(batch_size),
             "the state of the generator": _digest(generator.get_state()),
             "sigma": method.sigma,
-            "pool": f"{shard.stored.dtype} with {shard.stored.shape[1]} columns",
+            "pool": f"{shard.stored.dtype} with {shard.n_features} columns",
             "costs": "given" if rules.limits.costs is not None else "not given",
             "distinct": distinct,
             "sharded_train": sharded_train,
@@ -70,7 +75,8 @@ def choose_from_shards(
         others = {**others, "train": DenseFeatures(processes.concatenated(others["train"].matrix()))}
         y_train = None if y_train is None else processes.concatenated(as_tensor("y_train", y_train))
     processes = processes.holding(len(shard), len(rules.rows))
-    check_batch_size(batch_size, processes.count(shard))
+    with processes.together():
+        check_batch_size(batch_size, processes.count(shard))
     shard = shard.only(rules.rows, processes.start)
     dtype = reduce(torch.promote_types, [f.dtype for f in (shard, *others.values())])
     shard, others = shard.to(dtype=dtype), {name: f.to(dtype=dtype) for name, f in others.items()}
@@ -144,8 +150,9 @@ def _digest(*tensors: Tensor) -> str:
 
 def _probe(shard: Shard) -> Features:
     """Points that are the same in every process."""
-    numbers = torch.arange(N_PROBE * shard.stored.shape[1], dtype=shard.dtype).reshape(N_PROBE, -1)
-    return DenseFeatures(numbers.sin().to(shard.device))
+    like = shard[:0].matrix()
+    numbers = torch.arange(N_PROBE * like.shape[1]).reshape(N_PROBE, -1)
+    return DenseFeatures(numbers.to(like).sin())
 
 
 def _with_copies_last(processes: Processes, method: Method, rules: Rules, train: Features, shard: Shard) -> Rules:

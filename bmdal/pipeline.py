@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from bmdal.errors import BmdalError, IncompatibleError, is_out_of_memory, release_memory
 from bmdal.features import DenseFeatures, Features, KernelFunction, KernelMatrix, StoredFeatures
 from bmdal.files import in_chunks, origin_of, read_features, write_blocks
-from bmdal.inputs import Inputs
+from bmdal.inputs import Inputs, StreamedInputs
 from bmdal.kernels import BaseKernel, Traits
 from bmdal.method import Method
 from bmdal.network.gradients import UnfactoredError
@@ -78,7 +78,7 @@ def _fit_and_map(
     at = next((i for i, t in enumerate(method.transformations) if isinstance(t, Ensemble)), 0)
     own, common = method.transformations[:at], method.transformations[at:]
     fit = _Fit(y_train, method.sigma, generator)
-    made_from = "" if file is None else _origin(method, networks, x_train, others[0], generator)
+    made_from = "" if file is None else _origin(method, networks, x_train, y_train, others[0], generator)
 
     chains: list[Callable[[Points], Features]] = []
     members: list[Features] = []
@@ -261,14 +261,25 @@ def _in_file(
 
 
 def _origin(
-    method: Method, networks: Sequence[Network], x_train: Inputs, x_pool: Inputs, generator: torch.Generator
+    method: Method,
+    networks: Sequence[Network],
+    x_train: Inputs,
+    y_train: Tensor | None,
+    x_pool: Inputs,
+    generator: torch.Generator,
 ) -> str:
-    """A hash of what features depend on: parameters, the generator, numbers of points and the values of some."""
+    """A hash of what features depend on: parameters, the generator, labels and points.
+
+    Of a pool that must be read, the number of points and the values of three: to read all takes as long as to map them.
+    """
     digest = hashlib.sha256(f"{method.name} {method.sigma} {len(x_train)} {len(x_pool)}".encode())
-    some = [X[rows] for X in (x_train, x_pool) for rows in ([0], [len(X) // 2], [len(X) - 1])]
+    n, places = len(x_pool), [[0], [len(x_pool) // 2], [len(x_pool) - 1]]
+    of_pool = [x_pool[rows] for rows in places] if isinstance(x_pool, StreamedInputs) else [x_pool[:n]]
     parameters = [t for network in networks for t in network.module.state_dict().values() if isinstance(t, Tensor)]
-    for t in [generator.get_state(), *parameters, *(leaf for points in some for leaf in leaves(points))]:
-        digest.update(t.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    labels = [] if y_train is None else [y_train]
+    points = [leaf for some in (x_train[: len(x_train)], *of_pool) for leaf in leaves(some)]
+    for t in [generator.get_state(), *parameters, *labels, *points]:
+        digest.update(t.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -19,8 +19,12 @@ from bmdal.features import DenseFeatures, Features
 from bmdal.features.shard import Shard
 from bmdal.group import Group, Pick, Traffic
 
+SMALLEST = 2.0**-1074
+"""The smallest positive number."""
 BITS = 62
 """Bits of the sums over the pool."""
+FEWEST_BITS = 31
+"""Of the largest sum; values that have become so small since their unit was chosen get a new one."""
 MOST_BITS = 18
 """Bits of integers of which a block's sums of products are exact in float64."""
 
@@ -50,7 +54,9 @@ class Processes(Group):
     @classmethod
     def of(cls, group: object, device: torch.device) -> Processes:
         """The processes of a group, for features on a device. Raises BmdalError if they cannot send these."""
-        if not isinstance(group, dist.ProcessGroup):
+        if group is dist.GroupMember.NON_GROUP_MEMBER:
+            raise BmdalError("this process is not in the group: only those that are may call the function")
+        if not isinstance(group, dist.ProcessGroup) or not dist.is_initialized():
             raise BmdalError(f"group must be a process group such as torch.distributed.group.WORLD, got {group!r}")
         backends = str(dist.get_backend_config(group))  # such as "cpu:gloo,cuda:nccl"
         wire = device if f"{device.type}:nccl" in backends else torch.device("cpu")
@@ -186,7 +192,7 @@ class Processes(Group):
         return self._gathered(own[None]).max()
 
     def unit(self, values: Tensor) -> float:
-        return 2.0 ** (self._exponent(values) + self._n_bits - BITS)
+        return max(2.0 ** (self._exponent(values) + self._n_bits - BITS), SMALLEST)
 
     def total(self, values: Tensor) -> Tensor:
         unit = self.unit(values)
@@ -204,7 +210,7 @@ class Processes(Group):
         They are integers h 2^b + l, so that products of the matrices of h and l are exact.
         """
         bits = min(MOST_BITS, (BITS - self._n_bits) // 2)
-        unit = 2.0 ** (self._exponent(_sizes(pool)) - 2 * bits)
+        unit = max(2.0 ** (self._exponent(_sizes(pool)) - 2 * bits), SMALLEST)
         p = pool[:0].matrix().shape[1]
         sums = torch.zeros(3, p, p, dtype=torch.int64, device=pool.device)
         for _, block, place in _blocks(pool):
@@ -226,12 +232,17 @@ class Processes(Group):
 
     def sums(self, values: Tensor, places: Tensor, n: int, unit: float) -> Tensor:
         sums = torch.zeros(n, dtype=torch.int64, device=values.device).scatter_add_(0, places, _integers(values, unit))
-        return self._summed(sums).to(torch.float64).mul_(unit)
+        sums = self._summed(sums)
+        if int(sums.max()) < 2**FEWEST_BITS and (finer := self.unit(values)) < unit:
+            return self.sums(values, places, n, finer)
+        return sums.to(torch.float64).mul_(unit)
 
     def draw(self, weights: Tensor, u: Tensor, unit: float) -> Pick:
         cumulative = _integers(weights, unit).cumsum(dim=0)
         n_own = int(cumulative[-1]) if len(cumulative) else 0
         before, total = self.span(n_own)
+        if total < 2**FEWEST_BITS and (finer := self.unit(weights)) < unit:
+            return self.draw(weights, u, finer)
         threshold = -(-total * int((1 - float(u)) * 2**53) >> 53) - before  # 1 - u is a multiple of 2^-53 in (0, 1]
         here = 0 < threshold <= n_own or not total
         row = torch.searchsorted(cumulative, cumulative.new_tensor([threshold]))[: int(here and self.n_own > 0)]

@@ -84,6 +84,9 @@ EQUAL: dict[str, Case] = {
     "equal scores, separately": {"common": request("maxdiag", distinct=False)},
     "copies count": {"common": request("lcmd-tp", distinct=False)},
     "more than there are distinct points": {"common": request("maxdist-tp", batch_size=296)},
+    "a range of 10^44": {"common": request("lcmd-tp", pool=points(300, 12).float() * 1e-22)},
+    "a range of 10^44, at random": {"common": request("kmeanspp-tp", pool=points(300, 12).float() * 1e-22)},
+    "next to nothing": {"common": request("kmeanspp-p", torch.float64, pool=points(300, 12) * 1e-160, train=None)},
     "stored": {"common": request("lcmd-tp_train", torch.float16), "stored": True},
     "arrays": {"common": request("maxdist-tp", torch.float64, pool=points(300, 12).numpy(), train=TRAIN.numpy())},
     "sharded training points": {
@@ -101,6 +104,7 @@ with_nan = points(300, 12).float()[120:].clone()
 with_nan[7, 3] = torch.nan
 FAULTS: dict[str, tuple[Case, str]] = {
     "batch size": ({"batch_size": 9}, "but batch_size is 6 on ranks 0 and 2, 9 on rank 1"),
+    "no number": ({"batch_size": "6"}, "^rank 1: batch_size must be between 1 and the pool size 300, got 6"),
     "method": ({"method": "maxdist-tp"}, "but method is lcmd-tp_linear on ranks 0 and 2, maxdist-tp_linear on rank 1"),
     "seed": ({"generator": 8}, "but the state of the generator is .* on ranks 0 and 2, .* on rank 1"),
     "sigma": ({"sigma": 0.5}, "but sigma is 0.001 on ranks 0 and 2, 0.5 on rank 1"),
@@ -163,10 +167,17 @@ def test_group(tmp_path: Path) -> None:
         for name, (other, _) in FAULTS.items()
     }
     refused = {(name, 2): {"common": common, "sizes": SPLITS[1]} for name, (common, _) in REFUSED.items()}
-    found = run(tmp_path, EQUAL, faults | refused)
+    shifted = {
+        "common": request("lcmd-tp"), "sizes": SPLITS[1], "sharded": ("train",), "train_sizes": TRAIN_SIZES[2],
+        "of_rank": {0: {"y_train": LABELS[:10]}, 1: {"y_train": LABELS[10:]}},
+    }  # fmt: skip
+    found = run(tmp_path, EQUAL, {**faults, **refused, ("labels of other points", 2): shifted})
     check_equal(EQUAL, found)
     check_errors({(name, 3): pattern for name, (_, pattern) in FAULTS.items()}, found)
     check_errors({(name, 2): pattern for name, (_, pattern) in REFUSED.items()}, found)
+    check_errors(
+        {("labels of other points", 2): "^rank 0: y_train must have one row for each of the 11 .* has 10"}, found
+    )
     for n in (2, 3, 4):
         check_traffic(n, found["maxdist-p", n][0]["traffic"], found["copies count", n][0]["traffic"])
 
@@ -257,5 +268,7 @@ def test_a_process_that_dies(tmp_path: Path) -> None:
 def test_not_a_group() -> None:
     with pytest.raises(BmdalError, match=r"group must be a process group such as torch.distributed.group.WORLD, got 3"):
         select(**request("lcmd-tp"), group=3)
+    with pytest.raises(BmdalError, match="this process is not in the group"):
+        select(**request("lcmd-tp"), group=dist.GroupMember.NON_GROUP_MEMBER)
     with pytest.raises(BmdalError, match="sharded_train needs group="):
         select(**request("lcmd-tp"), sharded_train=True)

@@ -269,6 +269,7 @@ def test_an_interrupted_file_is_not_continued_with_other_features(tmp_path: Path
         write_features(path, pool, broken)
     for refused, options in (
         (pool * 1.1, {}),
+        (torch.cat([pool[:1] + 1, pool[1:]]), {}),
         (pool[:, :3], {}),
         (pool, {"dtype": torch.float32}),
         (pool, {"made_from": "another network"}),
@@ -348,10 +349,41 @@ def test_damage_is_named(tmp_path: Path) -> None:
         path.write_bytes(whole[:n_left])
         with pytest.raises(BmdalError, match=r"pool\.npy (cannot be read as features|is damaged)"):
             read_features(path)
-    other = tmp_path / "other.npy"
-    np.save(other, np.arange(12).reshape(4, 3))
-    with pytest.raises(BmdalError, match="must be a matrix of floating-point numbers"):
-        read_features(other)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_any_flipped_bit_of_what_is_no_feature(tmp_path: Path) -> None:
+    """Damage is noticed, or changes nothing: the text that says where features are from, for example."""
+    path, pool = tmp_path / "pool.npy", points(100, 3)
+    expected = write_features(path, pool).matrix()
+    whole = path.read_bytes()
+    n_noticed = 0
+    for place in (*range(128), *range(128 + 2 * 3 * 100, len(whole))):
+        for bit in (1, 4):  # such as < to > in the type of the numbers
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ (1 << bit)]) + whole[place + 1 :])
+            try:
+                assert torch.equal(read_features(path).matrix(), expected), (place, bit)
+            except BmdalError:
+                n_noticed += 1
+    assert n_noticed > 200
+
+
+def test_files_of_other_programs(tmp_path: Path) -> None:
+    path, pool = tmp_path / "pool.npy", points(100, 3).numpy()
+    for array in (np.arange(12).reshape(4, 3), pool.astype(">f4"), pool.astype(np.longdouble), np.array([["a"]])):
+        np.save(path, array)
+        with pytest.raises(BmdalError, match=r"of type '.*'; only float16, float32, float64 can stay in a file"):
+            read_features(path)
+    for matrix in (pool[None], pool[0], pool[:, :0]):
+        np.save(path, matrix)
+        with pytest.raises(BmdalError, match="must be a matrix of floating-point numbers"):
+            read_features(path)
+    with path.open("wb") as file:
+        np.savez(file, pool)
+    with pytest.raises(BmdalError, match=r"not a \.npy file but one for NpzFile"):
+        read_features(path)
+    np.save(path, np.asfortranarray(pool))
+    assert torch.equal(read_features(path).matrix(), torch.from_numpy(pool))
 
 
 def test_values_that_do_not_fit(tmp_path: Path) -> None:
@@ -370,6 +402,12 @@ def test_values_that_do_not_fit(tmp_path: Path) -> None:
         write_features(path, pool[:0])
     with pytest.raises(BmdalError, match=r"features must be matrices .* they are \(300,\) of torch.float32"):
         write_features(path, pool, lambda part: part[:, 0])
+    with pytest.raises(BmdalError, match="features must have the same columns, they have 4 and 3"):
+        write_features(path, iter([pool, pool[:, :3]]))
+    with pytest.raises(
+        BmdalError, match="points must be a table, a data set, a loader or an iterable of chunks, got 3"
+    ):
+        write_features(path, 3)
     pool[7] = 0  # which is exact
     write_features(path, pool)
 
@@ -413,7 +451,7 @@ def test_select_batch_with_a_file(name: str, tmp_path: Path) -> None:
     ]
     x_train, y, x_pool, path = points(40, 6, seed=3), normal(40, seed=4).float(), points(500, 6), tmp_path / "pool.npy"
     x_other = x_pool.clone()
-    x_other[-1] = 9
+    x_other[123] = 9
 
     def batch(x: Tensor = x_pool, seed: int = 7, **options: Any) -> list[int]:
         return select_batch(name, nets, x_train, y, x, 20, seed, **options).indices.tolist()
