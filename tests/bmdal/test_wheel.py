@@ -80,7 +80,7 @@ def test_the_rows_to_label_with_the_wheel(python: Path, tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text("\n".join(["a,b,y", *table]))
     said = run(python.with_name("bmdal"), "suggest", "table.csv", "--target", "y", "--batch", "3", cwd=tmp_path)
     assert "written: to_label.html" in said
-    assert "40 rows of table.csv have 'y' already" in said
+    assert "40 rows of table.csv with 'y' coun" in said
     assert (tmp_path / "to_label.html").read_text().startswith("<!DOCTYPE html>")
 
 
