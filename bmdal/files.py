@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import mmap
 import os
@@ -401,7 +400,14 @@ def _check_new(path: Path) -> None:
 
 
 def _lock(file: IO[bytes], path: Path) -> None:
-    """Raise BmdalError if another process is writing the same file; the lock ends with the process."""
+    """Raise BmdalError if another process is writing the same file; the lock ends with the process.
+
+    Windows has no such locks, so there this is not noticed.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
