@@ -16,8 +16,7 @@ from omegaconf import DictConfig
 
 from benchmark.errors import EXPECTED, BenchmarkError
 from bmdal import Method
-from cli.files import write_text_atomically
-from cli.options import check_choice, describe_options, read_options
+from cli.options import describe_options, read_options
 from cli.progress import with_progress
 from cli.run import run_command
 from data_prep import PreparedData, prepare
@@ -26,7 +25,7 @@ from results.aggregate import GROUP, common_part
 from results.errors import ResultsError
 from results.load import load_records
 from results.methods import RANDOM
-from results.render import FORMATS, SUFFIXES, Cell, Table
+from results.render import Cell, Table, format_of, put_table
 from results.statistics import paired_differences
 
 DATASETS = ["sgemm", "fried", "diamonds"]
@@ -40,20 +39,13 @@ def main(arguments: Sequence[str]) -> int:
 def _work(arguments: Sequence[str]) -> int:
     options = read_options("benchmark.gain", arguments)
     Method.from_name(options.method)
-    suffixes = {suffix: form for form, suffix in SUFFIXES.items()}
-    suffix = Path(options.output or "").suffix
-    form = suffixes[check_choice("suffix of output", suffix, suffixes)] if suffix else "text"
+    format_of(options.output)  # an error now, not after the simulations
     gained = _gained(options)
     rows = []
     for name in with_progress(list(options.dataset) or DATASETS, "simulating"):
         data = prepare(load_dataset(name), Path(options.paths.data))
         rows.append((Cell(name), *_predicted(options, data), *gained.get(name, (Cell(None),) * 3)))
-    text = FORMATS[form](_table(options, tuple(rows)))
-    if options.output:
-        write_text_atomically(Path(options.output), text)
-        print(f"written: {Path(options.output).resolve()}")
-    else:
-        print(text, end="")
+    put_table(_table(options, tuple(rows)), options.output)
     return 0
 
 

@@ -20,13 +20,12 @@ from omegaconf import DictConfig
 from scipy import stats
 
 from benchmark.errors import EXPECTED, BenchmarkError
-from cli.files import write_text_atomically
-from cli.options import check_choice, describe_options, read_options
+from cli.options import describe_options, read_options
 from cli.progress import with_progress
 from cli.run import run_command
 from data_prep import PreparedData, prepare
 from data_prep.catalog import load_dataset
-from results.render import FORMATS, SUFFIXES, Cell, Table
+from results.render import Cell, Table, format_of, put_table
 
 DATASETS = ["diamonds", "sgemm", "friedman"]
 
@@ -54,20 +53,13 @@ def main(arguments: Sequence[str]) -> int:
 
 def _work(arguments: Sequence[str]) -> int:
     options = read_options("benchmark.suggest", arguments)
-    suffixes = {suffix: form for form, suffix in SUFFIXES.items()}
-    suffix = Path(options.output or "").suffix
-    form = suffixes[check_choice("suffix of output", suffix, suffixes)] if suffix else "text"
+    format_of(options.output)  # an error now, not after the simulations
     jobs = [(name, seed) for name in list(options.dataset) or DATASETS for seed in range(options.n_repeats)]
     loops: dict[str, list[Loop]] = {}
     for name, seed in with_progress(jobs, "simulating"):
         data = prepare(load_dataset(name), Path(options.paths.data))
         loops.setdefault(name, []).append(_loop(options, data, seed))
-    text = FORMATS[form](_table(options, loops))
-    if options.output:
-        write_text_atomically(Path(options.output), text)
-        print(f"written: {Path(options.output).resolve()}")
-    else:
-        print(text, end="")
+    put_table(_table(options, loops), options.output)
     return 0
 
 

@@ -7,6 +7,10 @@ import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+
+from cli.files import write_text_atomically
+from cli.options import check_choice
 
 
 @dataclass(frozen=True)
@@ -162,3 +166,20 @@ FORMATS: dict[str, Callable[[Table], str]] = {
     "latex": to_latex,
 }
 SUFFIXES = {"text": ".txt", "csv": ".csv", "markdown": ".md", "latex": ".tex"}
+
+
+def format_of(output: str | None) -> str:
+    """Return the format that a file's suffix sets, "text" without a file; raise an error that names the valid ones."""
+    suffixes = {suffix: form for form, suffix in SUFFIXES.items()}
+    suffix = Path(output or "").suffix
+    return suffixes[check_choice("suffix of output", suffix, suffixes)] if suffix else "text"
+
+
+def put_table(table: Table, output: str | None) -> None:
+    """Write a table to a file in the format of its suffix, or print it."""
+    text = FORMATS[format_of(output)](table)
+    if output:
+        write_text_atomically(Path(output), text)
+        print(f"written: {Path(output).resolve()}")
+    else:
+        print(text, end="")
