@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,15 +15,19 @@ from bmdal.features.shard import explicit
 from bmdal.group import ALONE, Group
 from bmdal.linalg import blocks, inverse_root, quadratic_forms, squared_norms
 from bmdal.repeat import Repeated
-from bmdal.selection.base import GreedyState, Open, Pick, Rows, Selection, SelectionProblem, greedy, largest_number
-from bmdal.selection.shadow import Shadow
+from bmdal.selection.base import GreedyState, Open, Pick, Selection, SelectionProblem, greedy, largest_number
+from bmdal.selection.shadow import AT_ONCE, Products, Shadow
 
 WORST = 1e8
 """If the largest score is below this multiple of its rounding error, everything is recomputed."""
 ROUNDING = 1e-12
 """More than the rounding errors of q and the variances, relative to their first values."""
-FEW = 16
-"""If more than this part of the points may have the largest score, all are computed."""
+FEW = 4
+"""If more than a FEW-th of the points may have the largest score, all are computed."""
+N_FIRST = 16
+"""Number of the points with the largest bounds that are computed first."""
+CHUNK = 4096
+"""Number of points that are computed at a time."""
 MOST_PENDING = 256
 """Number of selected points after which all are computed at the latest."""
 IN_VAIN = 8
@@ -86,59 +91,82 @@ class _State(GreedyState):
         point, (delta, q) = self.group.point(self.pool, index, self.noisy, self.q)
         vectors = (self.matrices.view(2 * p, p) @ point.matrix()[0]).view(2, p)
         v, w = vectors
-        w.addcmul_(q / delta, v, value=-0.5)  # A M A <- A M A - (v w^T + w v^T) / delta
+        half = q / delta / 2
+        w.addcmul_(half, v, value=-1)  # A M A <- A M A - (v w^T + w v^T) / delta
         scaled = v / delta
         self.matrices.view(2 * p, p).addr_(vectors.flatten(), scaled, alpha=-1)
         self.matrices[1].addr_(scaled, w, alpha=-1)
-        self._update(vectors, delta)
+        self._update(index, vectors, delta, half)
         self.noisy.index_fill_(0, self.group.rows(index), torch.inf)
         self.doubtful = WORST * torch.finfo(self.q.dtype).eps
 
-    def _update(self, vectors: Tensor, delta: Tensor) -> None:
-        """q <- q - 2 a c / delta, k_S <- k_S - a^2 / delta; a and c are products with the vectors, shape (2, p)."""
+    def _update(self, index: Tensor, vectors: Tensor, delta: Tensor, half: Tensor) -> None:
+        """q <- q - 2 a c / delta, k_S <- k_S - a^2 / delta; a and c are products with v and w, vectors of (2, p).
+
+        w = A M A phi - `half` v for the point with this index.
+        """
         a, c = self.pool.rowwise(lambda Phi: functional.linear(Phi, vectors)).unbind(dim=1)
         scaled = a / delta
         self.q.addcmul_(scaled, c, value=-2)
         self.noisy.addcmul_(scaled, a, value=-1)
 
 
+class _Pair(NamedTuple):
+    """Products a and c of all points with the vectors v and w of a selected one, up to a multiple of the bounds."""
+
+    a: Tensor
+    c: Tensor
+    a_off: float
+    c_off: float
+
+
 class _Bounded(_State):
     """The same with few passes over the features: between them, q and the variances are known up to bounds.
 
-    Products with a `Shadow` update them. If a and c are off by up to a' and c', then q is off by up to
-    2 (|a| c' + |c| a' + a' c') / delta and the variance by (2 |a| a' + a'^2) / delta. Only points whose scores can be
-    the largest, given these bounds and ROUNDING, are computed from their features, with the vectors of all points
-    selected since the last full pass. If they are not few, all points are, in one pass. So the points selected are the
-    same, unless scores are equal up to rounding. Where rounding matters, and where bounds turn out to be of no use, all
-    features are read for each point from then on.
+    Products with a `Shadow` update them. If a and c are off by up to a' and c', then q is larger by at most
+    2 (|a| c' + |c| a' + a' c') / delta and the variance smaller by at most (2 |a| a' + a'^2) / delta. Only points whose
+    scores can be the largest, given these bounds and ROUNDING, are computed from their features, with the vectors of
+    all points selected since the last full pass. If they are not few, all points are, in one pass. So the points
+    selected are the same, unless scores are equal up to rounding. Where rounding matters, and where bounds turn out to
+    be of no use, all features are read for each point from then on.
 
     Attributes:
         shadow: None if it is no longer used.
         vectors, deltas: of the `n_pending` points s selected since the last full pass, the vectors and
             k_S(s, s) + sigma^2, shapes (2, MOST_PENDING, p) and (MOST_PENDING,).
-        base: q and noisy at that pass, shape (2, n_pool); 0 instead of infinite.
-        off: bounds on the errors of q and noisy, in multiples of `shadow.error`, shape (2, n_pool).
+        base: q and noisy at that pass, shape (2, n_pool); 0 instead of infinite. `q` and `noisy` are only right where
+            they were computed after the last selected point.
+        q_most, noisy_least: bounds on q and noisy, shape (n_pool,).
+        next: rows with the largest known scores when a point was last selected.
+        likely: rows whose products with v and w are vectors 0, 1, then 2, 3, and so on, of `ahead`.
+        since: pending points since these were read.
     """
+
+    ahead: Products
 
     def __init__(self, pool: DenseFeatures, M: Tensor, sigma: float, shadow: Shadow) -> None:
         super().__init__(pool, M, sigma, ALONE)
         self.Phi = Phi = pool.Phi
         self.shadow: Shadow | None = shadow
         self.vectors, self.deltas = Phi.new_empty(2, MOST_PENDING, Phi.shape[1]), Phi.new_empty(MOST_PENDING)
-        self.base, self.off = torch.stack([self.q, self.noisy]), Phi.new_zeros(2, len(Phi))
-        self.n_pending = self.n_in_vain = 0
+        self.n_in_vain, self.since = 0, list[tuple[int, _Pair]]()
+        self._all_known()
+
+    def _all_known(self) -> None:
+        self.base = torch.stack([self.q, torch.where(self.noisy.isinf(), 0.0, self.noisy)])
+        self.q_most = torch.add(self.q, self.base[0], alpha=ROUNDING)
+        self.noisy_least = torch.sub(self.noisy, self.base[1], alpha=ROUNDING)
+        self.n_pending, self.next, self.likely = 0, list[int](), list[int]()
 
     def best(self, still: Open) -> Pick:
         if self.shadow is None:
             return super().best(still)
-        rows = self._promising(still, self.shadow)
-        if FEW * len(rows) > len(self.Phi) or self.n_pending == MOST_PENDING:
-            self._compute_all()
-        else:
-            self._compute(rows)
-        pick = super().best(still)
-        if pick[1] > 0 or self.n_pending == 0:
-            return pick
+        rows = self._promising(still)
+        if FEW * len(rows) <= len(self.Phi) and self.n_pending < MOST_PENDING:
+            index, score = largest_number(self._known_scores(still, rows))
+            noise = self.doubtful * still.rank(self.q_then / self.noisy_least).max() if self.doubtful else 0.0
+            if float(score) > float(noise):
+                return rows[index], score
         self._compute_all()  # bounds may hide what is left to gain
         return super().best(still)
 
@@ -146,48 +174,81 @@ class _Bounded(_State):
         self.shadow = None
         return super().recompute(chosen)
 
-    def _update(self, vectors: Tensor, delta: Tensor) -> None:
+    def _update(self, index: Tensor, vectors: Tensor, delta: Tensor, half: Tensor) -> None:
         if self.shadow is None:
-            super()._update(vectors, delta)
-        else:
-            self._update_bounds(vectors, delta, self.shadow)
+            super()._update(index, vectors, delta, half)
+            return
+        s, self.n_pending = self.n_pending, self.n_pending + 1
+        self.vectors[:, s], self.deltas[s] = vectors, delta[0]
+        products = self._products(int(index), s, float(half), self.shadow)
+        self._update_bounds(products, 1 / float(delta), self.shadow.error)
 
-    def _update_bounds(self, vectors: Tensor, delta: Tensor, shadow: Shadow) -> None:
-        self.vectors[:, self.n_pending], self.deltas[self.n_pending] = vectors, delta[0]
-        self.n_pending += 1
-        (a, c), (a_off, c_off) = shadow.products(vectors)
-        share = 1 / float(delta)
-        self.q.addcmul_(a, c, value=-2 * share)
-        self.noisy.addcmul_(a, a, value=-share).clamp_(min=self.sigma2)
-        q_off, noisy_off = self.off
-        noisy_off.add_(a.abs_(), alpha=2 * a_off * share).add_(shadow.error, alpha=a_off**2 * share)
-        q_off.add_(a, alpha=2 * c_off * share).add_(c.abs_(), alpha=2 * a_off * share)
-        q_off.add_(shadow.error, alpha=2 * a_off * c_off * share)
+    def _products(self, i: int, s: int, half: float, shadow: Shadow) -> _Pair:
+        """Products of all points with v and w of the s-th pending point, which is point i, up to bounds.
 
-    def _promising(self, still: Open, shadow: Shadow) -> Tensor:
-        """All points whose score can be the largest, and possibly a few more."""
-        q_off, noisy_off = self.off * shadow.error + ROUNDING * self.base
-        upper = still.rank((self.q + q_off) / (self.noisy - noisy_off).clamp_(min=self.sigma2))
-        lower = still.rank((self.q - q_off) / (self.noisy + noisy_off))
-        return (~(upper < lower.max())).nonzero()[:, 0]  # all points if one of them is NaN
+        A pass reads those of this point, and A phi and A M A phi of others that are likely to be selected next. If one
+        of these is, what the points since the pass have taken from A and A M A is subtracted.
+        """
+        if i not in self.likely:
+            self.likely = [i, *(j for j in self.next if j != i)][: AT_ONCE // 2]
+            others = self.Phi[self.likely[1:]] @ self.matrices  # A phi and A M A phi, shape (2, n_others, p)
+            self.ahead = shadow.times(torch.cat([self.vectors[:, s], others.transpose(0, 1).flatten(0, 1)]))
+            self.since = []  # A and A M A are without this point already
+            return _Pair(*self.ahead.of(0, 2), *self.ahead.off[:2])
+        j, phi = 2 * self.likely.index(i), self.Phi[i]
+        (a, c), (a_off, c_off) = self.ahead.of(j, 2), self.ahead.off[j : j + 2]
+        for r, earlier in self.since:
+            of_v, of_w = (self.vectors[:, r] @ phi / self.deltas[r]).tolist()
+            a.sub_(earlier.a, alpha=of_v)
+            c.sub_(earlier.c, alpha=of_v).sub_(earlier.a, alpha=of_w)
+            a_off += abs(of_v) * earlier.a_off
+            c_off += abs(of_v) * earlier.c_off + abs(of_w) * earlier.a_off
+        products = _Pair(a, c.sub_(a, alpha=half), a_off, c_off + abs(half) * a_off)
+        self.since.append((s, products))
+        return products
+
+    def _update_bounds(self, products: _Pair, share: float, error: Tensor) -> None:
+        a, c, a_off, c_off = products
+        self.q_most.addcmul_(a, c, value=-2 * share)
+        self.noisy_least.addcmul_(a, a, value=-share)
+        a, c = a.abs(), c.abs()
+        self.q_most.addcmul_(a, error, value=2 * c_off * share).addcmul_(c, error, value=2 * a_off * share)
+        self.q_most.addcmul_(error, error, value=2 * a_off * c_off * share)
+        self.noisy_least.addcmul_(a, error, value=-2 * a_off * share)
+        self.noisy_least.addcmul_(error, error, value=-(a_off**2) * share).clamp_(min=self.sigma2)
+
+    def _promising(self, still: Open) -> Tensor:
+        """Compute all points whose score can be the largest, and a few more, and return their rows in order."""
+        most = still.rank(self.q_most / self.noisy_least)
+        rows = most.topk(min(N_FIRST, len(most))).indices
+        self._compute(rows)
+        scores = self._known_scores(still, rows)
+        self.next = rows[scores.topk(min(AT_ONCE // 2, len(rows))).indices].tolist()
+        others = (~(most.index_fill_(0, rows, -torch.inf) < scores.max())).nonzero()[:, 0]  # all if one is NaN
+        if 0 < FEW * len(others) <= len(most):
+            self._compute(others)
+        return torch.cat([rows, others]).sort().values
+
+    def _known_scores(self, still: Open, rows: Tensor) -> Tensor:
+        return still.rank(self.q[rows] / self.noisy[rows], rows)
 
     def _compute_all(self) -> None:
-        for rows in blocks(len(self.Phi), 3 * 8 * self.n_pending, self.Phi.device):
-            self._compute(rows)
+        self._compute(torch.arange(len(self.Phi)))
         self.n_in_vain += self.n_pending == 1
         if self.n_in_vain == IN_VAIN:
             self.shadow = None
-        self.base[0], self.base[1] = self.q, torch.where(self.noisy.isinf(), 0.0, self.noisy)
-        self.n_pending = 0
+        self._all_known()
 
-    def _compute(self, rows: Rows) -> None:
-        Phi, n = self.Phi[rows], self.n_pending
-        a, c = (functional.linear(Phi, vectors[:n]) for vectors in self.vectors)
-        scaled = a / self.deltas[:n]
-        noisy = self.base[1, rows] - (scaled * a).sum(dim=1)
-        self.q[rows] = self.base[0, rows] - 2 * (scaled * c).sum(dim=1)
-        self.noisy[rows] = noisy.masked_fill_(self.noisy[rows].isinf(), torch.inf)
-        self.off[:, rows] = 0.0
+    def _compute(self, rows: Tensor) -> None:
+        for part in torch.split(rows, CHUNK):
+            Phi, n, base = self.Phi[part], self.n_pending, self.base[:, part]
+            a, c = (functional.linear(Phi, vectors[:n]) for vectors in self.vectors)
+            scaled = a / self.deltas[:n]
+            q = base[0] - 2 * (scaled * c).sum(dim=1)
+            noisy = base[1] - (scaled * a).sum(dim=1)
+            self.q[part], self.q_most[part] = q, q + ROUNDING * base[0]
+            noisy.masked_fill_(self.noisy[part].isinf(), torch.inf)
+            self.noisy[part], self.noisy_least[part] = noisy, noisy - ROUNDING * base[1]
 
 
 def _state(pool: Features, M: Tensor, sigma: float, group: Group) -> _State:
