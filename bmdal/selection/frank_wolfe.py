@@ -63,7 +63,8 @@ class _Bounded(_State):
 
     Attributes:
         with_u: <u, phi_i> / |phi_i|, shape (n_pool,).
-        scores: <gap, phi_i> / |phi_i| up to `off` times `error`, shape (n_pool,).
+        closed: rows that must not be selected, shape (n_closed,).
+        scores: <gap, phi_i> / |phi_i| up to `off` times `error`, or -inf if closed, shape (n_pool,).
         noise: more than the rounding errors of scores.
         next: rows with the largest scores when a point was last selected.
         likely: rows whose products are vectors 1, 2, ... of `ahead`; vector 0 was the gap.
@@ -77,27 +78,25 @@ class _Bounded(_State):
         self.norms = torch.where(self.free, self.c, 1.0)
         self.error = shadow.error / self.norms
         self.with_u = pool.rowwise(lambda Phi: Phi @ self.u).to(torch.float64) / self.norms
-        self.scores, self.off = self.with_u.clone(), 0.0
+        self.closed = (~self.free).nonzero()[:, 0]
+        self.scores, self.off = self.with_u.index_fill(0, self.closed, -torch.inf), 0.0
         self.noise = ROUNDING * torch.finfo(self.u.dtype).eps * float(torch.linalg.vector_norm(self.u))
         self.next, self.likely = list[int](), list[int]()
 
     def best(self, still: Open) -> Pick:
-        rows = self._promising(still.among(self.free))
+        rows = self._promising(still)
         if FEW * len(rows) > len(self.Phi):
             return super().best(still)
-        if len(rows) == 0:
-            return torch.zeros(1, dtype=torch.long), self.c.new_zeros(1)
         scores = (self.Phi[rows] @ self.gap) / self.c[rows]
         self.next = rows[scores.topk(min(AT_ONCE, len(rows))).indices].tolist()
         i, score = largest(scores)
         return rows[i], score
 
-    def _promising(self, free: Tensor) -> Tensor:
-        """All free points that can have the largest score, and possibly a few more."""
-        lower = torch.add(self.scores, self.error, alpha=-self.off)
-        upper = torch.add(self.scores, self.error, alpha=self.off)
-        least = torch.where(free, lower, -torch.inf).max() - self.noise
-        return (free & ~(upper < least)).nonzero()[:, 0]  # all points if one of them is NaN
+    def _promising(self, still: Open) -> Tensor:
+        """All points that can have the largest score, and possibly a few more."""
+        scores = self.scores if still.points is None else torch.where(still.points, self.scores, -torch.inf)
+        upper, lower = (torch.add(scores, self.error, alpha=off) for off in (self.off, -self.off))
+        return (~(upper < lower.max() - self.noise)).nonzero()[:, 0]  # all points if one of them is NaN
 
     def add(self, index: Tensor) -> None:
         share, scale = map(float, self._move(index))
@@ -106,10 +105,12 @@ class _Bounded(_State):
             self.scores.mul_(1 - share).add_(self.with_u, alpha=share)
             self.scores.addcdiv_(self.ahead.of(j)[0], self.norms, value=-step)
             self.off = abs(1 - share) * self.off + abs(step) * self.ahead.off[j]
-            return
-        self.likely = [i for i in self.next if i != int(index)][: AT_ONCE - 1]
-        self.ahead = self.shadow.times(torch.cat([self.gap[None], self.Phi[self.likely]]))
-        self.scores, self.off = self.ahead.of(0)[0] / self.norms, self.ahead.off[0]
+        else:
+            self.likely = [i for i in self.next if i != int(index)][: AT_ONCE - 1]
+            self.ahead = self.shadow.times(torch.cat([self.gap[None], self.Phi[self.likely]]))
+            self.scores, self.off = self.ahead.of(0)[0] / self.norms, self.ahead.off[0]
+        self.closed = torch.cat([self.closed, index])
+        self.scores.index_fill_(0, self.closed, -torch.inf)
 
 
 def _state(pool: Features, group: Group) -> _State:
