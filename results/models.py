@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import pandas as pd
 
@@ -23,7 +23,7 @@ def models_table(frame: pd.DataFrame, metric: str, reference: str) -> Table:
 
     A value is the mean over data sets of the mean over splits of (mean log metric over rounds - that of the reference
     on the same split). Its standard error is the one of the mean over all pairs (data set, split), so it contains the
-    variation between data sets. All columns are averaged over the pairs that all of their methods have.
+    variation between data sets. A column is averaged over the pairs that all of its methods have.
 
     A row is a selection method with its mode. If an experiment has it with several features, then those of `FEATURES`
     with the lowest published mean log RMSE are shown.
@@ -36,11 +36,8 @@ def models_table(frame: pd.DataFrame, metric: str, reference: str) -> Table:
     if lacking := [name for name, part in parts.items() if reference not in set(part["method"])]:
         raise ResultsError(f"reference={reference} has no records in experiment {', '.join(lacking)}")
     shown = {name: {reference, *_best_known(part["method"].unique())} for name, part in parts.items()}
-    common = common_part(
-        pd.concat(part[part["method"].isin(shown[name])] for name, part in parts.items()), ("experiment", "method")
-    )
-    groups = common.frame.groupby("experiment", observed=True)
-    values = {str(name): paired_values(part, metric) for name, part in groups}
+    common = {name: common_part(part[part["method"].isin(shown[name])]) for name, part in parts.items()}
+    values = {name: paired_values(part.frame, metric) for name, part in common.items()}
     cells = {name: _cells(of_runs, reference) for name, of_runs in values.items()}
     ranks = {label_of(str(method)): group_rank(str(method)) for of_runs in values.values() for method in of_runs}
     labels = sorted({label for column in cells.values() for label in column}, key=lambda label: (ranks[label], label))
@@ -80,8 +77,9 @@ def _best_known(methods: Iterable[str]) -> Iterable[str]:
     return chosen.values()
 
 
-def _notes(common: CommonPart) -> Iterator[str]:
-    pairs = common.frame[["dataset", "split"]].drop_duplicates().groupby("dataset", observed=True)["split"]
-    yield "splits: " + "; ".join(f"{name} {', '.join(map(str, sorted(own)))}" for name, own in pairs)
+def _notes(common: Mapping[str, CommonPart]) -> Iterator[str]:
+    for name, part in common.items():
+        pairs = part.frame[["dataset", "split"]].drop_duplicates().groupby("dataset", observed=True)["split"]
+        yield f"splits of {name}: " + "; ".join(f"{s} {', '.join(map(str, sorted(own)))}" for s, own in pairs)
+        yield from (f"{name}: {note}" for note in part.notes)
     yield "standard errors: over all pairs of a data set and a split, so data sets count as drawn at random"
-    yield from common.notes

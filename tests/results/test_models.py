@@ -39,15 +39,17 @@ def test_values_and_errors(two_models: Path) -> None:
     cells = {row[0].value: row[1:] for row in table.rows}
     assert list(cells) == ["MaxDet-P", "LCMD-P"]
     assert cells["MaxDet-P"][1] == Cell(None)
-    for cell, experiment, method in zip(cells["LCMD-P"], ("networks", "trees"), (GRAD, TREES), strict=True):
+    splits = {"networks": (0, 1, 2), "trees": (1, 2)}
+    for cell, experiment, method in zip(cells["LCMD-P"], splits, (GRAD, TREES), strict=True):
         pairs = [
             log_rmse(two_models, experiment, d, method, s) - log_rmse(two_models, experiment, d, "random", s)
             for d in DATASETS
-            for s in (1, 2)
+            for s in splits[experiment]
         ]
         assert cell.value == pytest.approx(np.mean(pairs))
-        assert cell.stderr == pytest.approx(np.std(pairs, ddof=1) / 2)
-    assert "splits: fried 1, 2; sgemm 1, 2" in table.notes
+        assert cell.stderr == pytest.approx(np.std(pairs, ddof=1) / len(pairs) ** 0.5)
+    assert "splits of networks: fried 0, 1, 2; sgemm 0, 1, 2" in table.notes
+    assert "splits of trees: fried 1, 2; sgemm 1, 2" in table.notes
 
 
 def test_from_the_command_line(two_models: Path, capsys: pytest.CaptureFixture[str]) -> None:

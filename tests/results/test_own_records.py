@@ -59,7 +59,10 @@ def test_models_ran_on_the_splits_and_tasks_of_the_networks(tmp_path: Path) -> N
     assert set(frame["task"]) == {"256x4"}
     assert frame.groupby("dataset", observed=True)["data_hash"].nunique().eq(1).all()
     runs = frame[frame["round"] == 0].groupby("experiment", observed=True)
-    assert runs.size()[["forest-lite", "lightgbm-lite"]].to_list() == [3 * 8, 3 * 8]  # data sets, methods
+    assert runs.size()[["forest-lite", "lightgbm-lite"]].to_list() == [
+        3 * 8 * 5,
+        3 * 8 * 5,
+    ]  # data sets, methods, splits
     table = models_table(frame, "rmse", "random")
     assert [name for name, _ in table.columns[1:]] == ["forest-lite", "lightgbm-lite", "lite"]
     shown = {row[0].text for row in table.rows if all(cell.value is not None for cell in row[1:])}
