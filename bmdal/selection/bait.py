@@ -26,7 +26,7 @@ FEW = 4
 """If more than a FEW-th of the points may have the largest score, all are computed."""
 N_FIRST = 16
 """Number of the points with the largest bounds that are computed first."""
-CHUNK = 4096
+CHUNK = 1024
 """Number of points that are computed at a time."""
 MOST_PENDING = 256
 """Number of selected points after which all are computed at the latest."""

@@ -11,7 +11,7 @@ from bmdal.selection.base import GreedyState, Open, Pick, Rows, largest_number
 
 N_FRONT = 4096
 """Number of points that are looked at while the best of them has a larger score than all others."""
-N_FIRST = 64
+N_FIRST = 32
 """Number of the most promising points that are updated first."""
 CHUNK = 2048
 """Number of points updated at a time after that."""
