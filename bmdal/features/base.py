@@ -39,7 +39,7 @@ class Features(ABC):
 
     @abstractmethod
     def kernel(self, other: Self) -> Tensor:
-        """Kernel matrix k(x_i, x'_j), shape (n, m), for `other` with m points."""
+        """Kernel matrix k(x_i, x'_j), shape (n, m), for `other` with m points, in memory that the caller may change."""
 
     @abstractmethod
     def diag(self) -> Tensor:

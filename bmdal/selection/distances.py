@@ -81,7 +81,7 @@ class NearestSelected(GreedyState):
             part = selected[start : start + MOST_AT_ONCE]
             diag = part.diag()
             for rows, points in _parts(self.pool, len(part) * self.diag.element_size()):
-                closeness = points.kernel(part) - diag / 2  # (k(x, x) - d^2) / 2
+                closeness = points.kernel(part).sub_(diag / 2)  # (k(x, x) - d^2) / 2
                 largest, nearest = closeness.max(dim=1)
                 d2 = squared_distances(self.diag[rows], diag[nearest], largest + diag[nearest] / 2)
                 if self.with_nearest:
@@ -107,13 +107,11 @@ class PrincipalBound:
 
     Attributes:
         coordinates: (z, r) of all points, shape (n, N_COORDINATES + 1).
-        norms: |phi|^2 of the centred features, shape (n,).
-        margin: bound on the rounding error for each point, shape (n,).
+        least: |phi|^2 of the centred features, less a bound on the rounding error for each point, shape (n,).
     """
 
     coordinates: Tensor
-    norms: Tensor
-    margin: Tensor
+    least: Tensor
 
     N_COORDINATES = 40
     N_SAMPLE = 8192  # points that the axes are computed from; any axes give a valid bound
@@ -145,10 +143,9 @@ class PrincipalBound:
             coordinates[rows, :-1] = z
             coordinates[rows, -1] = (norms[rows] - torch.linalg.vector_norm(z, dim=1) ** 2).clamp(min=0).sqrt()
         eps = torch.finfo(mean.dtype).eps
-        return cls(coordinates, norms, 32 * eps * norms + 16 * eps * diag)
+        return cls(coordinates, norms - eps * (32 * norms + 16 * diag))
 
     def closer_than(self, index: Tensor, d2: Tensor) -> Tensor:
         """All points, and few others, whose squared distance to point `index`, shape (1,), is smaller than d2."""
-        gap = self.norms - self.margin - d2
-        gap.addmv_(self.coordinates, self.coordinates[index][0], alpha=-2)
-        return (gap < self.margin[index] - self.norms[index]).nonzero()[:, 0]
+        gap = torch.addmv(self.least, self.coordinates, self.coordinates[index][0], alpha=-2).sub_(d2)
+        return (gap < -float(self.least[index])).nonzero()[:, 0]
