@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,12 @@ from bmdal.batch import (
     now,
     with_ids,
 )
-from bmdal.errors import BmdalError
+from bmdal.errors import BmdalError, IncompatibleError
 from bmdal.estimators import last_step, networks_of, within_pipeline
 from bmdal.features import DenseFeatures, Features
 from bmdal.from_predictions import check_points, select_by_predictions
+from bmdal.from_shards import choose_from_parts
+from bmdal.group import ALONE
 from bmdal.inputs import Inputs, StreamedInputs, as_inputs, few_points, first_point, in_one_precision, may_cast
 from bmdal.kernels import Predictions
 from bmdal.members import MCDropout
@@ -40,6 +42,7 @@ from bmdal.network.network import Network
 from bmdal.pipeline import CHUNK_BYTES, predictions, transformed_features
 from bmdal.points import form, named_leaves
 from bmdal.points import forward as usual_forward
+from bmdal.processes import Processes
 from bmdal.rules import Fingerprints, Rules
 from bmdal.tables import Table, check_columns, check_finite, frame_of
 
@@ -65,6 +68,7 @@ def select_batch(
     per_group: int = 1,
     costs: Any = None,
     distinct: bool = True,
+    group: Any = None,
 ) -> Batch:
     """Select the pool points to label next, given trained models (arXiv 2203.09410, Algorithm 1).
 
@@ -113,16 +117,23 @@ def select_batch(
             again. A file of other networks, points or methods is refused. `write_features` has the details.
         exclude, groups, per_group, costs, distinct: which points may be selected, and what they cost, as in `select`.
             The benchmark uses distinct=False, like the paper.
+        group: a process group of `torch.distributed`, whose processes all call this function with the same networks and
+            labelled points, and each with a part of the pool, which may be empty. Every process gets the same batch,
+            whatever the number of processes: see `select`.
 
     Raises BmdalError for input that cannot be used; the message says what is wrong and why.
     """
-    method = _method(method, models)
-    tables = {"x_train": x_train, "x_pool": x_pool, "x_target": x_target}
-    given = {name: table for name, table in tables.items() if table is not None or name == "x_pool"}
-    check_columns(given)
-    check_target(method, x_target)
-    generator, output, frame = as_generator(generator), as_output(output), frame_of(x_pool)
-    check_single_output(method, output)
+    holders = ALONE if group is None else Processes.of(group)
+    with holders.together():
+        method = _method(method, models)
+        tables = {"x_train": x_train, "x_pool": x_pool, "x_target": x_target}
+        given = {name: table for name, table in tables.items() if table is not None or name == "x_pool"}
+        check_columns(given)
+        check_target(method, x_target)
+        generator, output, frame = as_generator(generator), as_output(output), frame_of(x_pool)
+        check_single_output(method, output)
+        if group is not None:
+            _check_for_group(method, features_file, groups, with_effective_dimension)
     if isinstance(method.kernel, Predictions):
         unused = {"device": device, "collate_fn": collate_fn, "features_file": features_file}
         if names := [name for name, value in unused.items() if value is not None]:
@@ -147,59 +158,77 @@ def select_batch(
             with_effective_dimension,
         )
         return with_ids(batch, frame)
-    if "x_train" not in given:
-        raise BmdalError(
-            f"method {method.name!r} needs labelled points, x_train; `select` works on features without labelled points"
-        )
-    models, given = within_pipeline(models, given)
-    several = n_targets(getattr(models, "y_mean_", None)) is not None  # outputs, each with its own networks
-    if several and y_train is not None and output is None and n_targets(y_train) != len(models.y_mean_):
-        raise BmdalError(
-            f"y_train has {n_targets(y_train)} targets, the regressor {len(models.y_mean_)}: set output=..."
-        )
-    method, models, output = networks_of(method, models, output)
-    models = _models(method, models)
-    read = {name: as_inputs(name, table, collate_fn, whole=forward is not None) for name, table in given.items()}
-    points = {name: X for name, (X, _) in read.items()}
-    _check(points, batch_size)
-    rules = Rules.of(method, frame, len(points["x_pool"]), batch_size, exclude, groups, per_group, costs)
-    castable = any(may_cast(given[name], X) for name, X in points.items())
-    X_train, *others = in_one_precision(points, castable)
-    y = as_labels(method, y_train, len(X_train))
-    call = Call(forward or usual_forward, output, None if output is not None or several else n_targets(y_train))
-    with plain_arithmetic(models):
-        device = _device(device, models, others[0])
+    with holders.together():
+        if "x_train" not in given:
+            raise BmdalError(
+                f"method {method.name!r} needs labelled points, x_train; `select` works on features without labelled "
+                "points"
+            )
+        models, given = within_pipeline(models, given)
+        several = n_targets(getattr(models, "y_mean_", None)) is not None  # outputs, each with its own networks
+        if several and y_train is not None and output is None and n_targets(y_train) != len(models.y_mean_):
+            raise BmdalError(
+                f"y_train has {n_targets(y_train)} targets, the regressor {len(models.y_mean_)}: set output=..."
+            )
+        method, models, output = networks_of(method, models, output)
+        models = _models(method, models)
+        of_others = group is not None and isinstance(x_pool, Sized) and not len(x_pool)  # all points of the pool
+        there = {name: table for name, table in given.items() if name != "x_pool" or not of_others}
+        read = {name: as_inputs(name, table, collate_fn, whole=forward is not None) for name, table in there.items()}
+        points = {name: read[name][0] if name in read else first_point(read["x_train"][0])[:0] for name in given}
+        _check(points, None if group is not None else batch_size)
+        n_least = batch_size if group is None else 0
+        rules = Rules.of(method, frame, len(points["x_pool"]), n_least, exclude, groups, per_group, costs)
+        castable = any(may_cast(table, points[name]) for name, table in there.items())
+        X_train, X_pool, *X_target = [Fingerprints(X) for X in in_one_precision(points, castable)]
+        y = as_labels(method, y_train, len(X_train))
+        call = Call(forward or usual_forward, output, None if output is not None or several else n_targets(y_train))
+        device = _device(device, models, X_pool.X)
         file = None if features_file is None else Path(features_file)
         if file is not None and (device.type != "cpu" or method.kernel is None):
             raise BmdalError(
                 f"features_file={str(file)!r} is for methods with a kernel, and for features on the CPU: use "
                 "device='cpu', the networks may stay on a GPU"
             )
-        start = now(device)
-        networks: list[Network] = []
-        X_train, X_pool, *X_target = [Fingerprints(X) for X in (X_train, *others)]
+    networks: list[Network] = []
+
+    def features(pool: Inputs) -> list[Features]:
         if method.kernel is None:
-            train: Features = DenseFeatures(torch.empty(len(X_train), 0, device=device))
-            pool: Features = DenseFeatures(torch.empty(len(X_pool), 0, device=device))
-            target: list[Features] = []
-        else:
-            few = few_points(X_train.X, X_pool.X)
-            networks = [Network(model, few, castable, call, X_train.X) for model in models]
-            points_of_others = [X_pool, *X_target]
-            train, pool, *target = transformed_features(
-                method, networks, X_train, y, points_of_others, generator, device, file
+            return [DenseFeatures(torch.empty(len(X), 0, device=device)) for X in (X_train, pool)]
+        few = few_points(X_train.X, X_pool.X)
+        networks.extend(Network(model, few, castable, call, X_train.X) for model in models)
+        return transformed_features(method, networks, X_train, y, [pool, *X_target], generator, device, file)
+
+    with plain_arithmetic(models):
+        if isinstance(holders, Processes):
+            batch = choose_from_parts(
+                holders, method, features, X_train, X_pool, y, batch_size, generator, rules, distinct, device
             )
-        if distinct:
-            rules = rules.without_copies(method, X_train.of_all(), X_pool.of_all())
-        outcomes = None
-        if method.selection.needs_predictions:
-            outcomes = as_outcomes(method, y, *(predictions(networks, X, device) for X in (X_train, X_pool)))
-        seconds, of_target = now(device) - start, next(iter(target), None)
-        batch = choose(
-            method, train, pool, batch_size, generator, seconds, rules, of_target, with_effective_dimension, outcomes
-        )
+        else:
+            start = now(device)
+            train, pool, *others = features(X_pool)
+            if distinct:
+                rules = rules.without_copies(method, X_train.of_all(), X_pool.of_all())
+            outcomes = None
+            if method.selection.needs_predictions:
+                outcomes = as_outcomes(method, y, *(predictions(networks, X, device) for X in (X_train, X_pool)))
+            seconds, target = now(device) - start, next(iter(others), None)
+            batch = choose(
+                method, train, pool, batch_size, generator, seconds, rules, target, with_effective_dimension, outcomes
+            )
     notes = [note for _, of_points in read.values() for note in of_points] + [n for net in networks for n in net.notes]
-    return with_ids(replace(batch, notes=tuple(dict.fromkeys([*notes, *batch.notes]))), frame)
+    return with_ids(replace(batch, notes=tuple(dict.fromkeys([*notes, *batch.notes]))), None if group else frame)
+
+
+def _check_for_group(method: Method, features_file: object, groups: object, with_effective_dimension: bool) -> None:
+    if isinstance(method.kernel, Predictions):
+        raise IncompatibleError(
+            f"method {method.name!r}: predictions of a model with members cannot be spread over a group: compute them, "
+            "and pass them to `select`"
+        )
+    unusable = {"features_file": features_file, "groups": groups, "with_effective_dimension": with_effective_dimension}
+    if names := [name for name, value in unusable.items() if value is not None and value is not False]:
+        raise BmdalError(f"{names[0]} cannot be used with group=...: it concerns the whole pool")
 
 
 def _method(method: Method | str | None, models: Any) -> Method:
@@ -235,13 +264,14 @@ def _models(method: Method, models: Any) -> list[nn.Module]:
     return [unwrapped(model) for model in given]
 
 
-def _check(points: Mapping[str, Inputs], batch_size: int) -> None:
+def _check(points: Mapping[str, Inputs], batch_size: int | None) -> None:
     for name, x in points.items():
         if isinstance(x, Tensor) and x.ndim == 0:
             raise BmdalError(f"{name} must have shape (n, ...), it is a single number")
         if isinstance(x, Tensor) and len(x) and x[0].numel() == 0:
             raise BmdalError(f"{name} has shape {tuple(x.shape)}: its points have no inputs")
-    check_batch_size(batch_size, len(points["x_pool"]))
+    if batch_size is not None:
+        check_batch_size(batch_size, len(points["x_pool"]))
     if len(points["x_train"]) == 0:
         raise BmdalError("x_train is empty: label at least one point first; `select` works without labelled points")
     if "x_target" in points and len(points["x_target"]) == 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from typing import Any
@@ -14,13 +14,14 @@ from torch import Tensor
 from bmdal.batch import Batch, as_labels, check_batch_size, choose, now
 from bmdal.errors import BmdalError, IncompatibleError
 from bmdal.features import DenseFeatures, Features
-from bmdal.features.shard import Shard
+from bmdal.features.shard import Shard, explicit
 from bmdal.group import Traffic
+from bmdal.inputs import Part
 from bmdal.kernels import Predictions, Traits
 from bmdal.method import Method
 from bmdal.pipeline import check_finite_kernel, check_kinds, fit
 from bmdal.processes import Processes
-from bmdal.rules import Rules, digests
+from bmdal.rules import Fingerprints, Rules, fingerprints, repeats
 from bmdal.tables import as_tensor
 
 N_PROBE = 64
@@ -39,7 +40,7 @@ def choose_from_shards(
     distinct: bool,
     sharded_train: bool,
 ) -> Batch:
-    """The batch from the shards of all processes: the same in each, with row numbers of the whole pool.
+    """The batch from the features that all processes hold: the same in each, with row numbers of the whole pool.
 
     Raises BmdalError in all processes if their requests differ, or for what is wrong in some, with the ranks.
 
@@ -52,20 +53,16 @@ def choose_from_shards(
         sharded_train: whether each process has other training points, rather than the same.
     """
     with processes.together():
-        _check_supported(method, shard, others)
+        _check_supported(method, Traits(explicit=True, sketchable=True))
+        _check_matrices(shard, others)
         if sharded_train and y_train is not None and len(y_train) != len(others.get("train", ())):
             n_train = len(others.get("train", ()))
             raise BmdalError(
                 f"y_train must have one row for each of the {n_train} training points, it has {len(y_train)}"
             )
-        request = _machine(shard.device) | {
-            "method": method.name,
-            "batch_size": str(batch_size),
-            "the state of the generator": _digest(generator.get_state()),
-            "sigma": method.sigma,
+        request = _request(method, batch_size, generator, rules, distinct) | _machine(shard.device)
+        request |= {
             "pool": f"{shard.stored.dtype} with {shard.n_features} columns",
-            "costs": "given" if rules.limits.costs is not None else "not given",
-            "distinct": distinct,
             "sharded_train": sharded_train,
         }
         for name, points in {**dict.fromkeys(("train", "y_train", "target")), **others, "y_train": y_train}.items():
@@ -82,7 +79,9 @@ def choose_from_shards(
     shard, others = shard.to(dtype=dtype), {name: f.to(dtype=dtype) for name, f in others.items()}
     train = others.get("train", shard[:0].in_one_matrix())
     if distinct:
-        rules = _with_copies_last(processes, method, rules, train, shard)
+        of_blocks = [fingerprints(shard[rows].in_one_matrix().matrix(), [shard.dtype]) for rows in shard.slices(0)]
+        own = torch.cat([torch.empty(0, dtype=torch.long), *of_blocks])
+        rules = _with_copies_last(processes, method, rules, fingerprints(train.matrix(), [shard.dtype]), own)
     start = now(shard.device)
     with processes.together():
         check_kinds(method, train, [shard[:0].in_one_matrix(), *([others["target"]] if "target" in others else [])])
@@ -93,17 +92,70 @@ def choose_from_shards(
         probe = transformed(_probe(shard))
         shard = shard.transformed(transformed) if method.transformations else shard
     processes.agree({"the fitted transformations": _digest(*train.tensors(), *probe.tensors())})
-    seconds, before = now(shard.device) - start, processes.traffic
-    processes = replace(processes, traffic=Traffic(0, 0, before.messages, before.n_bytes))
-    return choose(method, train, shard, batch_size, generator, seconds, rules, target, group=processes)
+    seconds = now(shard.device) - start
+    return choose(method, train, shard, batch_size, generator, seconds, rules, target, group=_counting_anew(processes))
 
 
-def _check_supported(method: Method, shard: Shard, others: Mapping[str, Features]) -> None:
+def choose_from_parts(
+    processes: Processes,
+    method: Method,
+    features: Callable[[Part], Sequence[Features]],
+    x_train: Fingerprints,
+    x_pool: Fingerprints,
+    y_train: Tensor | None,
+    batch_size: int,
+    generator: torch.Generator,
+    rules: Rules,
+    distinct: bool,
+    device: torch.device,
+) -> Batch:
+    """The batch from networks and the points that all processes hold, as `choose_from_shards`.
+
+    Args:
+        features: maps this process's part of the pool to the transformed features of the training points, the part, and
+            the target points if there are any.
+        x_train, x_pool: the training points, and this process's part of the pool.
+        y_train: labels of the training points, if the method needs them.
+    """
+    with processes.together():
+        _check_supported(method, Traits(True, True) if method.kernel is None else method.kernel.traits)
+        request = _request(method, batch_size, generator, rules, distinct) | _machine(device)
+        request |= {"x_train": f"{len(x_train)} rows", "y_train": _summary(y_train, False)}
+    processes.agree(request)
+    first, n_pool = processes.span(len(x_pool))
+    processes = processes.holding(len(x_pool), len(rules.rows))
+    with processes.together():
+        check_batch_size(batch_size, sum(processes.sizes))
+    start = now(device)
+    with processes.together():
+        train, pool, *others = [explicit(f) for f in features(Part(x_pool, first, n_pool))]
+        target = next(iter(others), None)
+        state = _digest(*train.tensors(), *(() if target is None else target.tensors()), generator.get_state())
+    processes.agree({"the digest of the features of x_train and x_target": state})
+    if distinct:
+        of_train, of_part = x_train.of_all(), x_pool.of_all()
+        if None in processes.objects(None if of_train is None or of_part is None else True):
+            rules = rules.without_copies(method, None, None)
+        else:
+            assert of_train is not None
+            assert of_part is not None
+            rules = _with_copies_last(processes, method, rules, of_train, of_part[rules.rows])
+    seconds = now(device) - start
+    shard = Shard(pool.matrix()).only(rules.rows, processes.start)
+    return choose(method, train, shard, batch_size, generator, seconds, rules, target, group=_counting_anew(processes))
+
+
+def _counting_anew(processes: Processes) -> Processes:
+    """The same processes, for which everything sent so far was before the selection."""
+    before = processes.traffic
+    return replace(processes, traffic=Traffic(0, 0, before.messages, before.n_bytes))
+
+
+def _check_supported(method: Method, traits: Traits) -> None:
     if not method.selection.takes_group:
         raise IncompatibleError(
             f"method {method.name!r}: {method.selection.name!r} needs the whole pool in one process"
         )
-    traits = Traits(explicit=True, sketchable=True)
     for transformation in method.transformations:
         traits = transformation.traits(traits)
     if not traits.explicit:
@@ -115,11 +167,28 @@ def _check_supported(method: Method, shard: Shard, others: Mapping[str, Features
             f"method {method.name!r}: over a group predictions are not put into units of their spread; do that "
             "yourself, and leave the kernel out"
         )
+
+
+def _check_matrices(shard: Shard, others: Mapping[str, Features]) -> None:
     for name, points in others.items():
         if not isinstance(points, DenseFeatures):
             raise IncompatibleError(f"over a group {name} must be a matrix of features, it is {type(points).__name__}")
         if points.device != shard.device:
             raise BmdalError(f"{name} is on {points.device} and the pool on {shard.device}: move one of them")
+
+
+def _request(
+    method: Method, batch_size: int, generator: torch.Generator, rules: Rules, distinct: bool
+) -> dict[str, Hashable]:
+    """What all processes must have been asked."""
+    return {
+        "method": method.name,
+        "batch_size": str(batch_size),
+        "the state of the generator": _digest(generator.get_state()),
+        "sigma": method.sigma,
+        "costs": "given" if rules.limits.costs is not None else "not given",
+        "distinct": distinct,
+    }
 
 
 def _machine(device: torch.device) -> dict[str, Hashable]:
@@ -155,19 +224,15 @@ def _probe(shard: Shard) -> Features:
     return DenseFeatures(numbers.to(like).sin())
 
 
-def _with_copies_last(processes: Processes, method: Method, rules: Rules, train: Features, shard: Shard) -> Rules:
-    """Rules under which copies of training points and of points with a lower index come last."""
-    own = torch.cat(
-        [digests(shard[rows].in_one_matrix().matrix(), shard.dtype) for rows in shard.slices(0)]
-        + [torch.empty(0, dtype=torch.long)]
-    )
-    is_copy = torch.isin(own, digests(train.matrix(), shard.dtype))
-    different, number = torch.unique(own, return_inverse=True)
-    rows = torch.arange(len(own))
-    first = torch.full_like(different, len(own)).scatter_reduce_(0, number, rows, "amin")
-    is_copy |= first[number] != rows
+def _with_copies_last(processes: Processes, method: Method, rules: Rules, of_train: Tensor, own: Tensor) -> Rules:
+    """Rules under which copies of training points and of points with a lower index come last.
+
+    of_train, own: fingerprints of the training points, and of this process's points.
+    """
+    is_copy = torch.isin(own, of_train) | repeats(own)
     for rank, theirs in enumerate(processes.of_each(own)):
         if rank < processes.rank:
             is_copy |= torch.isin(own, theirs)
     n_copies = processes.span(int(is_copy.sum()))[1]
-    return rules.copies_last(method, is_copy, n_copies, processes.count(shard)) if n_copies else rules
+    n_pool = sum(processes.sizes)
+    return rules.copies_last(method, is_copy, n_copies, n_pool) if n_copies else rules

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -37,6 +38,10 @@ class Group:
     """
 
     traffic: Traffic | None = None
+
+    def together(self) -> AbstractContextManager[None]:
+        """Raise the errors that some processes meet in all of them, as a BmdalError that names their ranks."""
+        return nullcontext()
 
     def count(self, pool: Features) -> int:
         """Number of points of the whole pool."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from bmdal.errors import BmdalError, IncompatibleError, is_out_of_memory, release_memory
 from bmdal.features import DenseFeatures, Features, KernelFunction, KernelMatrix, StoredFeatures
 from bmdal.files import in_chunks, origin_of, read_features, write_blocks
-from bmdal.inputs import Inputs, StreamedInputs
+from bmdal.inputs import Inputs, Part, StreamedInputs
 from bmdal.kernels import BaseKernel, Traits
 from bmdal.method import Method
 from bmdal.network.gradients import UnfactoredError
@@ -47,7 +47,8 @@ def transformed_features(
         networks: its `n_models` networks.
         x_train: the training points.
         y_train: labels, shape (n_train,), if the method needs them.
-        others: the pool and possibly the target points; may be on another device than the features, or on disk.
+        others: the pool or this process's `Part` of it, and possibly the target points; may be on another device than
+            the features, or on disk.
         generator: source of all random draws.
         device: device of the features.
         file: where the features of the pool are written and stay, or are already; None: in memory. Transformations
@@ -110,7 +111,7 @@ def _fit_and_map(
         stored = _in_file(file, method, _chain(base_of_all, fitted[:at]), others[0], size, made_from)
         mapped = [stored.mapped(_chain(lambda features: features, fitted[at:])).to(dtype=train.dtype)]
         others = others[1:]
-    mapped += [_in_chunks(chain, X, size) for X in others]
+    mapped += [_of_part(chain, X, size, x_train) if isinstance(X, Part) else _in_chunks(chain, X, size) for X in others]
     for name, features in zip(("pool points", "target points"), mapped, strict=False):
         check_finite_kernel(method, name, features)
     return [train, *mapped]
@@ -291,6 +292,14 @@ def _chain(base: Callable[[Any], Features], fitted: Sequence[Fitted]) -> Callabl
         return result
 
     return features
+
+
+def _of_part(chain: Callable[[Any], Features], part: Part, size: int, x_train: Inputs) -> Features:
+    """The features of the points of one process, which do not depend on what the others hold."""
+    if not len(part):
+        return chain(x_train[:2])[:0]
+    points, own = part.padded(size)
+    return _in_chunks(chain, points, size)[own]
 
 
 def _in_chunks(f: Callable[[Any], Features], X: Inputs | Features, size: int) -> Features:

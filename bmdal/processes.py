@@ -52,13 +52,20 @@ class Processes(Group):
     traffic: Traffic = field(default_factory=Traffic)
 
     @classmethod
-    def of(cls, group: object, device: torch.device) -> Processes:
-        """The processes of a group, for features on a device. Raises BmdalError if they cannot send these."""
+    def of(cls, group: object, device: torch.device | None = None) -> Processes:
+        """The processes of a group, for features on a device; None: on the GPU if they can send from there.
+
+        Raises BmdalError if they cannot send these.
+        """
         if group is dist.GroupMember.NON_GROUP_MEMBER:
             raise BmdalError("this process is not in the group: only those that are may call the function")
         if not isinstance(group, dist.ProcessGroup) or not dist.is_initialized():
             raise BmdalError(f"group must be a process group such as torch.distributed.group.WORLD, got {group!r}")
         backends = str(dist.get_backend_config(group))  # such as "cpu:gloo,cuda:nccl"
+        if device is None:
+            device = (
+                torch.device("cuda", torch.cuda.current_device()) if "cuda:nccl" in backends else torch.device("cpu")
+            )
         wire = device if f"{device.type}:nccl" in backends else torch.device("cpu")
         if f"{wire.type}:" not in backends:
             raise BmdalError(f"a group with {backends!r} cannot send features on {device}: use the backend 'gloo'")
@@ -90,7 +97,6 @@ class Processes(Group):
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Raise the errors that some processes meet in all of them, as a BmdalError that names their ranks."""
         error: Exception | None = None
         try:
             yield

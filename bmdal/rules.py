@@ -26,8 +26,8 @@ PART = 4096
 """Number of points whose values are copied at a time."""
 
 
-Fingerprinted = Sequence[Hashable] | NDArray[np.int64]
-"""Fingerprints of points; in an array for points that would be too many for a list."""
+Fingerprinted = Sequence[Hashable] | Tensor
+"""Something for each point that is equal for equal points; for points that are numbers a digest, int64, shape (n,)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +127,8 @@ class Fingerprints:
 
     def __init__(self, X: Inputs) -> None:
         self.X = X
-        self.of_rows: list[Hashable] = [None] * len(X)
+        self.of_rows = torch.zeros(len(X), dtype=torch.int64)
+        self.known = torch.zeros(len(X), dtype=torch.bool)
 
     def __len__(self) -> int:
         return len(self.X)
@@ -135,25 +136,21 @@ class Fingerprints:
     def __getitem__(self, rows: slice | list[int]) -> Points:
         part = self.X[rows]
         if isinstance(rows, slice) and isinstance(self.X, StreamedInputs) and not isinstance(part, Items):
-            self.of_rows[rows] = fingerprints(part)
+            self.of_rows[rows], self.known[rows] = fingerprints(part), True
         return part
 
-    def of_all(self) -> list[Hashable] | None:
+    def of_all(self) -> Tensor | None:
         """The fingerprints of all points; None if they would require reading a data set again."""
         if isinstance(self.X, Tensor | Tree):
             return fingerprints(self.X)
-        known = [f for f in self.of_rows if f is not None]
-        return known if len(known) == len(self.of_rows) else None
+        return self.of_rows if bool(self.known.all()) else None
 
 
 def _copies(train: Fingerprinted, pool: Fingerprinted, rows: Tensor) -> Tensor:
     """Whether each of some pool points is a copy of a training point or of an earlier one of them, shape (n_rows,)."""
-    if isinstance(pool, np.ndarray):
-        found = pool[rows.numpy()]
-        order = np.argsort(found, kind="stable")
-        is_copy = np.isin(found, np.array(train, dtype=np.int64))
-        is_copy[order[1:]] |= found[order[1:]] == found[order[:-1]]
-        return torch.from_numpy(is_copy)
+    if isinstance(pool, Tensor) and isinstance(train, Tensor):
+        found = pool[rows]
+        return torch.isin(found, train) | repeats(found)
     seen, copies = set(train), torch.zeros(len(rows), dtype=torch.bool)
     for i, row in enumerate(rows.tolist()):
         copies[i] = pool[row] in seen
@@ -161,37 +158,35 @@ def _copies(train: Fingerprinted, pool: Fingerprinted, rows: Tensor) -> Tensor:
     return copies
 
 
-def fingerprints_of_stored(train: DenseFeatures, pool: StoredFeatures) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def repeats(found: Tensor) -> Tensor:
+    """Whether each of some fingerprints is that of an earlier one, shape (n,)."""
+    order = found.argsort(stable=True)
+    again = torch.zeros(len(found), dtype=torch.bool)
+    again[order[1:]] = found[order[1:]] == found[order[:-1]]
+    return again
+
+
+def fingerprints_of_stored(train: DenseFeatures, pool: StoredFeatures) -> tuple[Tensor, Tensor]:
     """Fingerprints of training points in memory and of stored pool points, in a common precision."""
     dtype = torch.promote_types(train.dtype, pool.dtype)
-    of_pool = np.empty(len(pool), dtype=np.int64)
+    of_pool = torch.empty(len(pool), dtype=torch.int64)
     for rows, block in pool.blocks():
-        of_pool[rows] = np.array(fingerprints(block.matrix(), [dtype]))
-    return np.array(fingerprints(train.matrix(), [dtype]), dtype=np.int64), of_pool
+        of_pool[rows] = fingerprints(block.matrix(), [dtype])
+    return fingerprints(train.matrix(), [dtype]), of_pool
 
 
-def fingerprints(X: Points, dtypes: Sequence[torch.dtype | None] = ()) -> list[Hashable]:
-    """A hash of the values of each point, after casting its tensors to `dtypes`."""
+def fingerprints(X: Points, dtypes: Sequence[torch.dtype | None] = ()) -> Tensor:
+    """A digest of the values of each point, after casting its tensors to `dtypes`: the same in every process."""
     parts = [t.detach().reshape(len(t), math.prod(t.shape[1:])) for _, t in named_leaves("", X)]
     wanted = dtypes or [None] * len(parts)
-    found: list[Hashable] = []
+    found = [torch.empty(0, dtype=torch.int64)]
     for start in range(0, len(X), PART):
         columns = [_bytes(t[start : start + PART].cpu(), dtype) for t, dtype in zip(parts, wanted, strict=True)]
         table = np.concatenate(columns, axis=1)
         data, width = table.tobytes(), table.shape[1]
-        found += [hash(data[i * width : (i + 1) * width]) for i in range(len(table))]
-    return found
-
-
-def digests(t: Tensor, dtype: torch.dtype) -> Tensor:
-    """A hash of each row of a matrix, after casting it to a type: the same in every process, int64, shape (n,)."""
-    found = [torch.empty(0, dtype=torch.int64)]
-    for start in range(0, len(t), PART):
-        table = _bytes(t[start : start + PART].cpu(), dtype)
-        data, width = table.tobytes(), table.shape[1]
         rows = (data[i * width : (i + 1) * width] for i in range(len(table)))
-        hashes = bytearray().join(hashlib.blake2b(row, digest_size=8).digest() for row in rows)
-        found.append(torch.frombuffer(hashes, dtype=torch.int64))
+        digests = bytearray().join(hashlib.blake2b(row, digest_size=8).digest() for row in rows)
+        found.append(torch.frombuffer(digests, dtype=torch.int64))
     return torch.cat(found)
 
 
@@ -203,7 +198,7 @@ def _bytes(t: Tensor, dtype: torch.dtype | None) -> NDArray[np.uint8]:
     return np.ascontiguousarray(array).view(np.uint8).reshape(len(t), -1)
 
 
-def fingerprints_of_tables(tables: Mapping[str, Any]) -> dict[str, list[Hashable]] | None:
+def fingerprints_of_tables(tables: Mapping[str, Any]) -> dict[str, Fingerprinted] | None:
     """Fingerprints of the points in tables, which may also hold text and dates; None if cells cannot be hashed."""
     try:
         tensors = {name: as_tensor(name, table) for name, table in tables.items()}
@@ -215,7 +210,7 @@ def fingerprints_of_tables(tables: Mapping[str, Any]) -> dict[str, list[Hashable
         hash(tuple(row for some in rows.values() for row in some))
     except TypeError:
         return None
-    return {name: list(some) for name, some in rows.items()}
+    return dict(rows)
 
 
 _MISSING = object()

@@ -2,7 +2,8 @@
 
 It works through the cases in folder/cases.pt and writes what happened to folder/results-<rank>.pt. `seconds` is the
 time limit of a message. Every case is a dictionary: `sizes` of the shards of as many processes; the arguments of
-`select` that are `common` to all processes; and those of a single rank that has others, `of_rank`.
+`select`, or with `models` of `select_batch`, that are `common` to all processes; and those of a single rank that has
+others, `of_rank`.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ import datetime
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.utils.data import TensorDataset
 from toys import normal
 
-from bmdal import BmdalError, select, write_features
+from bmdal import Batch, BmdalError, select, select_batch, write_features
 from bmdal.features import StoredFeatures
 from bmdal.selection import MaxDist
 from bmdal.selection.base import SelectionProblem
@@ -60,7 +62,8 @@ def shard(pool: Any, sizes: Sequence[int], rank: int) -> Any:
 def outcome(case: Mapping[str, Any], group: dist.ProcessGroup, rank: int, path: Path) -> dict[str, Any]:
     """What `select` returns or raises in this process; path: of a file for stored features."""
     common, sizes = dict(case["common"]), case["sizes"]
-    pool = shard(common.pop("pool"), sizes, rank)
+    name_of_pool = "x_pool" if "models" in common else "pool"
+    pool = shard(common.pop(name_of_pool), sizes, rank)
     for name in case.get("sharded", ()):
         common[name] = shard(common[name], case["train_sizes"], rank)
         common["sharded_train"] = True
@@ -70,12 +73,15 @@ def outcome(case: Mapping[str, Any], group: dist.ProcessGroup, rank: int, path: 
         common["costs"] = shard(common["costs"], sizes, rank)
     if case.get("stored"):
         pool = StoredFeatures(pool) if not len(pool) else write_features(path, pool, dtype=pool.dtype)
-    given = {"pool": pool, **common, **case.get("of_rank", {}).get(rank, {})}
+    if case.get("data_set"):
+        pool = TensorDataset(pool)
+    given = {name_of_pool: pool, **common, **case.get("of_rank", {}).get(rank, {})}
     if given["method"] == "dying":
         given["method"] = Dying()
+    choose: Callable[..., Batch] = select_batch if "models" in common else select
     start = time.monotonic()
     try:
-        batch = select(**given, group=group)
+        batch = choose(**given, group=group)
     except BmdalError as error:
         return {"error": str(error), "seconds": time.monotonic() - start}
     found = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,12 @@ import torch
 import torch.distributed as dist
 from command_line import ROOT, environment
 from group_member import points
+from torch import nn
+from torch.utils.data import TensorDataset
 from toys import normal
 from warm_python import warm_python
 
-from bmdal import BmdalError, KernelMatrix, select
+from bmdal import Batch, BmdalError, KernelMatrix, select, select_batch
 from bmdal.features import DenseFeatures, condition
 from bmdal.features.shard import Shard
 from bmdal.group import ALONE, Traffic
@@ -66,8 +68,21 @@ def request(method: str, dtype: torch.dtype = torch.float32, **options: Any) -> 
     return given | {"y_train": LABELS} | options
 
 
+def network(seed: int = 0) -> nn.Sequential:
+    """Wide, so that a chunk has fewer points than the pool."""
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(12, 1500), nn.ReLU(), nn.Linear(1500, 40), nn.SiLU(), nn.Linear(40, 1))
+
+
+def of_networks(method: str, **options: Any) -> dict[str, Any]:
+    pool = points(3000, 12).float()
+    given = {"method": method, "models": network(), "x_train": TRAIN.float(), "y_train": LABELS, "x_pool": pool}
+    return given | {"batch_size": 6, "generator": 7} | options
+
+
 def alone(given: Mapping[str, Any]) -> list[int]:
-    return select(**given).indices.tolist()
+    choose: Callable[..., Batch] = select_batch if "models" in given else select
+    return choose(**given).indices.tolist()
 
 
 BLOCKS = [(20_000,), (9001, 10_999), (1, 8191, 11_808), (4000, 12_384, 0, 3616)]
@@ -98,6 +113,21 @@ EQUAL: dict[str, Case] = {
         "common": request("kmeanspp-tp_rp-8", pool=points(20_000, 12).half()), "splits": BLOCKS, "stored": True,
     },
 }  # fmt: skip
+PARTS = [(3000,), (1200, 1800), (2222, 777, 1), (1000, 0, 1500, 500)]
+NETWORKS: dict[str, Case] = {
+    "gradients": {"common": of_networks("lcmd-tp_grad_rp-16")},
+    "a posterior": {"common": of_networks("bait-f-p_ll_train", x_target=TRAIN.float())},
+    "an ensemble": {"common": of_networks("maxdist-tp_grad_rp-16_ens-2", models=[network(), network(1)])},
+    "hyperparameters": {
+        "common": of_networks("maxdet-p_grad_rp-16_acs-rf-hyper-8", exclude=torch.arange(3000) % 3 < 1)
+    },
+    "no features": {"common": of_networks("random")},
+    "copies of points": {"common": of_networks("maxdiag_grad_rp-16", distinct=False)},
+    "a data set": {
+        "common": of_networks("kmeanspp-p_grad_rp-16", x_train=TensorDataset(TRAIN.float())),
+        "data_set": True,
+    },
+}
 SAME = ("indices", "n_filled", "notes", "scores")
 TRAIN_SIZES = {1: (30,), 2: (11, 19), 3: (0, 29, 1), 4: (10, 10, 5, 5)}
 with_nan = points(300, 12).float()[120:].clone()
@@ -188,6 +218,29 @@ def check_traffic(n: int, of_maxdist: Traffic, of_lcmd: Traffic) -> None:
     assert (of_maxdist.messages, of_maxdist.n_bytes) == (6 * 2 + 1, 6 * (n * 16 + 13 * 4) + of_indices)
     n_bytes = 6 * (n * 16 + 13 * 4) + of_sums + of_unit + of_indices
     assert (of_lcmd.messages, of_lcmd.n_bytes) == (6 * 3 + 2, n_bytes)
+
+
+def test_networks(tmp_path: Path) -> None:
+    """Each process maps its own points with the same networks."""
+    equal = {name: {**case, "splits": PARTS} for name, case in NETWORKS.items()}
+    common = of_networks("lcmd-tp_grad_rp-16")
+    with_nan = points(3000, 12).float()[:1800]
+    with_nan[7, 3] = torch.nan
+    faults = {
+        "network": ({"models": network(1)}, "digest of the features of x_train and x_target is .* on ranks 0 and 2, "),
+        "labelled points": (
+            {"x_train": TRAIN[:29].float(), "y_train": LABELS[:29]},
+            "x_train is 30 rows on ranks 0 and 2",
+        ),
+        "nan": ({"x_pool": with_nan}, "^rank 1: x_pool has a NaN or infinite value in row 7"),
+        "file": ({"features_file": tmp_path / "pool.npy"}, "^rank 1: features_file cannot be used with group="),
+        "trees": ({"method": "bait-f-p_pred"}, "^rank 1: method 'bait-f-p_pred': predictions of a model with members"),
+        "kernel": ({"method": "lcmd-tp_grad"}, "^rank 1: method 'lcmd-tp_grad': over a group the transformed features"),
+    }
+    cases = {(name, 3): {"common": common, "sizes": PARTS[2], "of_rank": {1: o}} for name, (o, _) in faults.items()}
+    found = run(tmp_path, equal, cases)
+    check_equal(equal, found)
+    check_errors({(name, 3): pattern for name, (_, pattern) in faults.items()}, found)
 
 
 @pytest.mark.thorough

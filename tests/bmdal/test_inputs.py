@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
@@ -17,6 +19,7 @@ from toys import generator, normal, ntk_network, torch_network
 
 import bmdal.pipeline
 from bmdal import BmdalError, Method, select, select_batch
+from bmdal.inputs import Inputs, Part
 
 NAMES = [
     "random",
@@ -233,3 +236,20 @@ def test_a_network_on_the_gpu_takes_arrays_frames_and_data_sets(name: str) -> No
     assert batch(name, x_train.double().numpy(), y_train.numpy(), x_pool.double().numpy(), on_gpu) == plain
     assert batch(name, frame(x_train), y_train, frame(x_pool), on_gpu) == plain
     assert batch(name, x_train.double(), y_train, Items(x_pool.double()), on_gpu) == plain
+
+
+@given(st.integers(1, 9), st.lists(st.integers(1, 12), min_size=1, max_size=5))
+def test_a_point_has_one_place_in_a_chunk_of_one_size_whoever_holds_it(size: int, sizes: list[int]) -> None:
+    """What a network computes for it may depend on both, by rounding."""
+
+    def computed(X: Inputs) -> Tensor:
+        chunks = [X[i : i + size] for i in range(0, len(X), size)]
+        places = [torch.stack([x, torch.arange(len(x)), torch.full_like(x, len(x))]) for x in chunks]
+        return torch.cat(places, dim=1)
+
+    pool, start = torch.arange(sum(sizes)), 0
+    whole = computed(pool)
+    for n in sizes:
+        points, own = Part(pool[start : start + n], start, len(pool)).padded(size)
+        assert torch.equal(computed(points)[:, own], whole[:, start : start + n])
+        start += n
