@@ -1,9 +1,9 @@
-"""A pool that is spread over several processes: each computes features of its part, and all get the same batch.
+"""A pool that is spread over several processes: each has a part of it, and all get the same batch.
 
     torchrun --nproc-per-node 2 examples/sharded_pool.py
     srun --ntasks 2 python examples/sharded_pool.py
 
-Each process reads its part of a data set with a DataLoader of its own, on its own GPU if there is one.
+Each process reads its own part of a data set and maps it with a network, on its own GPU if there is one.
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ import time
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import Dataset, Subset
 
-from bmdal import select
+from bmdal import select_batch
 
-AT_ONCE = 512
-"""Points in a batch of the loader. Parts begin with a whole batch: a point's features may depend on its batch."""
+N_LABELLED = 100
 
 
 class Signals(Dataset[Tensor]):
@@ -40,24 +39,15 @@ class Signals(Dataset[Tensor]):
 
 
 def network() -> nn.Module:
-    """Stands for a trained network without its last layer, which all processes load from one file."""
+    """Stands for a trained network, which all processes load from one file."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return nn.Sequential(nn.Linear(64, 256), nn.SiLU(), nn.Linear(256, 128), nn.SiLU())
-
-
-@torch.no_grad()
-def features(points: Dataset[Tensor], device: torch.device) -> Tensor:
-    """Features of all points, shape (n, 128)."""
-    body = network().to(device)
-    parts = [body(x.to(device)) for x in DataLoader(points, batch_size=AT_ONCE)]
-    return torch.cat([torch.empty(0, 128, device=device), *parts])
+        return nn.Sequential(nn.Linear(64, 256), nn.SiLU(), nn.Linear(256, 128), nn.SiLU(), nn.Linear(128, 1))
 
 
 def part(n: int, rank: int, size: int) -> range:
-    """The points of a process."""
-    first, last = (min(n, -(-n // AT_ONCE) * k // size * AT_ONCE) for k in (rank, rank + 1))
-    return range(first, last)
+    """The points of a process: any parts do."""
+    return range(n * rank // size, n * (rank + 1) // size)
 
 
 def start() -> torch.device:
@@ -79,13 +69,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--points", type=int, default=50_000)
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--method", default="lcmd-p")
+    parser.add_argument("--method", default="lcmd-tp_grad_rp-512")
     arguments = parser.parse_args()
-    device = start()
+    device, n = start(), arguments.points
     rank, size = dist.get_rank(), dist.get_world_size()
-    pool = features(Subset(Signals(arguments.points), part(arguments.points, rank, size)), device)
+    signals = Signals(n + N_LABELLED)
+    labelled, pool = Subset(signals, range(n, n + N_LABELLED)), Subset(signals, part(n, rank, size))
     begin = time.perf_counter()
-    batch = select(arguments.method, pool, arguments.batch_size, generator=0, group=dist.group.WORLD)
+    batch = select_batch(
+        arguments.method,
+        network().to(device),
+        labelled,
+        None,
+        pool,
+        arguments.batch_size,
+        generator=0,
+        group=dist.group.WORLD,
+    )
     seconds = time.perf_counter() - begin
     if rank == 0:
         assert batch.traffic is not None
