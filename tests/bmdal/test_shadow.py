@@ -21,7 +21,7 @@ from bmdal.selection import (
     Mode,
     Selection,
     SelectionProblem,
-    bait,
+    bait_bounded,
     lazy,
     maxdet,
     shadow,
@@ -131,7 +131,7 @@ def _posterior(left: Tensor, right: Tensor, S: Tensor) -> Tensor:
 def test_bait_takes_the_largest_score(name: str, together: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the definition with float64, up to rounding; `together`: all points are computed whenever two are in doubt."""
     if together:
-        monkeypatch.setattr(bait, "FEW", len(pools()[name]) // 2)
+        monkeypatch.setattr(bait_bounded, "FEW", len(pools()[name]) // 2)
     Phi, train = pools()[name], normal(4, pools()[name].shape[1], seed=9)
     batch = BaitForward().select(_problem(Phi, train), min(len(Phi), 60)).tolist()
     assert len(set(batch)) == len(batch)
@@ -182,14 +182,17 @@ def test_some_products_are_read_beforehand(monkeypatch: pytest.MonkeyPatch) -> N
 def test_bait_makes_few_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     """And none at all any more where it would need one for each point, as for points that are all alike."""
     passes: list[int] = []
-    compute_all = bait._Bounded._compute_all
-    monkeypatch.setattr(bait._Bounded, "_compute_all", lambda state: (passes.append(1), compute_all(state)))
+    bounded = bait_bounded.BoundedVariances
+    compute_all = bounded._compute_all
+    monkeypatch.setattr(
+        bait_bounded.BoundedVariances, "_compute_all", lambda state: (passes.append(1), compute_all(state))
+    )
     BaitForward().select(_problem(normal(3000, 64), normal(4, 64)), 50)
     assert 0 < len(passes) < 25
     passes.clear()
     alike = torch.eye(64, dtype=torch.float64).repeat(40, 1)
     BaitForward().select(_problem(alike, alike[:0]), 50)
-    assert len(passes) == bait.IN_VAIN + 1
+    assert len(passes) == bait_bounded.IN_VAIN + 1
 
 
 @pytest.mark.parametrize("name", pools())

@@ -23,7 +23,7 @@ from toys import normal
 
 from bmdal import BmdalError, IncompatibleError, Method, read_features, select, select_batch, write_features
 from bmdal.features import DenseFeatures, StoredFeatures
-from bmdal.files import DTYPES
+from bmdal.files.layout import DTYPES
 
 DTYPES_OF_FILES = [getattr(torch, name) for name in DTYPES]
 N_BLOCK = 64
@@ -55,7 +55,8 @@ NAMES = [
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bmdal.features.stored.BLOCK_ROWS", N_BLOCK)
-    monkeypatch.setattr("bmdal.files.BLOCK_ROWS", N_BLOCK)
+    monkeypatch.setattr("bmdal.files.write.BLOCK_ROWS", N_BLOCK)
+    monkeypatch.setattr("bmdal.files.blocks.BLOCK_ROWS", N_BLOCK)
 
 
 def points(n: int, p: int, seed: int = 0) -> Tensor:
