@@ -30,7 +30,7 @@ from bmdal.network.network import Network
 from bmdal.pipeline import transformed_features
 from bmdal.regressor.stack import NetworkStack
 from bmdal.regressor.training import Training, TrainingData, train
-from bmdal.selection import MaxDiag, SelectionProblem
+from bmdal.selection import MaxDiag, Outcomes, SelectionProblem
 from cli.progress import Progress
 from data_prep import PreparedData
 
@@ -105,7 +105,7 @@ def selection(
         train, pool = features_of(method, problem)
         if method.selection.needs_float64:
             train, pool = train.double(), pool.double()
-        ours = partial(_select, method, train, pool, conditions.batch_size)
+        ours = partial(_select, method, train, pool, conditions.batch_size, _outcomes(method, problem))
         original = partial(_original, method, train, pool, conditions.batch_size)
         try:
             measured = _measure(ours, original, conditions)
@@ -249,10 +249,25 @@ def _selection_row(method: Method, train: Tensor, pool: Tensor, conditions: Cond
     return _row("scaling", "selection", (len(train), len(pool), conditions.batch_size), measured)
 
 
-def _select(method: Method, train: Tensor, pool: Tensor, batch_size: int) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
-    problem = SelectionProblem(DenseFeatures(train), DenseFeatures(pool), method.mode, method.sigma, generator)
+def _select(method: Method, train: Tensor, pool: Tensor, batch_size: int, outcomes: Outcomes | None = None) -> Tensor:
+    problem = SelectionProblem(
+        DenseFeatures(train),
+        DenseFeatures(pool),
+        method.mode,
+        method.sigma,
+        generator=torch.Generator().manual_seed(0),
+        outcomes=outcomes,
+    )
     return method.selection.select(problem, batch_size)
+
+
+@torch.no_grad()
+def _outcomes(method: Method, problem: SpeedProblem) -> Outcomes | None:
+    """Labels and predictions of the network, for a selection that needs them."""
+    if not method.selection.needs_predictions:
+        return None
+    points = problem.points
+    return Outcomes(points.y, problem.network(points.X).flatten(), problem.network(problem.x_pool).flatten())
 
 
 def _original(method: Method, train: Tensor, pool: Tensor, batch_size: int) -> Tensor:

@@ -64,7 +64,7 @@ def test_scaling(tmp_path: Path) -> None:
 
 @pytest.mark.thorough
 def test_other_parts_and_several_networks(tmp_path: Path) -> None:
-    methods = ["lcmd-tp_grad_rp-512", "fw-p_grad_rp-512_acs-rf-hyper-512"]
+    methods = ["lcmd-tp_grad_rp-512", "fw-p_grad_rp-512_acs-rf-hyper-512", "igs-tp_linear"]
     chosen = "parts=selection,features,training,black-box"
     done = measure(tmp_path, chosen, "networks=1,2", f"methods={','.join(methods)}")
     assert done.returncode == 0, done.stderr
@@ -76,7 +76,7 @@ def test_other_parts_and_several_networks(tmp_path: Path) -> None:
     assert (table["passes"].dropna() > 1).all()
     assert table["passes"].notna().equals(table["part"] == "selection")
     assert (table["matmul_share"].dropna() >= 0).all()
-    assert len(table["matmul_share"].dropna()) == 8
+    assert len(table["matmul_share"].dropna()) == 10
     assert "of the matrix-product peak" in done.stdout
     assert "(kernel " in done.stdout
 
