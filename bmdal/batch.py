@@ -19,7 +19,7 @@ from bmdal.method import Method
 from bmdal.network.call import Output
 from bmdal.progress import Progress
 from bmdal.randomness import permutation
-from bmdal.rules import Rules
+from bmdal.rules import Fingerprinted, Rules
 from bmdal.selection import SelectionProblem
 from bmdal.selection.base import Limits, Open, Outcomes
 from bmdal.tables import Table, as_tensor, check_finite
@@ -56,22 +56,44 @@ class Batch:
     traffic: Traffic | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What a batch is asked for, whatever the points are.
+
+    Attributes:
+        method: the method.
+        batch_size: number of points to select.
+        generator: source of all random draws.
+        rules: which points may be selected.
+        distinct: whether copies of points come last.
+        with_effective_dimension: whether to compute `Batch.effective_dimension`.
+    """
+
+    method: Method
+    batch_size: int
+    generator: torch.Generator
+    rules: Rules
+    distinct: bool
+    with_effective_dimension: bool = False
+
+    def without_copies(self, train: Fingerprinted | None, pool: Fingerprinted | None) -> Request:
+        """The request in which copies come last, if they should: see `Rules.without_copies`."""
+        return replace(self, rules=self.rules.without_copies(self.method, train, pool)) if self.distinct else self
+
+
 def choose(
-    method: Method,
+    request: Request,
     train: Features,
     pool: Features,
-    batch_size: int,
-    generator: torch.Generator,
     kernel_seconds: float,
-    rules: Rules,
     target: Features | None = None,
-    with_effective_dimension: bool = False,
     outcomes: Outcomes | None = None,
     group: Group = ALONE,
 ) -> Batch:
     """The batch selected from transformed features; if the selection returns too few points, random ones are added."""
+    method, batch_size, generator, rules = request.method, request.batch_size, request.generator, request.rules
     start = now(pool.device)
-    effective_dimension = _effective_dimension(pool) if with_effective_dimension else None
+    effective_dimension = _effective_dimension(pool) if request.with_effective_dimension else None
     unmeasured = now(pool.device) - start
     if len(rules.rows) < len(pool):
         rows = rules.rows.to(pool.device)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from bmdal.batch import Batch, as_generator, as_labels, check_batch_size, check_target, choose, now, with_ids
+from bmdal.batch import Batch, Request, as_generator, as_labels, check_batch_size, check_target, choose, now, with_ids
 from bmdal.errors import BmdalError, IncompatibleError
 from bmdal.features import DenseFeatures, Features, StoredFeatures
 from bmdal.features.shard import Shard
@@ -120,9 +120,10 @@ def select(
             features = of_predictions(read, rules.rows)
         else:
             features = {name: _features(name, points) for name, points in read.items()}
+        request = Request(method, batch_size, generator, rules, distinct)
         if distinct:
-            rules = rules.without_copies(method, *_fingerprints(method, features))
-        batch = choose_by_features(method, features, y_train, batch_size, generator, rules)
+            request = request.without_copies(*_fingerprints(method, features))
+        batch = choose_by_features(request, features, y_train)
     return with_ids(batch, frame)
 
 
@@ -153,9 +154,8 @@ def _select_from_shards(
             shard = _shard(read["pool"])
             others = {name: _features(name, points) for name, points in read.items() if name != "pool"}
             rules = Rules.of(method, frame_of(given["pool"]), len(shard), 0, exclude, None, 1, costs, notes)
-        return choose_from_shards(
-            processes, method, shard, others, y_train, batch_size, generator, rules, distinct, sharded_train
-        )
+        request = Request(method, batch_size, generator, rules, distinct)
+        return choose_from_shards(processes, request, shard, others, y_train, sharded_train)
 
 
 def _shard(points: Features | Tensor) -> Shard:
@@ -167,17 +167,10 @@ def _shard(points: Features | Tensor) -> Shard:
 
 
 def choose_by_features(
-    method: Method,
-    features: Mapping[str, Features],
-    y_train: Table | None,
-    batch_size: int,
-    generator: torch.Generator,
-    rules: Rules,
-    with_effective_dimension: bool = False,
-    outcomes: Outcomes | None = None,
+    request: Request, features: Mapping[str, Features], y_train: Table | None, outcomes: Outcomes | None = None
 ) -> Batch:
     """The batch for untransformed features of "pool" and possibly "train" and "target" points."""
-    of_pool = features["pool"]
+    method, of_pool = request.method, features["pool"]
     of_train = features.get("train", of_pool[:0])
     others = [of_pool, *([features["target"]] if "target" in features else [])]
     check_kinds(method, of_train, others)
@@ -185,12 +178,9 @@ def choose_by_features(
     of_train, *others = [f if f.dtype == dtype else f.to(dtype=dtype) for f in (of_train, *others)]
     start = now(of_pool.device)
     y = as_labels(method, y_train, len(of_train))
-    of_train, of_pool, *of_target = transform(method, of_train, others, y, generator)
+    of_train, of_pool, *of_target = transform(method, of_train, others, y, request.generator)
     seconds = now(of_pool.device) - start
-    aim = next(iter(of_target), None)
-    return choose(
-        method, of_train, of_pool, batch_size, generator, seconds, rules, aim, with_effective_dimension, outcomes
-    )
+    return choose(request, of_train, of_pool, seconds, next(iter(of_target), None), outcomes)
 
 
 def _method(method: Method | Selection | str, has_train: bool, sigma: float | None) -> Method:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from bmdal.batch import (
     Batch,
+    Request,
     as_generator,
     as_labels,
     as_outcomes,
@@ -144,20 +145,8 @@ def select_batch(
         check_points(given)
         check_batch_size(batch_size, len(x_pool))
         rules = Rules.of(method, frame, len(x_pool), batch_size, exclude, groups, per_group, costs)
-        batch = select_by_predictions(
-            method,
-            models,
-            given,
-            y_train,
-            batch_size,
-            generator,
-            rules,
-            forward,
-            output,
-            distinct,
-            with_effective_dimension,
-        )
-        return with_ids(batch, frame)
+        request = Request(method, batch_size, generator, rules, distinct, with_effective_dimension)
+        return with_ids(select_by_predictions(request, models, given, y_train, forward, output), frame)
     with holders.together():
         if "x_train" not in given:
             raise BmdalError(
@@ -190,6 +179,7 @@ def select_batch(
                 f"features_file={str(file)!r} is for methods with a kernel, and for features on the CPU: use "
                 "device='cpu', the networks may stay on a GPU"
             )
+        request = Request(method, batch_size, generator, rules, distinct, with_effective_dimension)
     networks: list[Network] = []
 
     def features(pool: Inputs) -> list[Features]:
@@ -201,21 +191,17 @@ def select_batch(
 
     with plain_arithmetic(models):
         if isinstance(holders, Processes):
-            batch = choose_from_parts(
-                holders, method, features, X_train, X_pool, y, batch_size, generator, rules, distinct, device
-            )
+            batch = choose_from_parts(holders, request, features, X_train, X_pool, y, device)
         else:
             start = now(device)
             train, pool, *others = features(X_pool)
             if distinct:
-                rules = rules.without_copies(method, X_train.of_all(), X_pool.of_all())
+                request = request.without_copies(X_train.of_all(), X_pool.of_all())
             outcomes = None
             if method.selection.needs_predictions:
                 outcomes = as_outcomes(method, y, *(predictions(networks, X, device) for X in (X_train, X_pool)))
-            seconds, target = now(device) - start, next(iter(others), None)
-            batch = choose(
-                method, train, pool, batch_size, generator, seconds, rules, target, with_effective_dimension, outcomes
-            )
+            seconds = now(device) - start
+            batch = choose(request, train, pool, seconds, next(iter(others), None), outcomes)
     notes = [note for _, of_points in read.values() for note in of_points] + [n for net in networks for n in net.notes]
     return with_ids(replace(batch, notes=tuple(dict.fromkeys([*notes, *batch.notes]))), None if group else frame)
 

@@ -12,14 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from bmdal.batch import Batch, as_labels, as_outcomes
+from bmdal.batch import Batch, Request, as_labels, as_outcomes
 from bmdal.errors import BmdalError
 from bmdal.from_features import choose_by_features, of_predictions
 from bmdal.members import MCDropout, Members, members
-from bmdal.method import Method
 from bmdal.network.call import CALL, Call, Forward, Output
 from bmdal.points import forward as usual_forward
-from bmdal.rules import Rules, fingerprints_of_tables
+from bmdal.rules import fingerprints_of_tables
 from bmdal.tables import Table
 
 PART = 2**16
@@ -29,30 +28,23 @@ N_FEW = 8
 
 
 def select_by_predictions(
-    method: Method,
+    request: Request,
     model: Any,
     tables: Mapping[str, Any],
     y_train: Table | None,
-    batch_size: int,
-    generator: torch.Generator,
-    rules: Rules,
     forward: Forward | None = None,
     output: Output = None,
-    distinct: bool = True,
-    with_effective_dimension: bool = False,
 ) -> Batch:
     """The batch of a method with the kernel `pred`.
 
     Args:
         model: a model with members, see `bmdal.members.members`.
         tables: points as the model takes them, arrays, frames or tensors: "x_pool" and possibly "x_train", "x_target".
-        rules: which points may be selected.
-        y_train, batch_size, generator, forward, output, distinct, with_effective_dimension: as in `select_batch`; an
-            output is a column of the predictions.
+        y_train, forward, output: as in `select_batch`; an output is a column of the predictions.
 
     Raises BmdalError as `members` and `select` do.
     """
-    start = time.perf_counter()
+    start, method = time.perf_counter(), request.method
     y = as_labels(method, y_train, len(tables.get("x_train", ())))
     pool = tables["x_pool"]
     few = _rows(pool, sorted({i * (len(pool) - 1) // (N_FEW - 1) for i in range(N_FEW)}))
@@ -63,16 +55,17 @@ def select_by_predictions(
     predictions = {
         name.removeprefix("x_"): torch.from_numpy(_predictions(found, table, columns)) for name, table in tables.items()
     }
-    if distinct:
+    if request.distinct:
         prints = fingerprints_of_tables({name: table for name, table in tables.items() if name != "x_target"})
-        train, of_pool = (prints.get("x_train", []), prints["x_pool"]) if prints else (None, None)
-        rules = rules.without_copies(method, train, of_pool)
-    features = of_predictions(predictions, rules.rows)
+        of_pool = prints["x_pool"] if prints else None
+        of_train = prints.get("x_train", prints["x_pool"][:0]) if prints else None
+        request = request.without_copies(of_train, of_pool)
+    features = of_predictions(predictions, request.rules.rows)
     outcomes = None
     if method.selection.needs_predictions:
         outcomes = as_outcomes(method, y, *(predictions[name].mean(dim=1) for name in ("train", "pool")))
     seconds = time.perf_counter() - start
-    batch = choose_by_features(method, features, y, batch_size, generator, rules, with_effective_dimension, outcomes)
+    batch = choose_by_features(request, features, y, outcomes)
     return replace(batch, kernel_seconds=seconds + batch.kernel_seconds)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bmdal.batch import Batch, as_labels, check_batch_size, choose, now
+from bmdal.batch import Batch, Request, as_labels, check_batch_size, choose, now
 from bmdal.errors import BmdalError, IncompatibleError
 from bmdal.features import DenseFeatures, Features
 from bmdal.features.shard import Shard, explicit
@@ -21,7 +21,7 @@ from bmdal.kernels import Predictions, Traits
 from bmdal.method import Method
 from bmdal.pipeline import check_finite_kernel, check_kinds, fit
 from bmdal.processes import Processes
-from bmdal.rules import Fingerprints, Rules, fingerprints, repeats
+from bmdal.rules import Fingerprints, fingerprints, repeats
 from bmdal.tables import as_tensor
 
 N_PROBE = 64
@@ -30,14 +30,10 @@ N_PROBE = 64
 
 def choose_from_shards(
     processes: Processes,
-    method: Method,
+    request: Request,
     shard: Shard,
     others: Mapping[str, Features],
     y_train: Any,
-    batch_size: int,
-    generator: torch.Generator,
-    rules: Rules,
-    distinct: bool,
     sharded_train: bool,
 ) -> Batch:
     """The batch from the features that all processes hold: the same in each, with row numbers of the whole pool.
@@ -45,13 +41,13 @@ def choose_from_shards(
     Raises BmdalError in all processes if their requests differ, or for what is wrong in some, with the ranks.
 
     Args:
+        request: with the rules for this process's points.
         shard: this process's points.
         others: features of "train" and "target" points, if there are any.
         y_train: labels of the training points.
-        rules: `exclude` and `costs` for this process's points.
-        distinct: whether copies of points come last.
         sharded_train: whether each process has other training points, rather than the same.
     """
+    method, rules = request.method, request.rules
     with processes.together():
         _check_supported(method, Traits(explicit=True, sketchable=True))
         _check_matrices(shard, others)
@@ -60,53 +56,48 @@ def choose_from_shards(
             raise BmdalError(
                 f"y_train must have one row for each of the {n_train} training points, it has {len(y_train)}"
             )
-        request = _request(method, batch_size, generator, rules, distinct) | _machine(shard.device)
-        request |= {
+        asked = _asked(request, shard.device) | {
             "pool": f"{shard.stored.dtype} with {shard.n_features} columns",
             "sharded_train": sharded_train,
         }
         for name, points in {**dict.fromkeys(("train", "y_train", "target")), **others, "y_train": y_train}.items():
-            request[name] = _summary(points, sharded_train and name != "target")
-    processes.agree(request)
+            asked[name] = _summary(points, sharded_train and name != "target")
+    processes.agree(asked)
     if sharded_train and "train" in others:
         others = {**others, "train": DenseFeatures(processes.concatenated(others["train"].matrix()))}
         y_train = None if y_train is None else processes.concatenated(as_tensor("y_train", y_train))
     processes = processes.holding(len(shard), len(rules.rows))
     with processes.together():
-        check_batch_size(batch_size, processes.count(shard))
+        check_batch_size(request.batch_size, processes.count(shard))
     shard = shard.only(rules.rows, processes.start)
     dtype = reduce(torch.promote_types, [f.dtype for f in (shard, *others.values())])
     shard, others = shard.to(dtype=dtype), {name: f.to(dtype=dtype) for name, f in others.items()}
     train = others.get("train", shard[:0].in_one_matrix())
-    if distinct:
+    if request.distinct:
         of_blocks = [fingerprints(shard[rows].in_one_matrix().matrix(), [shard.dtype]) for rows in shard.slices(0)]
         own = torch.cat([torch.empty(0, dtype=torch.long), *of_blocks])
-        rules = _with_copies_last(processes, method, rules, fingerprints(train.matrix(), [shard.dtype]), own)
+        request = _with_copies_last(processes, request, fingerprints(train.matrix(), [shard.dtype]), own)
     start = now(shard.device)
     with processes.together():
         check_kinds(method, train, [shard[:0].in_one_matrix(), *([others["target"]] if "target" in others else [])])
         check_finite_kernel(method, "pool", shard)
         y = as_labels(method, y_train, len(train))
-        train, transformed = fit(method, train, y, generator)
+        train, transformed = fit(method, train, y, request.generator)
         target = transformed(others["target"]) if "target" in others else None
         probe = transformed(_probe(shard))
         shard = shard.transformed(transformed) if method.transformations else shard
     processes.agree({"the fitted transformations": _digest(*train.tensors(), *probe.tensors())})
     seconds = now(shard.device) - start
-    return choose(method, train, shard, batch_size, generator, seconds, rules, target, group=_counting_anew(processes))
+    return choose(request, train, shard, seconds, target, group=_counting_anew(processes))
 
 
 def choose_from_parts(
     processes: Processes,
-    method: Method,
+    request: Request,
     features: Callable[[Part], Sequence[Features]],
     x_train: Fingerprints,
     x_pool: Fingerprints,
     y_train: Tensor | None,
-    batch_size: int,
-    generator: torch.Generator,
-    rules: Rules,
-    distinct: bool,
     device: torch.device,
 ) -> Batch:
     """The batch from networks and the points that all processes hold, as `choose_from_shards`.
@@ -117,32 +108,32 @@ def choose_from_parts(
         x_train, x_pool: the training points, and this process's part of the pool.
         y_train: labels of the training points, if the method needs them.
     """
+    method, rules = request.method, request.rules
     with processes.together():
         _check_supported(method, Traits(True, True) if method.kernel is None else method.kernel.traits)
-        request = _request(method, batch_size, generator, rules, distinct) | _machine(device)
-        request |= {"x_train": f"{len(x_train)} rows", "y_train": _summary(y_train, False)}
-    processes.agree(request)
+        of_points = {"x_train": f"{len(x_train)} rows", "y_train": _summary(y_train, False)}
+    processes.agree(_asked(request, device) | of_points)
     first, n_pool = processes.span(len(x_pool))
     processes = processes.holding(len(x_pool), len(rules.rows))
     with processes.together():
-        check_batch_size(batch_size, sum(processes.sizes))
+        check_batch_size(request.batch_size, sum(processes.sizes))
     start = now(device)
     with processes.together():
         train, pool, *others = [explicit(f) for f in features(Part(x_pool, first, n_pool))]
         target = next(iter(others), None)
-        state = _digest(*train.tensors(), *(() if target is None else target.tensors()), generator.get_state())
+        state = _digest(*train.tensors(), *(() if target is None else target.tensors()), request.generator.get_state())
     processes.agree({"the digest of the features of x_train and x_target": state})
-    if distinct:
+    if request.distinct:
         of_train, of_part = x_train.of_all(), x_pool.of_all()
         if None in processes.objects(None if of_train is None or of_part is None else True):
-            rules = rules.without_copies(method, None, None)
+            request = request.without_copies(None, None)
         else:
             assert of_train is not None
             assert of_part is not None
-            rules = _with_copies_last(processes, method, rules, of_train, of_part[rules.rows])
+            request = _with_copies_last(processes, request, of_train, of_part[rules.rows])
     seconds = now(device) - start
     shard = Shard(pool.matrix()).only(rules.rows, processes.start)
-    return choose(method, train, shard, batch_size, generator, seconds, rules, target, group=_counting_anew(processes))
+    return choose(request, train, shard, seconds, target, group=_counting_anew(processes))
 
 
 def _counting_anew(processes: Processes) -> Processes:
@@ -177,17 +168,15 @@ def _check_matrices(shard: Shard, others: Mapping[str, Features]) -> None:
             raise BmdalError(f"{name} is on {points.device} and the pool on {shard.device}: move one of them")
 
 
-def _request(
-    method: Method, batch_size: int, generator: torch.Generator, rules: Rules, distinct: bool
-) -> dict[str, Hashable]:
-    """What all processes must have been asked."""
-    return {
-        "method": method.name,
-        "batch_size": str(batch_size),
-        "the state of the generator": _digest(generator.get_state()),
-        "sigma": method.sigma,
-        "costs": "given" if rules.limits.costs is not None else "not given",
-        "distinct": distinct,
+def _asked(request: Request, device: torch.device) -> dict[str, Hashable]:
+    """What must be the same in all processes."""
+    return _machine(device) | {
+        "method": request.method.name,
+        "batch_size": str(request.batch_size),
+        "the state of the generator": _digest(request.generator.get_state()),
+        "sigma": request.method.sigma,
+        "costs": "given" if request.rules.limits.costs is not None else "not given",
+        "distinct": request.distinct,
     }
 
 
@@ -224,8 +213,8 @@ def _probe(shard: Shard) -> Features:
     return DenseFeatures(numbers.to(like).sin())
 
 
-def _with_copies_last(processes: Processes, method: Method, rules: Rules, of_train: Tensor, own: Tensor) -> Rules:
-    """Rules under which copies of training points and of points with a lower index come last.
+def _with_copies_last(processes: Processes, request: Request, of_train: Tensor, own: Tensor) -> Request:
+    """The request in which copies of training points and of points with a lower index come last.
 
     of_train, own: fingerprints of the training points, and of this process's points.
     """
@@ -233,6 +222,7 @@ def _with_copies_last(processes: Processes, method: Method, rules: Rules, of_tra
     for rank, theirs in enumerate(processes.of_each(own)):
         if rank < processes.rank:
             is_copy |= torch.isin(own, theirs)
-    n_copies = processes.span(int(is_copy.sum()))[1]
-    n_pool = sum(processes.sizes)
-    return rules.copies_last(method, is_copy, n_copies, n_pool) if n_copies else rules
+    n_copies, n_pool = processes.span(int(is_copy.sum()))[1], sum(processes.sizes)
+    if not n_copies:
+        return request
+    return replace(request, rules=request.rules.copies_last(request.method, is_copy, n_copies, n_pool))

@@ -148,7 +148,8 @@ class Fingerprints:
 
 def _copies(train: Fingerprinted, pool: Fingerprinted, rows: Tensor) -> Tensor:
     """Whether each of some pool points is a copy of a training point or of an earlier one of them, shape (n_rows,)."""
-    if isinstance(pool, Tensor) and isinstance(train, Tensor):
+    if isinstance(pool, Tensor):
+        assert isinstance(train, Tensor)
         found = pool[rows]
         return torch.isin(found, train) | repeats(found)
     seen, copies = set(train), torch.zeros(len(rows), dtype=torch.bool)

@@ -282,6 +282,9 @@ def test_copies_in_other_types_and_with_gaps() -> None:
     batch = select_batch("maxdiag_pred", members, None, None, table, 4, 0)
     assert batch.notes[0] == "1 of the pool's 5 points are copies of labelled or earlier points and come last"
     assert set(batch.indices.tolist()) == {0, 1, 2, 3}
+    numbers: Any = [lambda X: X[:, 0] ** 2, lambda X: 3.0 * X[:, 0]]
+    batch = select_batch("maxdiag_pred", numbers, None, None, np.array([[-1.0], [-2.0], [5.0], [5.0]]), 3, 0)
+    assert batch.notes[0] == "1 of the pool's 4 points are copies of labelled or earlier points and come last"
     assert pick("maxdiag", POOL, 2, POOL).notes[0].endswith("and count like others")
     assert pick("maxdist-p", POOL, 2, POOL[:0]).notes == ()
 
