@@ -77,8 +77,8 @@ class Request:
     with_effective_dimension: bool = False
 
     def without_copies(self, train: Fingerprinted | None, pool: Fingerprinted | None) -> Request:
-        """The request in which copies come last, if they should: see `Rules.without_copies`."""
-        return replace(self, rules=self.rules.without_copies(self.method, train, pool)) if self.distinct else self
+        """The request in which copies come last: see `Rules.without_copies`."""
+        return replace(self, rules=self.rules.without_copies(self.method, train, pool))
 
 
 def choose(

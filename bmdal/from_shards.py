@@ -16,9 +16,9 @@ from bmdal.errors import BmdalError, IncompatibleError
 from bmdal.features import DenseFeatures, Features
 from bmdal.features.shard import Shard, explicit
 from bmdal.group import Traffic
-from bmdal.inputs import Part
 from bmdal.kernels import Predictions, Traits
 from bmdal.method import Method
+from bmdal.part import Part
 from bmdal.pipeline import check_finite_kernel, check_kinds, fit
 from bmdal.processes import Processes
 from bmdal.rules import Fingerprints, fingerprints, repeats

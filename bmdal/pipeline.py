@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from bmdal.errors import BmdalError, IncompatibleError, is_out_of_memory, release_memory
 from bmdal.features import DenseFeatures, Features, KernelFunction, KernelMatrix, StoredFeatures
 from bmdal.files import in_chunks, origin_of, read_features, write_blocks
-from bmdal.inputs import Inputs, Part, StreamedInputs
+from bmdal.inputs import Inputs, StreamedInputs
 from bmdal.kernels import BaseKernel, Traits
 from bmdal.method import Method
 from bmdal.network.gradients import UnfactoredError
 from bmdal.network.network import Network
 from bmdal.network.random_state import own_random_state
+from bmdal.part import Part
 from bmdal.points import Points, leaves
 from bmdal.transformations import Ensemble, Fitted, RandomProjection, Transformation
 

@@ -19,7 +19,8 @@ from toys import generator, normal, ntk_network, torch_network
 
 import bmdal.pipeline
 from bmdal import BmdalError, Method, select, select_batch
-from bmdal.inputs import Inputs, Part
+from bmdal.inputs import Inputs
+from bmdal.part import Part
 
 NAMES = [
     "random",

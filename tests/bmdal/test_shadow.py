@@ -184,9 +184,7 @@ def test_bait_makes_few_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     passes: list[int] = []
     bounded = bait_bounded.BoundedVariances
     compute_all = bounded._compute_all
-    monkeypatch.setattr(
-        bait_bounded.BoundedVariances, "_compute_all", lambda state: (passes.append(1), compute_all(state))
-    )
+    monkeypatch.setattr(bounded, "_compute_all", lambda state: (passes.append(1), compute_all(state)))
     BaitForward().select(_problem(normal(3000, 64), normal(4, 64)), 50)
     assert 0 < len(passes) < 25
     passes.clear()
