@@ -34,29 +34,31 @@ class _State(GreedyState):
         self.covariance = self.variance.new_empty(len(pool), len(target))
         for rows in pool.slices(8 * len(target)):
             self.covariance[rows] = pool[rows].kernel(target)
+        self.free = torch.ones(len(pool), dtype=torch.bool, device=pool.device)
         self.columns = PosteriorColumns(pool, batch_size, group)
         self.repeats = self.columns.repeats
-        self.free = torch.ones(len(pool), dtype=torch.bool, device=pool.device)
+        self.scores = torch.empty_like(self.variance)
+        self._lower(torch.zeros_like(self.variance), torch.zeros_like(self.of_target))
 
     def best(self, still: Open) -> Pick:
-        scores = torch.zeros_like(self.variance)
-        for rows in blocks(len(self.pool), 8 * len(self.of_target), self.pool.device):
-            noisy = torch.outer(self.variance[rows] + self.sigma2, self.of_target + self.sigma2)
-            correlation2 = (
-                self.covariance[rows].square().div_(noisy).clamp_(max=1 - EPS)
-            )  # it is < 1 apart from rounding
-            scores[rows] = correlation2.neg_().log1p_().mean(dim=1).mul_(-0.5)
-        return largest_number(still.rank(torch.where(self.free, scores, 0.0)))
+        return largest_number(still.rank(torch.where(self.free, self.scores, 0.0)))
 
     def add(self, index: Tensor) -> None:
         point, (variance, covariance) = self.group.point(self.pool, index, self.variance, self.covariance)
         root = torch.sqrt(variance + self.sigma2)
-        of_pool = self.columns.add(index, point, root)
-        of_target = covariance[0] / root
-        self.covariance.addr_(of_pool, of_target, alpha=-1)
-        self.variance.sub_(of_pool.square()).clamp_(min=0)
-        self.of_target.sub_(of_target.square()).clamp_(min=0)
         self.free.index_fill_(0, self.group.rows(index), False)
+        self._lower(self.columns.add(index, point, root), covariance[0] / root)
+
+    def _lower(self, of_pool: Tensor, of_target: Tensor) -> None:
+        """Take l(a) l(b) off k+(a, b), and score the points with what is left, in one pass over the covariances."""
+        self.variance.addcmul_(of_pool, of_pool, value=-1).clamp_(min=0)
+        self.of_target.addcmul_(of_target, of_target, value=-1).clamp_(min=0)
+        by_target = (self.of_target + self.sigma2).reciprocal_()
+        by_point = (self.variance + self.sigma2).reciprocal_()[:, None]
+        for rows in blocks(len(self.pool), 16 * len(self.of_target), self.pool.device):
+            correlation2 = self.covariance[rows].addr_(of_pool[rows], of_target, alpha=-1).square()
+            correlation2.mul_(by_target).mul_(by_point[rows]).clamp_(max=1 - EPS)  # it is < 1 apart from rounding
+            self.scores[rows] = correlation2.neg_().log1p_().mean(dim=1).mul_(-0.5)
 
 
 @register

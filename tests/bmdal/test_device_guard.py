@@ -142,7 +142,7 @@ MOST = {  # per picked point: launches, waits
     "maxdet-p_grad_rp-512_train": (16, CHECKS),
     "bait-f-p_grad_rp-512_train": (3, CHECKS),
     "bait-fb-p_grad_rp-512_train": (6, 2 * CHECKS),
-    "epig-p_grad_rp-512_train": (37, CHECKS),
+    "epig-p_grad_rp-512_train": (36, CHECKS),
     "fw-p_grad_rp-512_acs-rf-hyper-512": (3, CHECKS),
     "lcmd-tp_grad": (33, CHECKS),
     "lcmd-p_grad_rp-64_acs-grad": (24, CHECKS),
