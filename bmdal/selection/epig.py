@@ -70,7 +70,7 @@ class EPIG(Selection):
     given the selected points and, in mode TP, the training points. Without given targets, a random sample of the pool
     is used.
     Memory: n_pool * (n_target + batch_size) numbers, or n_pool * n_target if the batch is larger than the number of
-    features.
+    features; in mode TP, a copy of the features besides.
     Source: Bickford Smith et al., arXiv 2304.08151.
     """
 
