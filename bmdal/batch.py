@@ -98,11 +98,11 @@ def choose(
     if len(rules.rows) < len(pool):
         rows = rules.rows.to(pool.device)
         pool, outcomes = pool[rows], outcomes and replace(outcomes, of_pool=outcomes.of_pool[rows])
-    if isinstance(pool, StoredFeatures) and not method.selection.reads_stored:
-        pool = pool.in_memory()
     if method.selection.needs_float64:
         train, pool = train.to(dtype=torch.float64), pool.to(dtype=torch.float64)
         target = None if target is None else target.to(dtype=torch.float64)
+    if isinstance(pool, StoredFeatures) and not method.selection.reads_stored:
+        pool = pool.in_memory()
     kernel_seconds += now(pool.device) - start - unmeasured
     start = now(pool.device)
     limits, scores = rules.limits.to(pool.device), dict[int, float]()

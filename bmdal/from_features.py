@@ -27,6 +27,7 @@ from bmdal.network.modes import plain_arithmetic
 from bmdal.pipeline import check_kinds, transform
 from bmdal.points import given_to_networks
 from bmdal.processes import Processes
+from bmdal.randomness import unchanged_after_error
 from bmdal.rules import Fingerprinted, Rules, fingerprints, fingerprints_of_stored
 from bmdal.selection import Outcomes, Selection
 from bmdal.tables import Table, check_columns, check_finite, frame_of
@@ -58,7 +59,7 @@ def select(
     """Select the points to label next, given features of all points: embeddings, a kernel or predictions.
 
         select("lcmd-tp", pool=embeddings, batch_size=50, generator=0, train=embeddings_of_labelled)
-        select("maxdist-p", pool=embeddings, batch_size=50, generator=0)  # a first batch, nothing is labelled yet
+        select("lcmd-p", pool=embeddings, batch_size=50, generator=0)  # a first batch, nothing is labelled yet
 
     Args:
         method: selection method, mode and transformations by name ("lcmd-tp", "maxdet-p_rp-512_train"), or a `Method`
@@ -123,7 +124,8 @@ def select(
         request = Request(method, batch_size, generator, rules, distinct)
         if distinct:
             request = request.without_copies(*_fingerprints(method, features))
-        batch = choose_by_features(request, features, y_train)
+        with unchanged_after_error(generator):
+            batch = choose_by_features(request, features, y_train)
     return with_ids(batch, frame)
 
 
@@ -155,7 +157,8 @@ def _select_from_shards(
             others = {name: _features(name, points) for name, points in read.items() if name != "pool"}
             rules = Rules.of(method, frame_of(given["pool"]), len(shard), 0, exclude, None, 1, costs, notes)
         request = Request(method, batch_size, generator, rules, distinct)
-        return choose_from_shards(processes, request, shard, others, y_train, sharded_train)
+        with unchanged_after_error(generator):
+            return choose_from_shards(processes, request, shard, others, y_train, sharded_train)
 
 
 def _shard(points: Features | Tensor) -> Shard:
@@ -279,6 +282,8 @@ def _rows(name: str, points: Any) -> tuple[Tensor, list[str]]:
     if isinstance(rows, Tensor):
         check_finite(name, rows)
         return rows, notes
+    if not len(rows):
+        raise BmdalError(f"{name} is an empty data set, whose points have no columns: pass a matrix of shape (0, p)")
     parts = [given_to_networks(rows[i : i + PART]) for i in range(0, len(rows), PART)]
     if not all(isinstance(part, Tensor) for part in parts):
         raise BmdalError(f"{name} must be one matrix, or each of its items one row, not {type(parts[0]).__name__}")

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from bmdal.batch import (
     Batch,
@@ -29,7 +30,7 @@ from bmdal.errors import BmdalError, IncompatibleError
 from bmdal.estimators import last_step, networks_of, within_pipeline
 from bmdal.features import DenseFeatures, Features
 from bmdal.from_predictions import check_points, select_by_predictions
-from bmdal.from_shards import choose_from_parts
+from bmdal.from_shards import choose_from_parts, of_one_type
 from bmdal.group import ALONE
 from bmdal.inputs import Inputs, StreamedInputs, as_inputs, few_points, first_point, in_one_precision, may_cast
 from bmdal.kernels import Predictions
@@ -44,6 +45,7 @@ from bmdal.pipeline import CHUNK_BYTES, predictions, transformed_features
 from bmdal.points import form, named_leaves
 from bmdal.points import forward as usual_forward
 from bmdal.processes import Processes
+from bmdal.randomness import unchanged_after_error
 from bmdal.rules import Fingerprints, Rules
 from bmdal.tables import Table, check_columns, check_finite, frame_of
 
@@ -153,7 +155,10 @@ def select_batch(
                 f"method {method.name!r} needs labelled points, x_train; `select` works on features without labelled "
                 "points"
             )
-        models, given = within_pipeline(models, given)
+        sized = x_pool.dataset if isinstance(x_pool, DataLoader) else x_pool
+        of_others = group is not None and isinstance(sized, Sized) and not len(sized)  # all points of the pool
+        there = {name: table for name, table in given.items() if name != "x_pool" or not of_others}
+        models, there = within_pipeline(models, there)
         several = n_targets(getattr(models, "y_mean_", None)) is not None  # outputs, each with its own networks
         if several and y_train is not None and output is None and n_targets(y_train) != len(models.y_mean_):
             raise BmdalError(
@@ -161,14 +166,15 @@ def select_batch(
             )
         method, models, output = networks_of(method, models, output)
         models = _models(method, models)
-        of_others = group is not None and isinstance(x_pool, Sized) and not len(x_pool)  # all points of the pool
-        there = {name: table for name, table in given.items() if name != "x_pool" or not of_others}
         read = {name: as_inputs(name, table, collate_fn, whole=forward is not None) for name, table in there.items()}
         points = {name: read[name][0] if name in read else first_point(read["x_train"][0])[:0] for name in given}
         _check(points, None if group is not None else batch_size)
+        castable = any(may_cast(table, points[name]) for name, table in there.items())
+    if isinstance(holders, Processes):
+        points, castable = of_one_type(holders, points, castable, of_others)
+    with holders.together():
         n_least = batch_size if group is None else 0
         rules = Rules.of(method, frame, len(points["x_pool"]), n_least, exclude, groups, per_group, costs)
-        castable = any(may_cast(table, points[name]) for name, table in there.items())
         X_train, X_pool, *X_target = [Fingerprints(X) for X in in_one_precision(points, castable)]
         y = as_labels(method, y_train, len(X_train))
         call = Call(forward or usual_forward, output, None if output is not None or several else n_targets(y_train))
@@ -189,13 +195,15 @@ def select_batch(
         networks.extend(Network(model, few, castable, call, X_train.X) for model in models)
         return transformed_features(method, networks, X_train, y, [pool, *X_target], generator, device, file)
 
-    with plain_arithmetic(models):
+    with plain_arithmetic(models), unchanged_after_error(request.generator):
         if isinstance(holders, Processes):
             batch = choose_from_parts(holders, request, features, X_train, X_pool, y, device)
         else:
             start = now(device)
             train, pool, *others = features(X_pool)
             if distinct:
+                if file is not None:
+                    X_pool.read_rest()  # what is in the file was not mapped again
                 request = request.without_copies(X_train.of_all(), X_pool.of_all())
             outcomes = None
             if method.selection.needs_predictions:

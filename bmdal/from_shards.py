@@ -16,10 +16,12 @@ from bmdal.errors import BmdalError, IncompatibleError
 from bmdal.features import DenseFeatures, Features
 from bmdal.features.shard import Shard, explicit
 from bmdal.group import Traffic
+from bmdal.inputs import Inputs, first_point
 from bmdal.kernels import Predictions, Traits
 from bmdal.method import Method
 from bmdal.part import Part
 from bmdal.pipeline import check_finite_kernel, check_kinds, fit
+from bmdal.points import leaves, with_dtypes
 from bmdal.processes import Processes
 from bmdal.rules import Fingerprints, fingerprints, repeats
 from bmdal.tables import as_tensor
@@ -86,9 +88,28 @@ def choose_from_shards(
         target = transformed(others["target"]) if "target" in others else None
         probe = transformed(_probe(shard))
         shard = shard.transformed(transformed) if method.transformations else shard
+        if method.transformations:
+            check_finite_kernel(method, "train", train)
+            check_finite_kernel(method, "pool", shard)
     processes.agree({"the fitted transformations": _digest(*train.tensors(), *probe.tensors())})
     seconds = now(shard.device) - start
     return choose(request, train, shard, seconds, target, group=_counting_anew(processes))
+
+
+def of_one_type(
+    processes: Processes, points: Mapping[str, Inputs], castable: bool, without_pool: bool
+) -> tuple[dict[str, Inputs], bool]:
+    """The points, by name, and whether they may be cast in any process.
+
+    A process that holds no point of the pool gets the type of the others' points. Raises BmdalError if these differ.
+    """
+    castable = any(processes.objects(castable))
+    own = None if without_pool else tuple(t.dtype for t in leaves(first_point(points["x_pool"])))
+    types = processes.agree({"the type of x_pool": own})["the type of x_pool"]
+    with processes.together():
+        if without_pool and types is not None:
+            return {**points, "x_pool": with_dtypes(first_point(points["x_pool"]), types)}, castable
+    return dict(points), castable
 
 
 def choose_from_parts(

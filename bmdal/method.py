@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import dataclass
 from numbers import Real
 from typing import cast
@@ -51,8 +50,8 @@ class Method:
                 raise BmdalError(
                     f"transformations must hold Transformations, got {transformation!r}; use Method.from_name for names"
                 )
-        if isinstance(self.sigma, bool) or not (isinstance(self.sigma, Real) and 0 < self.sigma <= sys.float_info.max):
-            raise BmdalError(f"sigma must be a number greater than 0, got {self.sigma!r}")
+        if isinstance(self.sigma, bool) or not (isinstance(self.sigma, Real) and 1e-150 <= self.sigma <= 1e150):
+            raise BmdalError(f"sigma must be a number greater than 0 and from 1e-150 to 1e150, got {self.sigma!r}")
         self._check_mode()
         if not self.selection.needs_kernel:
             if self.kernel is not None or self.transformations:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bmdal.errors import BmdalError, IncompatibleError, is_out_of_memory, release_memory
 from bmdal.features import DenseFeatures, Features, KernelFunction, KernelMatrix, StoredFeatures
-from bmdal.files import in_chunks, origin_of, read_features, write_blocks
+from bmdal.files import MOST_LOST, in_chunks, origin_of, read_features, write_blocks
 from bmdal.inputs import Inputs, StreamedInputs
 from bmdal.kernels import BaseKernel, Traits
 from bmdal.method import Method
@@ -23,6 +23,7 @@ from bmdal.network.network import Network
 from bmdal.network.random_state import own_random_state
 from bmdal.part import Part
 from bmdal.points import Points, leaves
+from bmdal.rules import Fingerprints
 from bmdal.transformations import Ensemble, Fitted, RandomProjection, Transformation
 
 CHUNK_BYTES = {"cpu": 32 * 2**20, "cuda": 512 * 2**20}
@@ -139,7 +140,10 @@ def transform(
     train, chain = fit(method, train, y_train, generator)
     first = others[0][:1]
     size = _chunk_size(max(first.nbytes, chain(first).nbytes), first.device)
-    return [train, *(f.mapped(chain) if isinstance(f, StoredFeatures) else _in_chunks(chain, f, size) for f in others)]
+    mapped = [f.mapped(chain) if isinstance(f, StoredFeatures) else _in_chunks(chain, f, size) for f in others]
+    for name, features in zip(("train", "pool", "target"), (train, *mapped), strict=False):
+        check_finite_kernel(method, name, features)
+    return [train, *mapped]
 
 
 def fit(method: Method, train: Features, y_train: Tensor | None, generator: torch.Generator) -> tuple[Features, Fitted]:
@@ -259,7 +263,15 @@ def _in_file(
             f"{path} was made from another method, other networks, points or another generator: delete it, or choose "
             "another features_file"
         )
-    return read_features(path)
+    stored, rows = read_features(path), [0, len(X) // 2, len(X) - 1]
+    features = chain(X[rows]).matrix()
+    changes = torch.linalg.vector_norm(stored[torch.tensor(rows)].matrix() - features, dim=1)
+    if not bool((changes <= 2 * MOST_LOST * torch.linalg.vector_norm(features, dim=1)).all()):
+        raise BmdalError(
+            f"{path} has other features than the networks now give for rows {', '.join(map(str, rows))}: were they "
+            "made with another output, forward, activation or dropout? Delete it, or choose another features_file"
+        )
+    return stored
 
 
 def _origin(
@@ -276,7 +288,8 @@ def _origin(
     """
     digest = hashlib.sha256(f"{method.name} {method.sigma} {len(x_train)} {len(x_pool)}".encode())
     n, places = len(x_pool), [[0], [len(x_pool) // 2], [len(x_pool) - 1]]
-    of_pool = [x_pool[rows] for rows in places] if isinstance(x_pool, StreamedInputs) else [x_pool[:n]]
+    is_read = isinstance(x_pool.X if isinstance(x_pool, Fingerprints) else x_pool, StreamedInputs)
+    of_pool = [x_pool[rows] for rows in places] if is_read else [x_pool[:n]]
     parameters = [t for network in networks for t in network.module.state_dict().values() if isinstance(t, Tensor)]
     labels = [] if y_train is None else [y_train]
     points = [leaf for some in (x_train[: len(x_train)], *of_pool) for leaf in leaves(some)]

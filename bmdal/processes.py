@@ -67,9 +67,11 @@ class Processes(Group):
                 torch.device("cuda", torch.cuda.current_device()) if "cuda:nccl" in backends else torch.device("cpu")
             )
         wire = device if f"{device.type}:nccl" in backends else torch.device("cpu")
-        if f"{wire.type}:" not in backends:
-            raise BmdalError(f"a group with {backends!r} cannot send features on {device}: use the backend 'gloo'")
-        return cls(group, wire)
+        processes = cls(group, wire)
+        with processes.together():
+            if f"{wire.type}:" not in backends:
+                raise BmdalError(f"a group with {backends!r} cannot send features on {device}: use the backend 'gloo'")
+        return processes
 
     def holding(self, n_given: int, n: int) -> Processes:
         """The same processes, of which this one holds n of the n_given points of its part of the user's pool."""
@@ -108,10 +110,16 @@ class Processes(Group):
         if said:
             raise BmdalError("; ".join(said)) from error
 
-    def agree(self, values: Mapping[str, Hashable]) -> None:
-        """Raise BmdalError, with ranks and values, if values differ between processes."""
+    def agree(self, values: Mapping[str, Hashable]) -> dict[str, Any]:
+        """The values that all processes share; those of a process that has None do not count.
+
+        Raises BmdalError, with ranks and values, if values differ.
+        """
         all_values = self.objects(dict(values))
-        found = {name: _where([own[name] for own in all_values]) for name in values}
+        found = {
+            name: [place for place in _where([own[name] for own in all_values]) if place[0] is not None]
+            for name in values
+        }
         differ = [
             f"{name} is " + ", ".join(f"{value} on {where}" for value, where in places)
             for name, places in found.items()
@@ -119,6 +127,7 @@ class Processes(Group):
         ]
         if differ:
             raise BmdalError("all processes of a group must have the same request, but " + "; ".join(differ))
+        return {name: places[0][0] if places else None for name, places in found.items()}
 
     def objects(self, value: Any) -> list[Any]:
         """The values of all processes."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -11,6 +12,17 @@ from torch import Tensor
 def standard_normal(shape: Sequence[int], generator: torch.Generator, like: Tensor) -> Tensor:
     """Standard normal numbers of a shape with the device and dtype of `like`, drawn on the generator's device."""
     return torch.randn(*shape, generator=generator, device=generator.device, dtype=like.dtype).to(like.device)
+
+
+@contextmanager
+def unchanged_after_error(generator: torch.Generator) -> Iterator[None]:
+    """Give a generator its state back if an error occurs, so that a second attempt draws the same numbers."""
+    state = generator.get_state()
+    try:
+        yield
+    except BaseException:
+        generator.set_state(state)
+        raise
 
 
 def uniform(generator: torch.Generator) -> Tensor:

@@ -24,7 +24,8 @@ from bmdal.tables import as_tensor
 
 PART = 4096
 """Number of points whose values are copied at a time."""
-
+FEW = 256
+"""Number of points of a data set that are read at a time."""
 
 Fingerprinted = Sequence[Hashable] | Tensor
 """Something for each point that is equal for equal points; for points that are numbers a digest, int64, shape (n,)."""
@@ -138,6 +139,15 @@ class Fingerprints:
         if isinstance(rows, slice) and isinstance(self.X, StreamedInputs) and not isinstance(part, Items):
             self.of_rows[rows], self.known[rows] = fingerprints(part), True
         return part
+
+    def read_rest(self) -> None:
+        """Read the points of a data set whose fingerprints are not known, unless reading does not tell them."""
+        for start in range(0, len(self) if isinstance(self.X, StreamedInputs) else 0, FEW):
+            rows = slice(start, start + FEW)
+            if not bool(self.known[rows].all()):
+                self[rows]  # records them
+                if not bool(self.known[start]):
+                    return
 
     def of_all(self) -> Tensor | None:
         """The fingerprints of all points; None if they would require reading a data set again."""

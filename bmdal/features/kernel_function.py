@@ -62,7 +62,7 @@ class KernelFunction(Features):
                 f"the kernel must be symmetric, but k(x, x') and k(x', x) differ by {float(difference.max()):.3g}"
             )
         blocks = [slice(start, start + N_DIAGONAL) for start in range(0, len(self.X), N_DIAGONAL)]
-        diagonal = torch.cat([self._matrix(self.X[rows], self.X[rows]).diagonal() for rows in blocks])
+        diagonal = torch.cat([self._matrix(self.X[rows], self.X[rows]).diagonal().clone() for rows in blocks])
         if not bool((diagonal >= 0).all()):
             i = int((diagonal < 0).nonzero()[0])
             raise BmdalError(

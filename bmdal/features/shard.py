@@ -166,7 +166,8 @@ class Shard(Features):
 
     def _block(self, rows: slice, place: slice, size: int) -> Features:
         Phi = self._read(rows)
-        if len(Phi) < size or Phi.dtype != self._at_least or Phi.data_ptr() % ALIGNED:
+        like_others = Phi.dtype == self._at_least and Phi.is_contiguous() and not Phi.data_ptr() % ALIGNED
+        if len(Phi) < size or not like_others:
             padded = Phi.new_zeros(size, Phi.shape[1], dtype=self._at_least)
             padded[place] = Phi
             Phi = padded

@@ -76,7 +76,7 @@ def in_blocks(chunks: Iterable[Tensor]) -> Iterator[Tensor]:
             raise BmdalError(
                 f"features must have the same columns, they have {waiting[0].shape[1]} and {chunk.shape[1]}"
             )
-        waiting.append(chunk.cpu())
+        waiting.append(chunk.to("cpu", copy=True))  # its memory may be used again for the next one
         n_waiting += len(chunk)
         while n_waiting >= BLOCK_ROWS:
             rows = torch.cat(waiting) if len(waiting) > 1 else waiting[0]

@@ -146,7 +146,7 @@ class Open:
         self.points = None if limits.candidates is None else limits.candidates.clone()
         if limits.groups is not None:
             self.points = torch.ones_like(limits.groups, dtype=torch.bool) if self.points is None else self.points
-            self._n_chosen = torch.zeros_like(limits.groups)  # of a point's group, at each of its points
+            self._n_chosen = limits.groups.new_zeros(int(limits.groups.max()) + 1)  # of each group
 
     def among(self, points: Tensor) -> Tensor:
         """Restrict a mask of points, shape (n_pool,), to those that may be selected."""
@@ -163,8 +163,9 @@ class Open:
             return
         self.points.index_fill_(0, index, False)
         if self.limits.groups is not None:
-            self._n_chosen += (self.limits.groups[:, None] == self.limits.groups.index_select(0, index)).sum(dim=1)
-            self.points &= self._n_chosen < self.limits.per_group
+            of_chosen = self.limits.groups.index_select(0, index)
+            self._n_chosen.index_add_(0, of_chosen, torch.ones_like(of_chosen))
+            self.points &= (self._n_chosen < self.limits.per_group).index_select(0, self.limits.groups)
 
     def first(self, order: Tensor, n: int) -> Tensor:
         """The first n points of an order that may be selected together, or fewer if there are not enough."""

@@ -31,7 +31,7 @@ class _Coverage:
         weights: w_t, shape (n_sample,).
         inverse: 1 / |phi(t)|, or 0 for features that are zero, shape (n_sample,).
         norm2: of the unit-norm features of the sample, shape (n_sample,): 1, or 0 for features that are zero.
-        h2: the squared median distance.
+        h2: the squared median distance between the first `N_SAMPLE` points of the sample.
         rounding: up to this, differences of kappa count as 0.
         covered: c_t, shape (n_sample,).
     """
@@ -39,8 +39,8 @@ class _Coverage:
     def __init__(self, sample: Features, weights: Tensor, selected: Features | None) -> None:
         self.sample, self.weights = sample, weights
         self.inverse, self.norm2 = _to_unit_norm(sample)
-        cosines = sample.kernel(sample) * self.inverse[:, None] * self.inverse
-        d2 = squared_distances(self.norm2[:, None], self.norm2, cosines)
+        few, inverse, norm2 = sample[:N_SAMPLE], self.inverse[:N_SAMPLE], self.norm2[:N_SAMPLE]
+        d2 = squared_distances(norm2[:, None], norm2, few.kernel(few) * inverse[:, None] * inverse)
         self.h2 = float(torch.where(d2 > 0, d2, torch.nan).nanmedian().nan_to_num(nan=1.0))
         self.rounding = 16 * torch.finfo(d2.dtype).eps * (1 + 1 / self.h2)
         self.covered = torch.zeros_like(self.norm2)
@@ -120,7 +120,7 @@ class MaxHerding(Selection):
 
     kappa(x, t) = exp(-|u(x) - u(t)|^2 / h^2) with the features u = phi / |phi|, or 0 where phi is zero. t runs over a
     random sample of the pool, of 1024 points or 4 for each point of the batch, whichever is more. h is the median of
-    the distances between its points that are not 0. In mode TP, S starts with the training points.
+    the distances between its first 1024 points that are not 0. In mode TP, S starts with the training points.
     Memory: O(n_pool) numbers beside the features.
     Source: Bae et al., Generalized coverage for more robust low-budget active learning, arXiv 2407.12212.
     """

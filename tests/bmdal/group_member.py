@@ -19,7 +19,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.utils.data import TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 from toys import normal
 
 from bmdal import Batch, BmdalError, select, select_batch, write_features
@@ -75,6 +75,8 @@ def outcome(case: Mapping[str, Any], group: dist.ProcessGroup, rank: int, path: 
         pool = StoredFeatures(pool) if not len(pool) else write_features(path, pool, dtype=pool.dtype)
     if case.get("data_set"):
         pool = TensorDataset(pool)
+    if case.get("loader"):
+        pool = DataLoader(TensorDataset(pool), batch_size=800, drop_last=True)
     given = {name_of_pool: pool, **common, **case.get("of_rank", {}).get(rank, {})}
     if given["method"] == "dying":
         given["method"] = Dying()

@@ -135,6 +135,15 @@ def test_nothing_is_changed() -> None:
     assert torch.equal(train, Phi_train)
 
 
+def test_an_error_leaves_the_generator_as_it_was() -> None:
+    """A second attempt draws the same numbers; the features of the first are infinite after a transformation."""
+    generator = torch.Generator().manual_seed(3)
+    train, pool = Phi_train.float() * 1e-18, Phi_pool.float() * 1e10
+    with pytest.raises(BmdalError, match="the kernel is NaN or infinite for pool"):
+        select("lcmd-tp_rp-8_scale", pool, 9, generator, train=train)
+    assert torch.equal(generator.get_state(), torch.Generator().manual_seed(3).get_state())
+
+
 def test_messages() -> None:
     bad = Phi_pool.clone()
     bad[17, 3] = torch.inf
@@ -206,6 +215,17 @@ class TestKernelFunction:
             train, pool = KernelFunction(self.k, as_points(self.X)), KernelFunction(self.k, as_points(self.P))
             assert select(name, pool, 9, 0, train=train).indices.tolist() == expected
 
+    def test_a_function_that_uses_its_memory_again(self) -> None:
+        memory = np.empty(120 * 120)
+
+        def k(X: Any, Y: Any) -> NDArray[np.float64]:
+            result = memory[: len(X) * len(Y)].reshape(len(X), len(Y))
+            result[:] = self.k(X, Y) * np.outer(*(1 + np.abs(Z[:, 0]) for Z in (X, Y)))
+            return result
+
+        expected = (2 * (1 + np.abs(self.P[:, 0])) ** 2).tolist()
+        assert KernelFunction(k, self.P).diag().tolist() == pytest.approx(expected)
+
     def test_messages(self) -> None:
         cases: dict[str, tuple[Any, Any]] = {
             "must be callable, got str": ("rbf", self.P),
@@ -241,6 +261,8 @@ def test_train_and_pool_are_of_one_kernel_and_one_table() -> None:
         "pool must be one matrix with a row of features for each point, not a tuple": lambda: select(
             "lcmd-p", (P, P), 3, 0
         ),  # type: ignore[arg-type]
+        "pool is an empty data set": lambda: select("lcmd-p", TensorDataset(torch.empty(0, 3)), 3, 0),
+        "train is an empty data set": lambda: select("lcmd-p", P, 3, 0, train=TensorDataset(torch.empty(0, 3))),
         "target is empty": lambda: select("epig-p", P, 3, 0, target=np.zeros((0, 3))),
         "pool must be a tensor, a NumPy array or a pandas frame": lambda: select("lcmd-p", None, 3, 0),  # type: ignore[arg-type]
         "the kernel is NaN or infinite for pool": lambda: select("lcmd-p", (1e25 * P).astype(np.float32), 3, 0),

@@ -15,6 +15,8 @@ import torch
 import torch.distributed as dist
 from command_line import ROOT, environment
 from group_member import points
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 from torch.utils.data import TensorDataset
 from toys import normal
@@ -25,6 +27,7 @@ from bmdal.features import DenseFeatures, condition
 from bmdal.features.shard import Shard
 from bmdal.group import ALONE, Traffic
 from bmdal.processes import Processes
+from bmdal.regressor import NetworkRegressor
 
 Case = dict[str, Any]
 SECONDS = 20
@@ -85,6 +88,11 @@ def alone(given: Mapping[str, Any]) -> list[int]:
     return choose(**given).indices.tolist()
 
 
+def _pipeline() -> Pipeline:
+    model = make_pipeline(StandardScaler(), NetworkRegressor(random_state=0, n_epochs=2))
+    return model.fit(TRAIN.numpy(), LABELS.numpy())
+
+
 BLOCKS = [(20_000,), (9001, 10_999), (1, 8191, 11_808), (4000, 12_384, 0, 3616)]
 EQUAL: dict[str, Case] = {
     **{method: {"common": request(method)} for method in METHODS},
@@ -122,6 +130,15 @@ NETWORKS: dict[str, Case] = {
         "common": of_networks("maxdet-p_grad_rp-16_acs-rf-hyper-8", exclude=torch.arange(3000) % 3 < 1)
     },
     "no features": {"common": of_networks("random")},
+    "two precisions": {
+        "common": of_networks("maxdist-tp_linear", x_train=TRAIN.float().numpy(), x_pool=points(3000, 12).numpy())
+    },
+    "a pipeline": {
+        "common": of_networks(
+            "lcmd-tp_grad_rp-16", models=_pipeline(), x_train=TRAIN.numpy(), x_pool=points(3000, 12).numpy()
+        )
+    },
+    "a loader": {"common": of_networks("maxdiag_ll_rp-9"), "loader": True, "splits": PARTS[:3]},
     "copies of points": {"common": of_networks("maxdiag_grad_rp-16", distinct=False)},
     "a data set": {
         "common": of_networks("kmeanspp-p_grad_rp-16", x_train=TensorDataset(TRAIN.float())),
@@ -177,7 +194,7 @@ def check_equal(equal: Mapping[str, Case], found: Mapping[tuple[str, int], Any])
         (one,) = found[name, 1]
         assert "error" not in one, (name, one)
         assert one["indices"] == alone(case["common"]), name
-        for n in (2, 3, 4):
+        for n in range(2, 1 + len(case.get("splits", SPLITS))):
             for of_rank in found[name, n]:
                 assert {key: of_rank.get(key) for key in SAME} == {key: one[key] for key in SAME}, (name, n, of_rank)
 
@@ -222,7 +239,7 @@ def check_traffic(n: int, of_maxdist: Traffic, of_lcmd: Traffic) -> None:
 
 def test_networks(tmp_path: Path) -> None:
     """Each process maps its own points with the same networks."""
-    equal = {name: {**case, "splits": PARTS} for name, case in NETWORKS.items()}
+    equal = {name: {"splits": PARTS, **case} for name, case in NETWORKS.items()}
     common = of_networks("lcmd-tp_grad_rp-16")
     with_nan = points(3000, 12).float()[:1800]
     with_nan[7, 3] = torch.nan
@@ -233,6 +250,10 @@ def test_networks(tmp_path: Path) -> None:
             "x_train is 30 rows on ranks 0 and 2",
         ),
         "nan": ({"x_pool": with_nan}, "^rank 1: x_pool has a NaN or infinite value in row 7"),
+        "types": (
+            {"x_train": TRAIN.float().numpy(), "x_pool": points(3000, 12).numpy()},
+            r"the type of x_pool is \(torch.float32,\) on ranks 0 and 2, \(torch.float64,\) on rank 1",
+        ),
         "file": ({"features_file": tmp_path / "pool.npy"}, "^rank 1: features_file cannot be used with group="),
         "trees": ({"method": "bait-f-p_pred"}, "^rank 1: method 'bait-f-p_pred': predictions of a model with members"),
         "kernel": ({"method": "lcmd-tp_grad"}, "^rank 1: method 'lcmd-tp_grad': over a group the transformed features"),
@@ -264,18 +285,23 @@ def test_a_large_pool(method: str, tmp_path: Path) -> None:
         assert of_rank["indices"] == alone(common)
 
 
+@pytest.mark.parametrize("by_column", [False, True])
 @pytest.mark.parametrize("p", [7, 64])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_the_numbers_of_a_point_do_not_depend_on_the_shard(p: int, dtype: torch.dtype) -> None:
+def test_the_numbers_of_a_point_do_not_depend_on_the_shard(p: int, dtype: torch.dtype, by_column: bool) -> None:
     """Bit by bit, for products, norms and transformations, where parts of a block would differ."""
     X, center = (
         points(20_000, p).to(dtype),
         DenseFeatures(normal(1, p, seed=3).to(torch.promote_types(dtype, torch.float32))),
     )
     posterior = condition(DenseFeatures(normal(20, p, seed=4)), 0.1)
-    whole = Shard(X)
+
+    def in_memory(part: torch.Tensor) -> torch.Tensor:
+        return part.T.contiguous().T if by_column else part
+
+    whole = Shard(in_memory(X))
     for cuts in ((0, 9001, 20_000), (0, 1, 8192, 12_000, 20_000)):
-        parts = [Shard(X[a:b], a) for a, b in pairwise(cuts)]
+        parts = [Shard(in_memory(X[a:b]), a) for a, b in pairwise(cuts)]
         assert torch.equal(torch.cat([s.kernel(center) for s in parts]), whole.kernel(center))
         assert torch.equal(torch.cat([s.diag() for s in parts]), whole.diag())
         assert torch.equal(

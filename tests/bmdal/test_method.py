@@ -98,8 +98,9 @@ def test_an_unknown_part_has_an_exception_of_its_own() -> None:
 
 
 def test_sigma_must_be_positive() -> None:
-    with pytest.raises(BmdalError, match="sigma must be a number greater than 0, got 0"):
-        Method.from_name("random", sigma=0)
+    for sigma in (0, -1.0, 1e-160, 1e160, float("nan"), float("inf"), True):
+        with pytest.raises(BmdalError, match="sigma must be a number greater than 0 and from 1e-150 to 1e150, got"):
+            Method.from_name("random", sigma=sigma)
 
 
 def test_own_component_is_used_by_name() -> None:

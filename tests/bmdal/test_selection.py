@@ -517,6 +517,14 @@ def test_herding_covers_a_sample(selection: Selection, mode: Mode, monkeypatch: 
         assert selection.select(problem(pool, train, mode), batch_size).tolist() == expected
 
 
+def test_the_width_of_the_kernel_comes_from_a_thousand_points() -> None:
+    """Of more, all pairs would not fit into memory."""
+    X = normal(2000, 3, seed=5)
+    d2 = torch.cdist(*[torch.nn.functional.normalize(X[: herding.N_SAMPLE])] * 2).square()
+    coverage = herding._Coverage(DenseFeatures(X), torch.ones(2000), None)
+    assert coverage.h2 == pytest.approx(float(d2[d2 > 1e-12].median()))
+
+
 def test_herding_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The blocks change nothing, and nor do kernels without a matrix."""
     pool, train = normal(300, P, seed=4), normal(60, P, seed=5)

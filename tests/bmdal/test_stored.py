@@ -24,6 +24,7 @@ from toys import normal
 from bmdal import BmdalError, IncompatibleError, Method, read_features, select, select_batch, write_features
 from bmdal.features import DenseFeatures, StoredFeatures
 from bmdal.files.layout import DTYPES
+from bmdal.members import MCDropout
 
 DTYPES_OF_FILES = [getattr(torch, name) for name in DTYPES]
 N_BLOCK = 64
@@ -441,6 +442,10 @@ def test_what_needs_all_features_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
         select("bait-f-p_train", stored, 5, 0, train=train)
     for name in ("lcmd-tp_train", "maxdet-tp", "power"):
         assert len(select(name, stored, 5, 0, train=train).indices) == 5
+    monkeypatch.setattr("bmdal.features.stored.MEMORY_BYTES", 6 * stored.stored.numel())  # as float32, not float64
+    assert len(select("fw-p", stored, 5, 0).indices) == 5
+    with pytest.raises(IncompatibleError, match="stored points would take"):
+        select("bait-f-p", stored, 5, 0)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -471,6 +476,78 @@ def test_select_batch_with_a_file(name: str, tmp_path: Path) -> None:
         batch(features_file=path)
 
 
+def _net(activation: nn.Module) -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 20), activation, nn.Dropout(0.3), nn.Linear(20, 2))
+
+
+@pytest.mark.parametrize(
+    ("name", "models", "options", "other_models", "other_options"),
+    [
+        ("lcmd-tp_grad_rp-16", _net(nn.ReLU()), {"output": 0}, _net(nn.ReLU()), {"output": 1}),
+        ("lcmd-tp_ll", _net(nn.ReLU()), {"output": 0}, _net(nn.Tanh()), {"output": 0}),
+        (
+            "lcmd-tp_ll",
+            _net(nn.ReLU()),
+            {"forward": lambda net, x: net(x)[:, 0]},
+            _net(nn.ReLU()),
+            {"forward": lambda net, x: net(x + 1)[:, 0]},
+        ),
+        (
+            "lcmd-tp_grad_rp-16_ens-2",
+            MCDropout(_net(nn.ReLU()), 2, seed=0),
+            {"output": 0},
+            MCDropout(_net(nn.ReLU()), 2, seed=1),
+            {"output": 0},
+        ),
+    ],
+)
+def test_a_file_of_the_same_parameters_but_other_features(
+    name: str, models: Any, options: Any, other_models: Any, other_options: Any, tmp_path: Path
+) -> None:
+    """What the features depend on beside parameters and points: it does not show in these, but in the features."""
+    x, path = points(300, 6), tmp_path / "pool.npy"
+
+    def batch(models: Any, options: Any) -> list[int]:
+        return select_batch(name, models, x[:40], None, x, 9, 0, features_file=path, **options).indices.tolist()
+
+    assert batch(models, options) == batch(models, options)
+    with pytest.raises(
+        BmdalError, match=r"pool.npy has other features than the networks now give for rows 0, 150, 299"
+    ):
+        batch(other_models, other_options)
+
+
+class _Counting(TensorDataset):
+    """Counts how many of its items are there at a time, and how often they are read."""
+
+    def __init__(self, *tensors: Tensor) -> None:
+        super().__init__(*tensors)
+        self.most_at_once = self.n_read = 0
+
+    def __getitems__(self, indices: list[int]) -> list[Any]:
+        self.most_at_once = max(self.most_at_once, len(indices))
+        self.n_read += len(indices)
+        return [self[i] for i in indices]
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_data_set_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
+    """Nor is it mapped twice; copies are found whether or not the file is there already."""
+    x = points(3000, 6)
+    x[1500:2900] = x[:1400]
+    net, path = nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, 1)), tmp_path / "pool.npy"
+    found = []
+    for _ in range(2):
+        pool = _Counting(x)
+        batch = select_batch("maxdiag_grad_rp-8", net, x[-9:], None, pool, 30, 0, features_file=path)
+        assert pool.most_at_once <= 256
+        assert pool.n_read < 3100
+        found.append((batch.indices.tolist(), batch.notes))
+    assert found[0] == found[1]
+    assert not {i + 1500 for i in found[0][0] if i < 1400} & set(found[0][0])
+
+
 def test_select_batch_refuses_what_it_cannot_store(tmp_path: Path) -> None:
     net, x = nn.Sequential(nn.Linear(6, 20), nn.ReLU(), nn.Linear(20, 1)), points(60, 6)
     path = tmp_path / "pool.npy"
@@ -479,6 +556,17 @@ def test_select_batch_refuses_what_it_cannot_store(tmp_path: Path) -> None:
     with pytest.raises(BmdalError, match="is for methods with a kernel"):
         select_batch("random", net, x, None, x, 5, 0, features_file=path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_chunks_that_use_their_memory_again(tmp_path: Path) -> None:
+    X, memory = points(300, 5), torch.empty(25, 5)
+    kept = write_features(tmp_path / "a.npy", (memory.copy_(part) for part in X.split(25)))
+    assert torch.equal(kept.matrix(), X.half().float())
+    in_memory = write_features(
+        tmp_path / "b.npy", DataLoader(TensorDataset(X), batch_size=25), lambda x: memory[: len(x)].copy_(x)
+    )
+    assert torch.equal(in_memory.matrix(), X.half().float())
 
 
 def test_progress(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
