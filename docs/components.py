@@ -72,7 +72,7 @@ ABOUT: dict[str, dict[str, About]] = {
             "published benchmark is no lower.",
         ),
         "fw": About(
-            "One pass over Phi for each of the b points, O(n p b); with AVX-512, over 16-bit integers instead.",
+            "One pass over Phi for each of the b points, O(n p b); with AVX-512, over 8-bit integers instead.",
             "Use it with an ACS kernel, as in `fw-p_grad_rp-512_acs-rf-hyper-512`. It approximates the pool's mean "
             "embedding and only knows about the labelled points through the kernel.",
         ),

@@ -18,7 +18,7 @@ from bmdal.members import members
 from bmdal.method import Method
 from bmdal.regressor import NetworkRegressor
 
-DEFAULTS = {"forest": "bait-f-p_pred", "lightgbm": "bait-f-p_pred", "network": "lcmd-tp_grad_rp-512"}
+DEFAULTS = {"forest": "bait-f-p_pred", "lightgbm": "lcmd-tp_pred", "network": "lcmd-tp_grad_rp-512"}
 """The models, and the method that is the default for each."""
 FIRST_DESIGN, NEXT_DESIGN = "lcmd-p_linear", "lcmd-tp_linear"
 """The defaults if nothing can be learned: without labelled rows, and with some."""
