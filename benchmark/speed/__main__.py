@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -48,7 +49,8 @@ def _measure(arguments: Sequence[str]) -> int:
     for name in options.methods:
         Method.from_name(name)
     device = find_device(options.device)
-    data = prepare(load_dataset(options.dataset), Path(options.paths.data))
+    dataset = load_dataset(options.dataset)
+    data = cache(lambda: prepare(dataset, Path(options.paths.data)))  # `stored` needs none
     if options.n_threads:
         torch.set_num_threads(options.n_threads)
     conditions = Conditions(
@@ -75,10 +77,12 @@ def _measure(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _rows(options: DictConfig, data: PreparedData, conditions: Conditions, speed: float, peak: float) -> Iterator[Row]:
+def _rows(
+    options: DictConfig, data: Callable[[], PreparedData], conditions: Conditions, speed: float, peak: float
+) -> Iterator[Row]:
     small = {"selection", "features", "training"} & set(options.parts)
     if small:
-        problem = make_problem(data, options.n_train, options.n_pool, options.n_epochs, conditions.device)
+        problem = make_problem(data(), options.n_train, options.n_pool, options.n_epochs, conditions.device)
     if "selection" in options.parts:
         yield from parts.selection(problem, options.methods or parts.SELECTIONS, conditions, speed, peak)
     if "features" in options.parts:
@@ -86,21 +90,21 @@ def _rows(options: DictConfig, data: PreparedData, conditions: Conditions, speed
     if "training" in options.parts:
         yield from parts.training(problem, options.networks, conditions, peak)
     if "run" in options.parts:
-        yield from parts.run(data, conditions)
+        yield from parts.run(data(), conditions)
     if "scaling" in options.parts:
         sizes = Sizes(options.pools, options.batches, options.training_sets)
         largest = max(*sizes.pool, *sizes.train, options.n_pool)
-        problem = make_problem(data, options.n_train, largest, options.n_epochs, conditions.device)
+        problem = make_problem(data(), options.n_train, largest, options.n_epochs, conditions.device)
         yield from parts.scaling(problem, sizes, options.n_pool, conditions)
     if "black-box" in options.parts:
-        points, x_pool = make_points(data, options.n_train, options.n_pool, torch.device("cpu"))
+        points, x_pool = make_points(data(), options.n_train, options.n_pool, torch.device("cpu"))
         with_peers = not options.alone and _has(optional_module, "skactiveml.pool")
         yield from black_box(points, x_pool, options.batch_size, options.repeats, with_peers)
     if "stored" in options.parts:
         for n_pool in options.stored_pools:
             yield from stored(n_pool, options.stored_features, options.batch_size, Path(options.paths.runs))
     if "rounding" in options.parts:
-        problem = make_problem(data, options.n_train, options.n_pool, options.n_epochs, conditions.device)
+        problem = make_problem(data(), options.n_train, options.n_pool, options.n_epochs, conditions.device)
         yield from rounding(problem, options.batch_size)
 
 
