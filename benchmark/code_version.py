@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+import sysconfig
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from bmdal import Method
+_INSTALLED = ("stdlib", "platstdlib", "purelib", "platlib")
 
 
 @cache
@@ -30,15 +32,25 @@ def code_version() -> str:
     return f"{package}+{done.stdout.strip()}"
 
 
-def own_code(method: Method) -> dict[str, str]:
-    """Return, by module name, the hash of each file outside the library that defines a component of the method.
+def own_code(components: Iterable[object]) -> dict[str, str]:
+    """Return, by module name, the hash of each file outside this project that defines the classes of some objects.
 
+    Counts the classes that they inherit from, too, unless these are installed; not what else the files import.
     A file is hashed at the first call, so call this early: the code that runs is the code that was imported.
     """
-    components = (method.selection, method.kernel, *method.transformations)
-    modules = {type(component).__module__ for component in components if component is not None}
-    own = sorted(module for module in modules if module.split(".")[0] != "bmdal")
-    return {module: code for module in own if (code := _source_hash(module))}
+    classes = [(type(c), base) for c in components if c is not None for base in type(c).__mro__]
+    modules = {
+        base.__module__
+        for itself, base in classes
+        if base.__module__.split(".")[0] not in ("bmdal", "benchmark") and (base is itself or not _is_installed(base))
+    }
+    return {module: code for module in sorted(modules) if (code := _source_hash(module))}
+
+
+def _is_installed(class_: type) -> bool:
+    """Whether a class comes with Python or from a package that was installed."""
+    file = getattr(sys.modules[class_.__module__], "__file__", None)
+    return file is None or any(Path(file).is_relative_to(sysconfig.get_path(name)) for name in _INSTALLED)
 
 
 @cache

@@ -44,7 +44,7 @@ def _work(arguments: Sequence[str]) -> int:
     rows = []
     for name in with_progress(list(options.dataset) or DATASETS, "simulating"):
         data = prepare(load_dataset(name), Path(options.paths.data))
-        rows.append((Cell(name), *_predicted(options, data), *gained.get(name, (Cell(None),) * 3)))
+        rows.append((Cell(name), *_predicted(options, data), *gained.get(name, (Cell(None),) * 4)))
     put_table(_table(options, tuple(rows)), options.output)
     return 0
 
@@ -69,20 +69,27 @@ def _predicted(options: DictConfig, data: PreparedData) -> tuple[Cell, ...]:
 def _gained(options: DictConfig) -> dict[str, tuple[Cell, ...]]:
     """Return the mean difference of log RMSE to random selection and its interval on each data set with such records.
 
-    If several experiments or tasks have both methods, the one with most runs counts. Raises RecordError for a damaged
-    record.
+    These are records of the same kind of model, a forest or a ReLU network, and the last cell names their experiment
+    and task. If several have both methods on a common split, the one with most runs counts. Raises RecordError for a
+    damaged record.
     """
+    of_model = r"n_trees=" if options.method.endswith("_pred") else r"activation=relu\b"
     try:
         records = load_records(options.paths.runs)
     except ResultsError:  # no records
         return {}
     gained = {}
+    records = records[records["training"].astype(str).str.match(of_model)]
     for name, part in records[records["method"].isin([options.method, RANDOM])].groupby("dataset", observed=True):
-        groups = [group for _, group in part.groupby(GROUP, observed=True) if group["method"].nunique() == 2]
-        if groups:
-            common = common_part(max(groups, key=len)).frame
-            row = paired_differences(common, "rmse", RANDOM).iloc[0]
-            gained[str(name)] = tuple(Cell(float(row[key])) for key in ("difference", "low", "high"))
+        both = [
+            (group, "/".join(map(str, key)))
+            for key, group in part.groupby(GROUP, observed=True)
+            if group.groupby("split")["method"].nunique().max() == 2
+        ]
+        if both:
+            group, place = max(both, key=lambda one: len(one[0]))
+            row = paired_differences(common_part(group).frame, "rmse", RANDOM).iloc[0]
+            gained[str(name)] = (*(Cell(float(row[key])) for key in ("difference", "low", "high")), Cell(place))
     return gained
 
 
@@ -96,6 +103,7 @@ def _table(options: DictConfig, rows: tuple[tuple[Cell, ...], ...]) -> Table:
         ("gained", "gained in the records"),
         ("gained_low", "95 % from"),
         ("gained_high", "to"),
+        ("records", "records of"),
     )
     note = (
         f"log RMSE minus that of random selection; predicted for one batch of {options.batch_size} from "

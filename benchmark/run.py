@@ -37,13 +37,15 @@ from results.record import (
 def settings(task: Task, training: Model, method: Method) -> dict[str, Any]:
     """Return all settings that affect the results, except for the split and the data, as stored in records.
 
-    A component of the library is identified by its name; a user's own component also by the hash of its code.
+    A component of the library is identified by its name and a model of the benchmark by its settings; a user's own
+    also by the hash of its code.
     """
-    code = own_code(method)
+    of_training, of_method = own_code([training]), own_code([method.selection, method.kernel, *method.transformations])
+    own = {"class": type(training).__qualname__, "code": of_training} if of_training else {}
     return {
         "task": dataclasses.asdict(task),
-        "training": dataclasses.asdict(training),
-        "method": {"name": method.name, "sigma": method.sigma, **({"code": code} if code else {})},
+        "training": {**dataclasses.asdict(training), **own},
+        "method": {"name": method.name, "sigma": method.sigma, **({"code": of_method} if of_method else {})},
     }
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from bmdal.errors import BmdalError
@@ -21,6 +22,13 @@ def last_step(model: Any) -> Any:
     while (inner := _inner(model)) is not None:
         model = inner
     return model
+
+
+def in_units_of_networks(model: Any, y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Labels in the units of the predictions of a regressor's networks, (y - y_mean_) / y_scale_; others unchanged."""
+    last = last_step(model)
+    standardized: NDArray[np.float64] = (y - last.y_mean_) / last.y_scale_ if hasattr(last, "networks_") else y
+    return standardized
 
 
 def within_pipeline(model: Any, tables: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:

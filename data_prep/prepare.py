@@ -108,7 +108,8 @@ def is_current(dataset: DataSet, prepared: PreparedData) -> bool:
     if meta.raw is None or not path.is_file():
         return True
     status, made = path.stat(), (prepared.folder / "meta.json").stat()
-    untouched = status.st_size == meta.raw.n_bytes and status.st_mtime_ns < made.st_mtime_ns
+    same_time = status.st_mtime_ns == meta.raw.mtime_ns and status.st_mtime_ns < made.st_mtime_ns
+    untouched = status.st_size == meta.raw.n_bytes and same_time
     return untouched or sha256_of_files(path) == meta.raw.sha256
 
 

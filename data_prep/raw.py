@@ -54,7 +54,8 @@ def use_raw(
 def _own_file(dataset: DataSet, path: Path, progress: Progress) -> tuple[Table, RawFile]:
     if not path.is_file():
         raise DataError(f"data set {dataset.name}: path={str(path)!r} is not a file (seen from {Path.cwd()})")
-    raw = RawFile(str(path.resolve()), sha256_of_files(path), path.stat().st_size, None)
+    status = path.stat()
+    raw = RawFile(str(path.resolve()), sha256_of_files(path), status.st_size, None, status.st_mtime_ns)
     if path.suffix in (".parquet", ".pq"):
         return ParquetTable(path), raw
     if path.suffix in (".csv", ".tsv", ".txt", ".data"):

@@ -22,13 +22,14 @@ class RawFile:
     """The raw file of a set.
 
     name: name of the file, or the full path of a user's own file. sha256: hash of the whole file. address: where it was
-    fetched from; None if it was already there.
+    fetched from; None if it was already there. mtime_ns: when a user's own file was last changed.
     """
 
     name: str
     sha256: str
     n_bytes: int
     address: str | None
+    mtime_ns: int | None = None
 
 
 def hash_file(path: Path) -> Path:

@@ -243,6 +243,12 @@ def _mixtures(frame: pd.DataFrame) -> Iterator[str]:
     trainings = sorted(frame["training"].unique())
     if len(trainings) > 1:
         yield f"runs of different training are averaged together: {'; '.join(trainings)}"
+    tasks = sorted(frame["task_settings"].unique())
+    if len(tasks) > 1:
+        yield f"runs with different settings of the task are averaged together: {'; '.join(tasks)}"
+    for method, part in frame.groupby("method", observed=True):
+        if len(settings := sorted(part["method_settings"].unique())) > 1:
+            yield f"runs of {method} with different settings are averaged together: {'; '.join(settings)}"
     versions = sorted(frame["code_version"].unique())
     if len(versions) > 1:
         yield f"runs of {len(versions)} versions of the code are averaged together: {_shortened(versions)}"

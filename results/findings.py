@@ -33,6 +33,8 @@ def findings(frame: pd.DataFrame, metric: str = "rmse") -> list[str]:
 def _best(frame: pd.DataFrame, metric: str) -> Iterator[str]:
     found = savings(common_part(frame).frame, metric, RANDOM)
     yield found[0].words(metric, [saving.method for saving in found])
+    if pd.isna(found[0].stderr):
+        return
     better = [saving for saving in found if saving.is_sure and saving.difference < 0]
     worse = [saving for saving in found if saving.is_sure and saving.difference > 0]
     yield (

@@ -66,7 +66,7 @@ def gather(protocol: Path, submissions: Path, runs: Path | None = None, *, skip_
     """Read the runs of the protocol, of all submissions and, if given, those of the protocol in the folder `runs`.
 
     A method of `runs` takes part if neither the protocol nor a submission has it, and if all its runs are there, with
-    the protocol's training and data.
+    the protocol's task, training and data.
 
     Raises ResultsError if an archive cannot be read, or RecordError if a record is damaged; with `skip_damaged`, those
     in `runs` are named in the notes.
@@ -111,11 +111,13 @@ def _why_not(part: pd.DataFrame, published: pd.DataFrame) -> str | None:
     missing = _pairs(published).unique().difference(_pairs(part))
     if len(missing):
         return "it lacks " + ", ".join(f"{dataset} split {split}" for dataset, split in missing)
-    for name, by in (("training", ["task"]), ("data_hash", ["dataset"])):
+    if len(settings := sorted(part["method_settings"].astype(str).unique())) > 1:
+        return f"its runs have different settings: {'; '.join(settings)}"
+    for name, by in (("task_settings", ["task"]), ("training", ["task"]), ("data_hash", ["dataset"])):
         ours = {tuple(row) for row in part[[*by, name]].astype(str).drop_duplicates().to_numpy()}
         theirs = {tuple(row) for row in published[[*by, name]].astype(str).drop_duplicates().to_numpy()}
         if other := sorted(ours - theirs):
-            return f"its {name} is {other[0][-1]}, and the protocol's is another"
+            return f"its {name.replace('_', ' ')} is {other[0][-1]}, and the protocol's is {sorted(theirs)[0][-1]}"
     return None
 
 

@@ -35,6 +35,8 @@ _SCHEMA = pa.schema(
     + [(name, _TEXT) for name in ("data_hash", "code_version", "python", "torch", "numpy", "device", "host")]
     + [
         ("training", _TEXT),
+        ("task_settings", _TEXT),
+        ("method_settings", _TEXT),
         ("timed_alone", pa.bool_()),
         ("n_threads", _WHOLE),
         ("seed", _WHOLE),
@@ -56,14 +58,16 @@ def load_records(
     There is one row per (experiment, dataset, task, method, split, round).
 
     Further columns: `n_train`, the five metrics, seconds of training, kernel and selection, `n_filled`,
-    `effective_dimension`, `training` (its settings as text), and the provenance of the run. Values that a record does
+    `effective_dimension`, `training`, `task_settings` and `method_settings` (as text, the last without the name of the
+    method, but with the hash of code of its own), and the provenance of the run. Values that a record does
     not contain are NaN. Names are categoricals. Only complete runs are included.
 
     The rows are cached in `<runs>/.records.parquet`, so only new and changed files are read. If the folder is
     read-only, or an archive, no cache is written.
 
     Raises ResultsError if the folder is missing or has no records, or if the archive is damaged, and a RecordError that
-    names all damaged records; with a list `skipped`, their errors are appended to it instead.
+    names all damaged records; with a list `skipped`, their errors are appended to it instead. Raises ResultsError if a
+    folder has two records of one run.
     """
     place = Path(runs)
     damaged: list[RecordError] = []
@@ -101,6 +105,7 @@ def _from_folder(folder: Path, damaged: list[RecordError], progress: bool) -> pa
     table = pa.concat_tables([kept, fresh])
     if fresh.num_rows or kept.num_rows < cached.num_rows:
         _write_cache(table, cache)
+    _check_single(table, folder)
     return table
 
 
@@ -135,10 +140,26 @@ def _read_records(files: Mapping[str, Path | zipfile.Path], damaged: list[Record
 def _append_rows(rows: dict[str, list[object]], record: RunRecord, mark: str) -> None:
     run = {**vars(record.provenance), "fingerprint": mark}
     run |= {key: getattr(record, key) for key in RUN_KEYS}
-    training = record.config.get("training", {})
-    run["training"] = ", ".join(f"{key}={value}" for key, value in training.items() if key != "_target_")
+    config = record.config
+    run["training"] = _text(config.get("training", {}), "_target_")
+    run["task_settings"] = _text(config.get("task", {}))
+    run["method_settings"] = _text(config.get("method", {}), "name")
     for name, column in rows.items():
         column.extend([run[name]] * len(record.rounds) if name in run else map(attrgetter(name), record.rounds))
+
+
+def _text(settings: Mapping[str, object], left_out: str = "") -> str:
+    return ", ".join(f"{key}={value}" for key, value in settings.items() if key != left_out)
+
+
+def _check_single(table: pa.Table, folder: Path) -> None:
+    """Raise ResultsError if two files are records of the same run, such as a folder and its copy."""
+    firsts = table.filter(pc.equal(table["round"], 0)).select([*RUN_KEYS, "fingerprint"]).to_pandas()
+    if (again := firsts.duplicated([*RUN_KEYS])).any():
+        key = firsts.loc[again, [*RUN_KEYS]].iloc[0]
+        same = (firsts[[*RUN_KEYS]] == key).all(axis=1)
+        one, other, *_ = sorted(mark.split("|")[0] for mark in firsts.loc[same, "fingerprint"])
+        raise ResultsError(f"{one} and {other} in {folder} are records of the same run: move one of them away")
 
 
 def _joint_error(damaged: list[RecordError]) -> RecordError:

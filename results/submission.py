@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from omegaconf import OmegaConf
 
 from cli.files import written_aside
 from results.archive import unpacked
@@ -293,6 +294,8 @@ def _benchmark(record: RunRecord, protocol: Protocol, code: Path, runs: Path, da
     settings: dict[str, Any] = {
         f"{part}.{key}": value for part in ("task", "training") for key, value in record.config[part].items()
     }
+    if (training := _training_of(record)) is not None:
+        settings["training"] = training
     settings |= {"experiment.name": record.experiment, "method": record.method, "sigma": method["sigma"]}
     settings |= {"dataset": ",".join(map(str, datasets)), "splits": f"[{','.join(map(str, splits))}]"}
     settings |= {"imports": f"[{','.join(_modules(record))}]", "paths.runs": runs, "paths.data": data.resolve()}
@@ -303,6 +306,14 @@ def _benchmark(record: RunRecord, protocol: Protocol, code: Path, runs: Path, da
     )
     errors = [line.removeprefix("error: ") for line in done.stderr.splitlines() if line.startswith("error: ")]
     return errors or ([done.stderr[-2000:]] if done.returncode else [])
+
+
+def _training_of(record: RunRecord) -> str | None:
+    """The name of the configuration whose settings a record has; None for the default, or if there is none."""
+    for path in sorted((_ROOT / "conf" / "training").glob("*.yaml")):
+        if {*map(str, OmegaConf.load(path))} - {"_target_"} == set(record.config["training"]):
+            return path.stem
+    return None
 
 
 def _write(target: Path, files: dict[str, Path], rerun: str) -> None:

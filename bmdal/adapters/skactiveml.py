@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from bmdal.errors import BmdalError
-from bmdal.estimators import last_step
+from bmdal.estimators import in_units_of_networks, last_step
 from bmdal.from_models import select_batch
 from bmdal.kernels import Predictions
 from bmdal.method import Method
@@ -104,9 +104,7 @@ class BatchQueryStrategy(SingleAnnotatorPoolQueryStrategy):  # type: ignore[misc
             models = clone(reg).fit(x_train, y_train) if fit_reg else reg
             models = getattr(models, "estimator_", models) if isinstance(models, SklearnRegressor) else models
             if not isinstance(method.kernel, Predictions | None):
-                y_train = (
-                    y_train - (last := _with_networks(models)).y_mean_
-                ) / last.y_scale_  # the networks predict standardized targets
+                y_train = in_units_of_networks(_with_networks(models), y_train)
         batch = select_batch(
             method,
             models,

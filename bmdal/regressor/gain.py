@@ -12,7 +12,10 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils import _safe_indexing
 
 from bmdal.errors import BmdalError
+from bmdal.estimators import in_units_of_networks
 from bmdal.from_models import select_batch
+from bmdal.kernels import Predictions
+from bmdal.method import Method
 
 FEWEST = 40
 """Labelled points; with fewer, a test set of 30 % has a dozen points."""
@@ -96,6 +99,7 @@ def simulate_gain(
         raise BmdalError("y must be finite and not constant")
     if n_repeats < 2:
         raise BmdalError(f"n_repeats must be at least 2, got {n_repeats}")
+    in_units = isinstance(Method.from_name(method).kernel, Predictions)
     n, rng = len(targets), np.random.default_rng(seed)
     n_test = int(TEST_SHARE * n)
     n_start = int(START_SHARE * (n - n_test))
@@ -117,7 +121,7 @@ def simulate_gain(
             method,
             model,
             _safe_indexing(X, start),
-            targets[start],
+            targets[start] if in_units else in_units_of_networks(model, targets[start]),
             _safe_indexing(X, pool),
             size,
             random_state,

@@ -97,6 +97,10 @@ def _are_keys(cells: pd.Series) -> bool:
 
 
 def _as_float(cells: pd.Series) -> pd.Series:
+    """Numbers in float64; those in float32 as they are written, so that 0.1 stays 0.1 and equals that of a CSV file."""
+    dtype: Any = getattr(cells.dtype, "numpy_dtype", cells.dtype)
+    if dtype.kind == "f" and dtype.itemsize < 8:
+        return pd.Series(cells.to_numpy(dtype, na_value=np.nan).astype(str).astype(np.float64))
     return pd.Series(cells.to_numpy(np.float64, na_value=np.nan))
 
 
@@ -106,13 +110,17 @@ def days(dates: pd.Series) -> pd.Series:
 
 
 def _naive(cells: pd.Series) -> pd.Series:
-    return cells.dt.tz_convert("UTC").dt.tz_localize(None) if getattr(cells.dt, "tz", None) is not None else cells
+    """Dates in UTC, without a time zone, and in one unit, so that equal ones are equal."""
+    aware = getattr(cells.dt, "tz", None) is not None
+    dates: pd.Series = (cells.dt.tz_convert("UTC").dt.tz_localize(None) if aware else cells).dt.as_unit("us")
+    return dates
 
 
 def as_words(cells: pd.Series) -> pd.Series:
     """Cells as text without surplus blanks and quotes against formulas, None where missing."""
     if is_numeric(cells):
-        cells = cells.map(
+        numbers = _as_float(cells) if pd.api.types.is_float_dtype(cells.dtype) else cells
+        cells = numbers.map(
             lambda value: str(int(value)) if value == np.round(value) else repr(value), na_action="ignore"
         )
     codes, distinct = pd.factorize(cells.astype(object))
@@ -178,7 +186,7 @@ def _read_dates(name: str, texts: Sequence[pd.Series]) -> Column | None:
         return None
     common = next((form for form in good[0] if all(form in formats for formats in good)), None)
     chosen = [common or next(iter(formats)) for formats in good]
-    parts = tuple(formats[form] for formats, form in zip(good, chosen, strict=True))
+    parts = tuple(_naive(formats[form]) for formats, form in zip(good, chosen, strict=True))
     lost = sum(int(text.notna().sum() - part.notna().sum()) for text, part in zip(texts, parts, strict=True))
     orders = {form[1] for form in chosen if form not in _MONTHS}
     changed = [", ".join(["read as dates", *(said for order, said in _ORDERS.items() if order in orders)])]

@@ -66,6 +66,10 @@ def encode(columns: Sequence[Column]) -> Encoded:
     steps = [(str(i), _step(column, rare), [column.name]) for i, column in enumerate(columns)]
     transformer = ColumnTransformer(steps, sparse_threshold=0.0)
     X = np.asarray(transformer.fit_transform(frame), dtype=np.float64)
+    for i, column in enumerate(columns):  # so that large numbers, such as times, keep their digits in float32
+        if column.kind in ("number", "date"):
+            first = transformer.output_indices_[str(i)].start
+            X[:, first] -= np.median(X[:, first])
     places = tuple(transformer.output_indices_[str(i)] for i in range(len(columns)))
     changed = []
     if dates := [repr(column.name) for column in columns if column.kind == "date"]:

@@ -56,6 +56,7 @@ def satisfying(table: Sheet, constraint: str) -> Mask:
         limit = pd.to_datetime(text, format="ISO8601", errors="coerce")
         if pd.isna(limit):
             raise BmdalError(f"constraint {constraint!r}: {name!r} holds dates, write one as 2026-01-31")
+        limit = limit if limit.tzinfo is None else limit.tz_convert("UTC").tz_localize(None)
     elif compare not in (operator.eq, operator.ne):
         raise BmdalError(f"constraint {constraint!r}: {name!r} holds words, which only = and != can compare")
     else:

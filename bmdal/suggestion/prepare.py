@@ -74,7 +74,7 @@ def prepare(
     renamed = [] if labelled is None else _renamed(labelled, candidates)
     keep = np.ones(len(candidates.cells), dtype=bool)
     if labelled is not None:
-        known = matches(columns) >= 0
+        known = matches([column for column in columns if all(part.notna().any() for part in column.parts)]) >= 0
         if known.any():
             left_out.append(
                 f"{counted(int(known.sum()), 'candidate')} left out: equal to a labelled row in all columns of both "

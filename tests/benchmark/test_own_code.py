@@ -9,6 +9,10 @@ import pytest
 from command_line import SMALL, environment, run
 
 from benchmark.code_version import own_code
+from benchmark.forest import Forest
+from benchmark.networks import Networks
+from benchmark.run import settings
+from benchmark.task import Task
 from bmdal import Method
 
 COMPONENT = """
@@ -77,6 +81,22 @@ def test_a_module_that_cannot_be_imported(code: str, message: str, module: Path,
     assert "Traceback" not in done.stderr
 
 
-def test_a_method_of_the_library_has_no_code_of_its_own() -> None:
-    assert own_code(Method.from_name("lcmd-tp_grad_rp-512")) == {}
-    assert own_code(Method.from_name("random")) == {}
+def test_the_library_has_no_code_of_its_own() -> None:
+    for name in ("lcmd-tp_grad_rp-512", "random"):
+        method = Method.from_name(name)
+        assert own_code([method.selection, method.kernel, *method.transformations]) == {}
+    assert own_code([Networks(), Forest()]) == {}
+    assert set(settings(Task(), Forest(), Method.from_name("random"))["training"]) == {"n_trees"}
+
+
+def test_a_model_is_more_than_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its class and the code of this and of what it inherits from count, too."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "my_base.py").write_text("from benchmark.forest import Forest\nclass Base(Forest): pass\n")
+    (tmp_path / "my_trees.py").write_text("from my_base import Base\nclass Trees(Base): pass\n")
+    import my_trees  # type: ignore[import-not-found]
+
+    own = settings(Task(), my_trees.Trees(), Method.from_name("random"))["training"]
+    assert own["n_trees"] == Forest().n_trees
+    assert own["class"] == "Trees"
+    assert list(own["code"]) == ["my_base", "my_trees"]

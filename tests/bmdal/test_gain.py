@@ -55,6 +55,15 @@ def test_it_depends_on_the_seed_only() -> None:
     assert np.array_equal(of_frame.differences, first.differences)
 
 
+@pytest.mark.parametrize("method", ["igs-tp_grad_rp-16", "fw-p_ll_acs-rf-hyper-16"])
+def test_it_does_not_depend_on_units(method: str) -> None:
+    """Networks predict standardized targets, which selections that look at labels must get."""
+    X, y = rare_and_steep(120)
+    network = NetworkRegressor(n_epochs=8)
+    one, other = (simulate_gain(method, network, X, targets, 9, n_repeats=2) for targets in (y, 1000 * y + 5000))
+    np.testing.assert_allclose(one.differences, other.differences, atol=1e-3)
+
+
 def test_several_targets() -> None:
     """Two equal targets in different units gain what one does, and their errors count alike."""
     X, y = rare_and_steep(100)

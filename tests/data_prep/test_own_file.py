@@ -100,6 +100,14 @@ def test_a_changed_file_is_prepared_anew(houses: pd.DataFrame, tmp_path: Path) -
     os.utime(path)
     second = prepare(dataset, tmp_path, progress=Silent())
     assert second.data_hash != first.data_hash
+    text = path.read_text()
+    older = tmp_path / "older.csv"
+    older.write_text(text.replace("1", "2", 1) if text.count("1") else text)
+    os.utime(older, (1e9, 1e9))
+    older.replace(path)  # as long, and older than what was prepared
+    assert prepare(dataset, tmp_path, progress=Silent()).meta.raw != second.meta.raw
+    path.write_text(text)
+    assert prepare(dataset, tmp_path, progress=Silent()).data_hash == second.data_hash
     path.unlink()
     assert prepare(dataset, tmp_path, progress=Silent()).data_hash == second.data_hash
 

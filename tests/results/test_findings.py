@@ -40,6 +40,9 @@ def test_the_interval_widens_with_noise_and_needs_two_splits() -> None:
     assert 155 < narrow[0] <= narrow[1] < 165
     assert wide[1] - wide[0] > 4 * (narrow[1] - narrow[0])
     assert np.isnan(interval(0.001, n_splits=1)).all()
+    said = " ".join(findings(frame_of(CURVES, n_splits=1)))
+    assert "one split is not enough to judge the difference" in said
+    assert "within three standard errors" not in said
     same = {"random": CURVES["random"], "fw-p_grad_rp-512": CURVES["random"]}
     (unsure,) = savings(frame_of(same, noise=0.02), "rmse", "random")
     assert unsure.needed_interval[1] == pytest.approx(np.inf)

@@ -67,10 +67,15 @@ def test_own_runs_take_part_if_they_are_those_of_the_protocol(protocol: Path, tm
     write_grid(runs, "lite", DATASETS, "256x4", ["maxdet-p_ll", "maxdiag_ll", "fw-p_ll"], range(2))
     write_grid(runs, "other", DATASETS, "256x4", ["maxdiag_grad"], range(2))
     write_grid(runs, "lite", DATASETS, "256x3", ["maxdiag_pred"], range(2))
+    write_grid(runs, "lite", DATASETS, "256x4", ["lcmd-tp_grad", "power_ll"], range(2))
     record_path(runs, "lite", "fried", "256x4", "maxdet-p_ll", 1).unlink()
     for method, old, new in (("maxdiag_ll", '"relu"', '"silu"'), ("fw-p_ll", "0" * 64, "1" * 64)):
         path = record_path(runs, "lite", "sgemm", "256x4", method, 0)
         path.write_text(path.read_text().replace(old, new))
+    for method, part in (("lcmd-tp_grad", {"task": {"n_valid": 256}}), ("power_ll", {"method": {"sigma": 0.1}})):
+        path = record_path(runs, "lite", "sgemm", "256x4", method, 0)
+        raw = json.loads(path.read_text())
+        path.write_text(json.dumps({**raw, "config": {**raw["config"], **part}}))
     contest = gather(protocol, tmp_path / "none", runs)
     board = leaderboard(contest).set_index("method")
     assert set(board.index) == {*METHODS, "kmeanspp-p_ll_train"}
@@ -81,8 +86,10 @@ def test_own_runs_take_part_if_they_are_those_of_the_protocol(protocol: Path, tm
     assert f"maxdet-p_ll of {runs} is left out: it lacks fried split 1" in notes
     assert "maxdiag_ll of" in notes
     assert "its training is activation=silu" in notes
-    assert f"its data_hash is {'1' * 64}" in notes
-    assert len(contest.notes) == 3
+    assert f"its data hash is {'1' * 64}" in notes
+    assert "its task settings is n_valid=256, and the protocol's is " in notes
+    assert "its runs have different settings: ; sigma=0.1" in notes
+    assert len(contest.notes) == 5
 
 
 def test_submissions_take_part_with_what_their_rerun_showed(protocol: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -69,6 +70,17 @@ def test_unchanged_records_come_from_the_cache(runs: Path) -> None:
     pq.write_table(table.set_column(place, "rmse", table["mae"]), runs / CACHE_NAME)
     frame = load_records(runs)
     assert (frame["rmse"] == frame["mae"]).all()
+
+
+def test_a_copy_of_an_experiment_is_refused(runs: Path) -> None:
+    """It would count twice."""
+    shutil.copytree(runs / "mini", runs / "old" / "mini")
+    first, copy = (f"{place}mini/diamonds/256x3/lcmd-tp_grad_rp-512/split-0.json" for place in ("", "old/"))
+    for _ in range(2):  # from the files, and from the cache
+        with pytest.raises(ResultsError, match=f"{first} and {copy} in .* are records of the same run: move one"):
+            load_records(runs)
+    shutil.rmtree(runs / "old")
+    assert len(load_records(runs)) == 4 * 4 * 3 * 4
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 not a table", b"\x00" * 100])

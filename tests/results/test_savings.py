@@ -20,7 +20,7 @@ def frame_of(curves: dict[str, list[float]], n_splits: int = 4, noise: float = 0
     rows = [
         {"experiment": "e", "task": "64x3", "method": m, "dataset": d, "split": s, "round": r, "n_train": n}
         | dict.fromkeys(METRICS, np.exp(value + shift + noise * rng.standard_normal()))
-        | {"training": "t", "code_version": "c", "data_hash": "h"}
+        | {"training": "t", "task_settings": "", "method_settings": "", "code_version": "c", "data_hash": "h"}
         | {"timed_alone": False, "kernel_seconds": 0.1, "selection_seconds": 0.1}
         for d, shift in (("a", 0.0), ("b", 1.0))
         for s in range(n_splits)

@@ -216,7 +216,13 @@ def published_like(shift: float, n_splits: int = 20) -> pd.DataFrame:
                 logs[method, dataset, s] = table.at[method, "log_rmse"] + shift + wiggles[d, s]
     frame = frame_of(logs)
     return frame.assign(
-        task="256x16", training="activation=relu", kernel_seconds=0.0, selection_seconds=0.0, timed_alone=False
+        task="256x16",
+        training="activation=relu",
+        task_settings="",
+        method_settings="",
+        kernel_seconds=0.0,
+        selection_seconds=0.0,
+        timed_alone=False,
     )
 
 

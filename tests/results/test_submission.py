@@ -9,6 +9,7 @@ import subprocess
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from results.__main__ import main
 from results.leaderboard import gather, leaderboard
 from results.record import record_path
 from results.statistics import paired_values
-from results.submission import INITIAL_WITHIN, RERUN_WITHIN
+from results.submission import INITIAL_WITHIN, RERUN_WITHIN, _training_of
 from tests.results.synthetic import pack
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,6 +47,13 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def mine(archives: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(archives / "mine", tmp_path / "mine"))
+
+
+@pytest.mark.parametrize(("archive", "name"), [("forest", "forest"), ("lite", "relu"), ("models", "forest")])
+def test_the_training_that_a_repeated_run_needs(archive: str, name: str) -> None:
+    with zipfile.ZipFile(ROOT / "results" / f"{archive}.zip") as files, files.open(files.namelist()[0]) as file:
+        record = json.load(file)
+    assert _training_of(SimpleNamespace(config=record["config"])) == name  # type: ignore[arg-type]
 
 
 def path_of(mine: Path, dataset: str, split: int) -> Path:

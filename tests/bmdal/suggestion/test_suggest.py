@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from typing import Any
 
@@ -218,12 +219,35 @@ def test_constraints_on_dates_and_decimal_commas() -> None:
     table = sheet_of("t", pd.DataFrame({"a b": ["1,5", "2,5", ""], "day": ["31.01.2026", "01.02.2026", "02.02.2026"]}))
     assert satisfying(table, "a b >= 2,5").tolist() == [False, True, False]
     assert satisfying(table, "day<2026-02-01").tolist() == [True, False, False]
+    assert satisfying(table, "day<2026-02-01T01:00+01:00").tolist() == [True, False, False]
 
 
 def test_matching_rows() -> None:
     words = (pd.Series(["a", "b", None], dtype=object), pd.Series([None, "b", "b"], dtype=object))
     numbers = (pd.Series([1.0, 2.0, np.nan]), pd.Series([np.nan, 2.0, 3.0]))
     assert matches([Column("w", "category", words), Column("n", "number", numbers)]).tolist() == [2, 1, -1]
+
+
+def test_rows_are_equal_whatever_type_their_numbers_and_dates_have() -> None:
+    """Candidates from Parquet, labelled rows from a CSV file that was written from some of them."""
+    rng = np.random.default_rng(0)
+    candidates = pd.DataFrame({"a": rng.normal(size=60).astype(np.float32), "b": rng.integers(0, 9, 60)})
+    candidates["day"] = pd.date_range("2026-01-01 10:00", periods=60, freq="h").as_unit("ms")
+    text = candidates[:30].to_csv(index=False)
+    labelled = pd.read_csv(io.StringIO(text)).assign(y=rng.normal(size=30))
+    options: dict[str, Any] = {"target": "y", "batch_size": 30, "method": "random"}
+    for known in (labelled, labelled.assign(day=pd.to_datetime(labelled["day"]).dt.as_unit("ns"))):
+        batch = suggest(known, candidates, **options)
+        assert sorted(batch.rows.index) == list(range(30, 60))
+
+
+def test_rows_of_an_earlier_round_that_were_appended_with_what_was_said_of_them() -> None:
+    """The columns that only they have say nothing about candidates."""
+    y = [1.0 * (i % 7) if i < 40 else np.nan for i in range(60)]
+    table = pd.DataFrame({"a": np.arange(60.0), "b": np.arange(60) % 3, "y": y})
+    measured = table[40:50].assign(y=np.arange(10.0), reason="far from others")
+    batch = suggest(None, pd.concat([table, measured], ignore_index=True), target="y", batch_size=10, method="random")
+    assert sorted(batch.rows["a"]) == list(range(50, 60))
 
 
 def test_numbers_in_words() -> None:

@@ -126,9 +126,10 @@ def test_dates() -> None:
     with_time = column(["31.01.2026 08:15", "01.02.2026 23:59"])
     assert with_time.values[1] == pd.Timestamp("2026-02-01 23:59")
     assert "day or the month first" in column(["01/02/2026", "03/04/2026"]).doubts[0]
-    X = encode([column([f"2026-0{1 + i % 9}-1{i % 7}" for i in range(30)])]).X
+    read = column([f"2026-0{1 + i % 9}-1{i % 7}" for i in range(30)])
+    X = encode([read]).X
     assert X.shape == (30, 3)  # days, month, weekday
-    assert X[0, 0] == (pd.Timestamp("2026-01-10") - pd.Timestamp(0)).days
+    assert X[0, 0] - X[1, 0] == (read.values[0] - read.values[1]).days
 
 
 def test_types_of_pandas() -> None:
@@ -178,6 +179,13 @@ def test_ids_text_and_categories() -> None:
     )
 
 
+def test_large_numbers_keep_their_digits_in_forests() -> None:
+    """Seconds of an hour in 2026, which float32 would round to 128."""
+    seconds = 1.77e9 + np.arange(3600)
+    X = encode([column(seconds.tolist(), "time"), column(["2026-01-31"] * 5 + ["2026-02-01"] * 3595, "day")]).X
+    assert len(np.unique(X[:, 0].astype(np.float32))) == 3600
+
+
 def test_encoding_and_distances() -> None:
     rng = np.random.default_rng(0)
     n = 2000
@@ -189,7 +197,8 @@ def test_encoding_and_distances() -> None:
     encoded = encode(columns)
     assert [columns[i].kind for i in range(3)] == ["number", "category", "text"]
     assert encoded.X.shape[1] == encoded.places[-1].stop
-    np.testing.assert_array_equal(encoded.X[0, :2], [np.nanmedian(columns[0].values), 1])  # filled, and marked
+    np.testing.assert_array_equal(encoded.X[0, :2], [0, 1])  # filled with the median, and marked
+    np.testing.assert_allclose(encoded.X[1:, 0], columns[0].values[1:] - np.nanmedian(columns[0].values))
     Z = encoded.distances_of([0.5, 0.3, 0.2])
     for place, weight in zip(encoded.places, (0.5, 0.3, 0.2), strict=True):
         assert Z[:, place].var(axis=0).sum() == pytest.approx(weight, rel=0.02)
