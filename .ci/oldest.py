@@ -7,7 +7,10 @@ import tomllib
 from pathlib import Path
 
 project = tomllib.loads((Path(__file__).resolve().parent.parent / "pyproject.toml").read_text())["project"]
-extras = [project["optional-dependencies"][name] for name in ("harness", "sklearn", "skactiveml", "recipes")]
+extras = [
+    project["optional-dependencies"][name]
+    for name in ("harness", "sklearn", "table", "lightgbm", "skactiveml", "recipes")
+]
 requirements = {requirement for part in (project["dependencies"], *extras) for requirement in part}
 floors = [match.expand(r"\1==\2") for r in requirements if (match := re.match(r"([\w.-]+)>=([\w.]+)", r))]
 print("\n".join(sorted(floors)))

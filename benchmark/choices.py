@@ -47,6 +47,11 @@ def check_values(config: DictConfig) -> None:
 _VALUES: tuple[tuple[Sequence[str], str, Callable[[object], bool]], ...] = (
     (("overwrite", "dry_run"), "true or false", lambda value: isinstance(value, bool)),
     (
+        ("device",),
+        "auto, cpu, cuda or cuda:N",
+        lambda value: isinstance(value, str) and re.fullmatch(r"auto|cpu|cuda(:\d+)?", value) is not None,
+    ),
+    (
         ("n_threads",),
         f"null or 1 to {MOST_THREADS}",
         lambda value: value is None or (type(value) is int and 1 <= value <= MOST_THREADS),

@@ -24,7 +24,8 @@ from bmdal.kernels import Predictions
 from bmdal.selection import MaxDet
 from cli.progress import duration
 from data_prep import DataError, Expected, load_prepared
-from results import ResultsError, load_records
+from results import load_records
+from results.errors import NoRecordsError
 from results.load import damaged_records
 
 PROCESS_BYTES = 0.75 * 2**30
@@ -34,7 +35,7 @@ FEATURE_COPIES = 2
 """The pool's features, and the copy that a selection or a posterior makes of them."""
 
 
-def estimate(jobs: Sequence[Job], data: Path, device: torch.device) -> str:
+def estimate(jobs: Sequence[Job], data: Path, device: torch.device, again: bool = False) -> str:
     """Return the number of jobs and runs, the memory of the largest job, and the hours on the device, as text.
 
     The hours are estimated from the times of runs on the same kind of device in the jobs' `runs` folder or, without
@@ -60,7 +61,7 @@ def estimate(jobs: Sequence[Job], data: Path, device: torch.device) -> str:
             f"so far:  {in_words(count_states(jobs))}",
             *shown,
             f"memory:  {_memory(jobs, counts, device)}",
-            f"time:    {_time(jobs, counts, device)}",
+            f"time:    {_time(jobs, counts, device, again)}",
             f"records: {jobs[0].runs.resolve() / jobs[0].experiment}",
         ]
     )
@@ -148,23 +149,24 @@ def _columns(job: Job, n_inputs: int) -> int:
     return job.training.columns(job.method, n_inputs) if job.method.kernel else 0
 
 
-def _time(jobs: Sequence[Job], counts: _Counts, device: torch.device) -> str:
+def _time(jobs: Sequence[Job], counts: _Counts, device: torch.device, again: bool) -> str:
     name = device_name(device)
     kinds = {_repeated(job)[0] for job in jobs}
     costs = {kind: known for kind in kinds if (known := _unit_costs(jobs[0].runs, counts, name, kind))}
     if len(costs) < len(kinds):
-        return _time_without_records(jobs, counts, device)
+        return _time_without_records(jobs, counts, device, again)
     seconds = sum(
-        n_left * costs[_repeated(job)[0]].run_seconds(job, counts[job.dataset.name]) for job, n_left in _left(jobs)
+        n_left * costs[_repeated(job)[0]].run_seconds(job, counts[job.dataset.name])
+        for job, n_left in _left(jobs, again)
     )
     n_earlier = sum(known.n_runs for known in costs.values())
     return f"{duration(seconds)} {ONE_AFTER_THE_OTHER}; from {n_earlier} earlier runs on {name}"
 
 
-def _time_without_records(jobs: Sequence[Job], counts: _Counts, device: torch.device) -> str:
+def _time_without_records(jobs: Sequence[Job], counts: _Counts, device: torch.device, again: bool) -> str:
     nothing = f"no earlier records on {device_name(device)} in {jobs[0].runs.resolve()}"
     seconds, speed = 0.0, Speed.of(device)
-    for job, n_left in _left(jobs):
+    for job, n_left in _left(jobs, again):
         size, network = counts[job.dataset.name], job.training.network
         if size is None or network is None:
             return f"unknown: {nothing}"
@@ -173,10 +175,10 @@ def _time_without_records(jobs: Sequence[Job], counts: _Counts, device: torch.de
     return f"about {duration(seconds)} {ONE_AFTER_THE_OTHER}; guessed from the speed of the device, {nothing}"
 
 
-def _left(jobs: Sequence[Job]) -> Iterator[tuple[Job, int]]:
-    """Yield the jobs that are not done, and how many of their runs are left."""
+def _left(jobs: Sequence[Job], again: bool) -> Iterator[tuple[Job, int]]:
+    """Yield the jobs that are not done, or all, and how many of their runs are left."""
     for job in jobs:
-        if n_left := sum(state is not State.DONE for state in run_states(job).values()):
+        if n_left := sum(again or state is not State.DONE for state in run_states(job).values()):
             yield job, n_left
 
 
@@ -208,7 +210,7 @@ class _UnitCosts:
 def _unit_costs(runs: Path, counts: _Counts, device: str, repeated: str) -> _UnitCosts | None:
     try:
         records = load_records(runs, skipped=[])
-    except ResultsError:
+    except NoRecordsError:
         return None
     alike = [training for training in records.training.unique() if f"{repeated}=" in training]
     records = records[(records.device == device) & records.training.isin(alike)]

@@ -22,7 +22,7 @@ from cli.run import run_command
 from data_prep import PreparedData, prepare
 from data_prep.catalog import load_dataset
 from results.aggregate import GROUP, common_part
-from results.errors import ResultsError
+from results.errors import NoRecordsError
 from results.load import load_records
 from results.methods import RANDOM
 from results.render import Cell, Table, format_of, put_table
@@ -76,7 +76,7 @@ def _gained(options: DictConfig) -> dict[str, tuple[Cell, ...]]:
     of_model = r"n_trees=" if options.method.endswith("_pred") else r"activation=relu\b"
     try:
         records = load_records(options.paths.runs)
-    except ResultsError:  # no records
+    except NoRecordsError:
         return {}
     gained = {}
     records = records[records["training"].astype(str).str.match(of_model)]

@@ -66,6 +66,13 @@ def discard_runs(job: Job) -> None:
                     file.unlink(missing_ok=True)
 
 
+def forget_failures(job: Job) -> None:
+    """Remove the failure records of a job's runs, which are about to be tried again."""
+    for split, state in run_states(job).items():
+        if state is State.FAILED:
+            failed_path(job.path(split)).unlink(missing_ok=True)
+
+
 def count_states(jobs: Iterable[Job]) -> Counter[State]:
     """Count the runs of the jobs in each state."""
     return Counter(state for job in jobs for state in run_states(job).values())

@@ -21,7 +21,7 @@ from benchmark.grid import Grid, GridJob, make_grid
 from benchmark.job import Job, job_from_config
 from benchmark.lock import locked
 from benchmark.run import check_same
-from benchmark.states import UNFINISHED, State, count_states, discard_runs, in_words, run_states
+from benchmark.states import UNFINISHED, State, count_states, discard_runs, forget_failures, in_words, run_states
 from cli.progress import duration
 from cli.run import BAD_INPUT, interrupt_status
 from data_prep import DataError, load_prepared
@@ -41,6 +41,7 @@ def run_sweep(
     config: DictConfig,
     compose: Callable[[list[str]], DictConfig],
     launch: Launch,
+    check: Callable[[], object],
 ) -> int:
     """Launch the jobs of a grid that are not done. Return the exit status, which is 0 if nothing is left to do.
 
@@ -49,6 +50,7 @@ def run_sweep(
         config: composed without the choices that are swept over.
         compose: returns the configuration of one combination.
         launch: runs jobs.
+        check: raises what would keep the launcher from starting, before anything is removed.
     """
     try:
         check_values(config)
@@ -56,9 +58,10 @@ def run_sweep(
         _report_impossible(grid)
         if config.dry_run:
             jobs = [item.job for item in grid.jobs]
-            print(estimate(jobs, Path(config.paths.data), jobs[0].device(config.device)))
+            print(estimate(jobs, Path(config.paths.data), jobs[0].device(config.device), again=config.overwrite))
             return 0
         if config.overwrite:
+            check()
             for item in grid.jobs:
                 discard_runs(item.job)
         data = Path(config.paths.data)
@@ -83,6 +86,8 @@ def run_sweep(
 def _launch_all(items: Sequence[GridJob], launch: Launch, config: DictConfig) -> None:
     """Launch jobs; if a process of the launcher dies, start those that are left again, a few times without progress."""
     n_stalled = 0
+    for item in items:
+        forget_failures(item.job)
     while items:
         jobs = [item.job for item in items]
         before = count_states(jobs)

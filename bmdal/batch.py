@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bmdal.errors import BmdalError, IncompatibleError
-from bmdal.features import Features, StoredFeatures
+from bmdal.features import DenseFeatures, Features, StoredFeatures
 from bmdal.group import ALONE, Group, Traffic
 from bmdal.linalg import largest_eigenvalue
 from bmdal.method import Method
@@ -20,11 +20,15 @@ from bmdal.network.call import Output
 from bmdal.progress import Progress
 from bmdal.randomness import permutation
 from bmdal.rules import Fingerprinted, Rules
-from bmdal.selection import SelectionProblem
+from bmdal.selection import IGS, LCMD, KMeansPP, MaxDist, SelectionProblem
 from bmdal.selection.base import Limits, Open, Outcomes
 from bmdal.tables import Table, as_tensor, check_finite
 
 MAX_EFFECTIVE_DIMENSION_COLUMNS = 1000
+
+
+ROUNDED_AWAY = 1e-3
+"""Of the squared spread of features, what rounding may change in squared distances before it is said."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +167,15 @@ def _notes(
             notes.append(
                 f"the kernel reaches {largest:.3g}, and float64 cannot resolve sigma^2 = {method.sigma**2:.3g} next to "
                 "it: scale the features to about 1, or increase sigma"
+            )
+    if isinstance(method.selection, MaxDist | KMeansPP | LCMD | IGS) and isinstance(pool, DenseFeatures):
+        offset2 = float(pool.Phi.mean(dim=0, dtype=torch.float64).square().sum())
+        spread2 = float(pool.diag().mean(dtype=torch.float64)) - offset2
+        if offset2 * torch.finfo(pool.dtype).eps > ROUNDED_AWAY * spread2:
+            notes.append(
+                f"the features are {(offset2 / max(spread2, 1e-300)) ** 0.5:.2g} times as far from 0 as from their "
+                f"mean, and {pool.dtype} rounds the distances between them: subtract the mean of all points, or use "
+                "float64"
             )
     if outcomes is not None and len(outcomes.labels) > 1:
         error = float((outcomes.of_train - outcomes.labels).square().mean().sqrt())

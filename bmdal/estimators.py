@@ -25,9 +25,17 @@ def last_step(model: Any) -> Any:
 
 
 def in_units_of_networks(model: Any, y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Labels in the units of the predictions of a regressor's networks, (y - y_mean_) / y_scale_; others unchanged."""
-    last = last_step(model)
-    standardized: NDArray[np.float64] = (y - last.y_mean_) / last.y_scale_ if hasattr(last, "networks_") else y
+    """Labels in the units of the predictions of a regressor's networks, transformed and (y - y_mean_) / y_scale_.
+
+    Those of models without networks stay as they are.
+    """
+    if not hasattr(last_step(model), "networks_"):
+        return y
+    while (inner := _inner(model)) is not None:
+        if hasattr(model, "transformer_"):
+            y = model.transformer_.transform(y.reshape(len(y), -1)).reshape(y.shape)
+        model = inner
+    standardized: NDArray[np.float64] = (y - model.y_mean_) / model.y_scale_
     return standardized
 
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from bmdal.batch import Batch, Request, as_labels, as_outcomes
+from bmdal.batch import Batch, Request, as_labels, as_outcomes, n_targets
 from bmdal.errors import BmdalError
 from bmdal.from_features import choose_by_features, of_predictions
 from bmdal.members import MCDropout, Members, members
@@ -51,6 +51,13 @@ def select_by_predictions(
     of_networks = _of_networks(model, forward, output)
     call = Call(forward or usual_forward, output) if of_networks else CALL
     found = members(model, few if len(few) > 1 else _rows(pool, [0, 0]), call)
+    targets_differ = output is None and n_targets(y_train) not in (None, found.n_outputs)
+    if targets_differ and not method.selection.needs_predictions:  # `as_outcomes` has its own check
+        raise BmdalError(
+            f"the members predict {found.n_outputs} output(s) and y_train has {n_targets(y_train)} target(s): pass the "
+            "labels of what they predict, or choose the outputs that count, for example output=0 for the mean if the "
+            "other is a variance"
+        )
     columns = _columns(None if of_networks else output, found.n_outputs)
     predictions = {
         name.removeprefix("x_"): torch.from_numpy(_predictions(found, table, columns)) for name, table in tables.items()

@@ -57,7 +57,13 @@ def _own_file(dataset: DataSet, path: Path, progress: Progress) -> tuple[Table, 
     status = path.stat()
     raw = RawFile(str(path.resolve()), sha256_of_files(path), status.st_size, None, status.st_mtime_ns)
     if path.suffix in (".parquet", ".pq"):
-        return ParquetTable(path), raw
+        parquet = ParquetTable(path)
+        if parquet.index:
+            progress.note(
+                f"warning: {dataset.name}: {', '.join(parquet.index)}, the index of the frame in {path.name}, is not "
+                "used; call reset_index() before to_parquet() to use it"
+            )
+        return parquet, raw
     if path.suffix in (".csv", ".tsv", ".txt", ".data"):
         separator = "\t" if path.suffix == ".tsv" and dataset.separator == "," else dataset.separator
         table = TextTable(file_blob(path), header=dataset.header, separator=separator)

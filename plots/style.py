@@ -120,8 +120,8 @@ def require_tex() -> None:
 def escape_for_tex(figure: Figure) -> None:
     """Escape the texts of a figure for LaTeX."""
     for text in figure.findobj(Text):
-        if "$" not in text.get_text():
-            text.set_text(text.get_text().translate(_TEX))
+        parts = text.get_text().split("$")  # every other one is a formula
+        text.set_text("$".join(part if i % 2 else part.translate(_TEX) for i, part in enumerate(parts)))
 
 
 def freeze_layout(figure: Figure) -> None:

@@ -93,8 +93,9 @@ def common_part(frame: pd.DataFrame, columns: Sequence[str] = ("method",)) -> Co
     """Keep the runs on the (data set, split) pairs that every method has, or every (method, task) with these columns.
 
     As long as no pair is shared by all, the method with the fewest runs is left out. The notes list everything that is
-    missing. Raises ResultsError if runs of the same task have different numbers of rounds.
+    missing. Raises ResultsError if runs of the same task have different numbers of rounds or of labels at the start.
     """
+    _check_starts(frame, ())
     frame, there = _presence(frame, columns)
     shared, notes = _shared(there)
     return _chosen_part(frame, there, [shared], notes)
@@ -104,8 +105,9 @@ def common_part_by_dataset(frame: pd.DataFrame, columns: Sequence[str] = ("metho
     """Keep, on each data set separately, the runs on the splits shared by all methods that have run on it.
 
     This is for tables and figures that show each data set separately, where a method may be missing on some. Otherwise
-    the same as `common_part`.
+    the same as `common_part`, except that data sets may start with different numbers of labels.
     """
+    _check_starts(frame, ("dataset",))
     frame, there = _presence(frame, columns)
     parts, notes = [], []
     for dataset, part in there.groupby(level="dataset", observed=True):
@@ -165,6 +167,19 @@ def _check_rounds(frame: pd.DataFrame) -> None:
             f"the runs of experiment {experiment}, task {task} cannot be averaged: {found}; "
             "choose methods or data sets of one length with `method=` or `dataset=`"
         )
+
+
+def _check_starts(frame: pd.DataFrame, by: Sequence[str]) -> None:
+    """Raise ResultsError if runs that are averaged or compared start with different numbers of labels."""
+    starts = frame[frame["round"] == 0][[*GROUP, "dataset", "method", "n_train"]].drop_duplicates()
+    for (experiment, task, *_), runs in starts.groupby([*GROUP, *by], observed=True):
+        if runs["n_train"].nunique() > 1:
+            some = runs.drop_duplicates("n_train")
+            found = "; ".join(f"{row.n_train} ({row.method} on {row.dataset})" for row in some.itertuples())
+            raise ResultsError(
+                f"the runs of experiment {experiment}, task {task} start with different numbers of labels: "
+                f"{found}; choose methods or data sets of one number with `method=` or `dataset=`"
+            )
 
 
 def _missing_note(series: str, there: pd.Series) -> str:

@@ -3,3 +3,7 @@
 
 class ResultsError(ValueError):
     """A request that the records cannot answer; the message names the bad value and what to do."""
+
+
+class NoRecordsError(ResultsError):
+    """There are no records."""

@@ -17,7 +17,7 @@ import pandas as pd
 from scipy import stats
 
 from results.aggregate import selection_seconds
-from results.errors import ResultsError
+from results.errors import NoRecordsError, ResultsError
 from results.load import load_records
 from results.methods import RANDOM, selected_methods
 from results.record import RecordError
@@ -74,10 +74,12 @@ def gather(protocol: Path, submissions: Path, runs: Path | None = None, *, skip_
     published = _load(protocol, PUBLISHED)
     archives = sorted(submissions.glob("*.zip"))
     taken = pd.concat([published, *(_load(archive, f"submission {archive.stem}") for archive in archives)])
-    if runs is None or not runs.is_dir():
+    if runs is None:
         return Contest(taken, ())
+    if not runs.exists():
+        return Contest(taken, (f"no runs of your own: there is no folder or archive {runs}",))
     own, skipped = pd.DataFrame(columns=published.columns), list[RecordError]()
-    with suppress(ResultsError):  # no records
+    with suppress(NoRecordsError):
         own = load_records(runs, skipped=skipped if skip_damaged else None).assign(origin=OWN, place=str(runs))
     for key in ("experiment", "task"):
         own = own[own[key].astype(str) == str(published[key].iloc[0])]

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from cli.files import written_aside
 from cli.progress import with_progress
 from results.archive import opened_archive
-from results.errors import ResultsError
+from results.errors import NoRecordsError, ResultsError
 from results.record import RecordError, RunRecord, read_record
 
 RUN_KEYS = ("experiment", "dataset", "task", "method", "split")
@@ -77,14 +77,17 @@ def load_records(
     if skipped is not None:
         skipped.extend(damaged)
     if not table.num_rows:
-        raise ResultsError(f"no complete run records under {place.resolve()}; `python -m benchmark` writes them")
+        raise NoRecordsError(f"no complete run records under {place.resolve()}; `python -m benchmark` writes them")
     return _to_frame(table)
 
 
 def damaged_records(runs: Path) -> list[RecordError]:
-    """Return the errors of the complete records in a folder that cannot be read."""
+    """Return the errors of the complete records in a folder that cannot be read.
+
+    Raises ResultsError if the folder has two records of one run.
+    """
     damaged: list[RecordError] = []
-    with contextlib.suppress(ResultsError):
+    with contextlib.suppress(NoRecordsError):
         load_records(runs, skipped=damaged)
     return damaged
 
@@ -92,7 +95,9 @@ def damaged_records(runs: Path) -> list[RecordError]:
 def _from_archive(path: Path, damaged: list[RecordError], progress: bool) -> pa.Table:
     with opened_archive(path) as files:
         records = {str(file): file for file in files if _RECORD_NAME.fullmatch(file.name)}
-        return _read_records(records, damaged, progress)
+        table = _read_records(records, damaged, progress)
+    _check_single(table, path)
+    return table
 
 
 def _from_folder(folder: Path, damaged: list[RecordError], progress: bool) -> pa.Table:
@@ -112,7 +117,7 @@ def _from_folder(folder: Path, damaged: list[RecordError], progress: bool) -> pa
 def _find_records(folder: Path) -> Iterator[tuple[str, Path]]:
     """Yield the fingerprint (path, modification time, size) and the path of each complete record."""
     if not folder.is_dir():
-        raise ResultsError(
+        raise NoRecordsError(
             f"no folder {folder.resolve()}; `python -m benchmark` writes run records, `paths.runs=...` "
             "(or $BMDAL_RUNS) says where they are"
         )

@@ -104,7 +104,8 @@ class BatchQueryStrategy(SingleAnnotatorPoolQueryStrategy):  # type: ignore[misc
             models = clone(reg).fit(x_train, y_train) if fit_reg else reg
             models = getattr(models, "estimator_", models) if isinstance(models, SklearnRegressor) else models
             if not isinstance(method.kernel, Predictions | None):
-                y_train = in_units_of_networks(_with_networks(models), y_train)
+                _check_networks(models)
+                y_train = in_units_of_networks(models, y_train)
         batch = select_batch(
             method,
             models,
@@ -133,14 +134,13 @@ class BatchQueryStrategy(SingleAnnotatorPoolQueryStrategy):  # type: ignore[misc
         return first
 
 
-def _with_networks(reg: BaseEstimator) -> Any:
-    """The regressor that holds networks, possibly at the end of a pipeline."""
-    if not hasattr(last := last_step(reg), "networks_"):
+def _check_networks(reg: BaseEstimator) -> None:
+    """Raise BmdalError unless a regressor, possibly at the end of a pipeline, holds networks."""
+    if not hasattr(last_step(reg), "networks_"):
         raise BmdalError(
             f"{reg} has no trained networks: pass a bmdal.regressor.NetworkRegressor, fitted or with fit_reg=True, "
             "or a list of trained torch.nn.Module; with the kernel pred, any model with members"
         )
-    return last
 
 
 def _utilities(indices: NDArray[np.int64], n: int, rows: NDArray[np.int64] | None) -> NDArray[np.float64]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -30,6 +32,7 @@ from bmdal.members.points import Array, for_estimators, form_of, form_text, leng
 from bmdal.members.virtual_ensembles import VirtualEnsembles, virtual_ensembles
 from bmdal.network.call import CALL, Call
 from bmdal.network.modes import plain_arithmetic
+from bmdal.network.random_state import own_random_state
 from bmdal.tables import Table
 
 
@@ -62,7 +65,7 @@ class Members:
             )
         if not length(X):
             return np.empty((0, self.n_members, self.n_outputs))
-        with plain_arithmetic(self.modules):
+        with plain_arithmetic(self.modules), own_random_state(_device(self.modules)):
             predictions = self.predict(X)
         if predictions.shape[1:] != (self.n_members, self.n_outputs):
             raise BmdalError(
@@ -92,12 +95,16 @@ def members(model: Any, few: Table, call: Call = CALL) -> Members:
         raise BmdalError(f"members are checked on at least two points, got {length(few)}")
     given = model.module if isinstance(model, MCDropout) else model
     modules = tuple(m for m in _listed(given) or [given] if isinstance(m, nn.Module))
-    with plain_arithmetic(modules):
+    with plain_arithmetic(modules), own_random_state(_device(modules)):
         predict = _predict(model, few, call)
         predictions = predict(few)
         check_independence(predict, few, predictions)
     _, n_members, n_outputs = predictions.shape
     return Members(n_members, n_outputs, form, predict, modules)
+
+
+def _device(modules: Sequence[nn.Module]) -> torch.device:
+    return next((p.device for module in modules for p in module.parameters()), torch.device("cpu"))
 
 
 def _predict(model: Any, few: Any, call: Call = CALL) -> Predict:

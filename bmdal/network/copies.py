@@ -101,7 +101,7 @@ class PrivateCopy:
         base = value._base if value._is_view() and not value.is_inference() else None
         if base is not None and id(base) in self._copies:
             owner: Tensor = self._copies[id(base)]
-            result = owner.as_strided(value.size(), value.stride(), value.storage_offset())
+            result = _same_view(owner, base, value)
         else:
             result = value.detach().clone()
         if isinstance(value, nn.Parameter):
@@ -202,3 +202,16 @@ def _state(value: Any, depth: int = 0) -> object:
         values = items.values() if isinstance(items, dict) else items
         return id(value), [_state(item, depth + 1) for item in values]
     return id(value), value._version if isinstance(value, Tensor) and not value.is_inference() else 0
+
+
+def _same_view(owner: Tensor, base: Tensor, value: Tensor) -> Tensor:
+    """The view of the copy of a tensor that corresponds to a view of the tensor; a copy of the view if there is none.
+
+    A tensor that was given other data, or whose copy has another layout, no longer has the values of its views.
+    """
+    offset = value.storage_offset() - base.storage_offset()
+    if owner.stride() == base.stride() and offset >= 0:
+        view = owner.as_strided(value.size(), value.stride(), offset)
+        if torch.equal(view, value.detach()):
+            return view
+    return value.detach().clone()

@@ -147,7 +147,7 @@ def _wrong_layers(
     for layer in layers:
         for name, gradient in summed_gradients(layer, found[layer.name], weights).items():
             allowed = 5 * tolerance(outputs.dtype) * _largest(sums[name])
-            if not _largest(gradient - sums[name]) <= allowed:
+            if not _largest(gradient - sums[name]) <= allowed < torch.inf:
                 wrong.add(layer.name)
     return wrong
 
@@ -206,7 +206,7 @@ def _compare(network: Network, parameters: Sequence[str], by_point: ByPoint) -> 
             expected = torch.zeros_like(gradient) if right is None else right[name].to(gradient)
             error[name] = max(error.get(name, 0.0), _largest(gradient - expected))
             allowed[name] = max(allowed.get(name, 0.0), tolerance(expected.dtype) * _largest(expected))
-    return {name for name in error if not error[name] <= allowed[name]}, exists
+    return {name for name in error if not error[name] <= allowed[name] < torch.inf}, exists
 
 
 def _any_gradient(network: Network, parameters: Sequence[str]) -> bool:
@@ -266,7 +266,7 @@ def _many_at_once(network: Network, parameters: Sequence[str]) -> bool:
 
 
 def _candidates(network: Network, parameters: set[str]) -> list[Layer]:
-    """Linear layers that are called once, with one row per point, and whose parameters no other module has."""
+    """Linear layers that are called once, with one row per point, and whose parameters nothing else uses."""
     function, points = network.function.copied(), network.function.padded(network.points)
     module = function.module
     uses = Counter(id(p) for m in module.modules() for p in m._parameters.values() if p is not None)
@@ -278,7 +278,7 @@ def _candidates(network: Network, parameters: set[str]) -> list[Layer]:
         and "forward" not in m.__dict__
         and name not in network.unfactored
         and all(uses[id(p)] == 1 for p in m.parameters())
-        and all((f"{name}.{p}" if name else p) in parameters for p, _ in m.named_parameters())
+        and all((f"{name}.{p}" if name else p) in parameters - function.used_again for p, _ in m.named_parameters())
         and isinstance(m.bias, nn.Parameter | None)
         and m.weight.numel()
         and not m._forward_hooks

@@ -36,6 +36,7 @@ class Function:
         smallest: smallest number of points that it accepts, 1 or 2: some networks drop dimensions of length one.
         by_points: whether all operations treat each point independently, whatever its values.
         keeps_state: whether the network changes when it is called.
+        used_again: names of the parameters that are used by more than one operation.
         units: what each output is divided by, shape (n_outputs,); None: outputs are not divided.
     """
 
@@ -45,6 +46,7 @@ class Function:
     smallest: int = 1
     by_points: bool = False
     keeps_state: bool = False
+    used_again: frozenset[str] = frozenset()
     units: Tensor | None = None
 
     def __call__(self, X: Points, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
@@ -216,12 +218,15 @@ class Network:
         before = state_of(watched.module)
         outputs = self.call(watched.module, points, watch=operations)
         alone = operations.all_by_points and operations.has_seen(outputs) and not isinstance(points, Items)
+        alone = alone and not any(m._backward_hooks or m._backward_pre_hooks for m in watched.module.modules())
+        named = watched.module.named_parameters(remove_duplicate=False)
         function = Function(
             self.module,
             self.call,
             self._n_outputs(outputs, len(points)),
             by_points=alone,
             keeps_state=state_of(watched.module) != before,
+            used_again=frozenset(name for name, p in named if operations.n_uses[id(p)] > 1),
         )
         in_float64 = points.double() if points.is_floating_point() else points
         try:

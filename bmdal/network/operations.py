@@ -5,6 +5,7 @@ A network that sorts, gathers, routes or branches may treat later points differe
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Self
 
 from torch import Tensor, nn
@@ -19,8 +20,8 @@ def _words(text: str) -> frozenset[str]:
 
 
 _METADATA = _words(
-    "dtype device requires_grad is_cuda layout is_leaf grad_fn is_quantized is_sparse is_floating_point is_complex "
-    "is_inference is_nested is_meta itemsize dim ndim _version data_ptr"
+    "dtype device is_cuda layout is_quantized is_sparse is_floating_point is_complex is_inference is_nested is_meta "
+    "itemsize dim ndim _version data_ptr"
 )
 _ELEMENTWISE = _words(
     "relu relu_ relu6 silu gelu tanh tanh_ sigmoid sigmoid_ elu elu_ selu celu leaky_relu leaky_relu_ softplus "
@@ -48,6 +49,7 @@ class Operations(TorchFunctionMode):
     Attributes:
         all_by_points: whether all operations treat each point independently, whatever its values and the number of
             points.
+        n_uses: in how many operations that yield a tensor each parameter and buffer was used, by its id.
 
     Raises BmdalError if a forbidden tensor is used.
     """
@@ -58,6 +60,7 @@ class Operations(TorchFunctionMode):
         # Parameters, buffers and tensors computed from them; and tensors known to be computed from the points.
         self._constants = {id(t): t for t in (*module.parameters(), *module.buffers())}
         self._of_points: dict[int, Tensor] = {}
+        self.n_uses = Counter[int]()
 
     def of(self, batch: object) -> Self:
         """The same context, which treats the tensors of a batch as points."""
@@ -82,6 +85,7 @@ class Operations(TorchFunctionMode):
             by_points = known and not written and self._is_by_points(_name(func), args, kwargs, tensors, result)
             self.all_by_points = self.all_by_points and by_points
         if isinstance(result, Tensor):
+            self.n_uses.update({id(t) for t in tensors} & self._constants.keys())
             (self._constants if constant else self._of_points)[id(result)] = result
         return result
 

@@ -29,6 +29,7 @@ class ParquetTable:
             raise DataError(f"{path}: not a readable parquet file ({error})") from error
         index = (self._schema.pandas_metadata or {}).get("index_columns", [])
         self.columns = tuple(name for name in self._schema.names if name not in index)
+        self.index = tuple(i for i in index if isinstance(i, str) and not i.startswith("__index_level_"))
         self.ignored = frozenset(i for i, name in enumerate(self.columns) if name in ignored)
         twice = sorted({name for name in self.columns if self._schema.names.count(name) > 1})
         if twice:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
@@ -36,16 +38,31 @@ class GridSweeper(Sweeper):
         config, loader = self.config, self.hydra_context.config_loader
         lists = [f"{key}={choices}" for key, choices in self.params.items()]
         status = run_sweep(
-            [*lists, *arguments], config, lambda overrides: loader.load_sweep_config(config, overrides), self._launch
+            [*lists, *arguments],
+            config,
+            lambda overrides: loader.load_sweep_config(config, overrides),
+            self._launch,
+            self._check,
         )
         if status:
             sys.exit(status)
 
-    def _launch(self, jobs: list[list[str]], n_gpus: int, job_bytes: float | None) -> None:
+    def _launcher(self) -> Launcher:
         assert self.config is not None
         assert self.hydra_context is not None
         assert self.task_function is not None
-        launcher = Plugins.instance().instantiate_launcher(self.hydra_context, self.task_function, self.config)
+        return Plugins.instance().instantiate_launcher(self.hydra_context, self.task_function, self.config)
+
+    def _check(self) -> None:
+        """Raise what keeps the launcher from starting; if its jobs run on this machine, also for an unknown device."""
+        from benchmark.device import find_device
+
+        assert self.config is not None
+        if isinstance(self._launcher(), LocalLauncher | BasicLauncher):
+            find_device(self.config.device)
+
+    def _launch(self, jobs: list[list[str]], n_gpus: int, job_bytes: float | None) -> None:
+        launcher = self._launcher()
         if isinstance(launcher, LocalLauncher):
             launcher.fit(n_gpus, job_bytes)
         for returned in launcher.launch(jobs, initial_job_idx=0):

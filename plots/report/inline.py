@@ -59,7 +59,8 @@ def _points(axes: Axes, figure: Figure) -> list[tuple[float, float, str]]:
             continue
         data = np.column_stack([np.atleast_1d(line.get_xdata()), np.atleast_1d(line.get_ydata())]).astype(float)
         places = figure.transFigure.inverted().transform(axes.transData.transform(data))
-        for (x, y), (left, bottom) in zip(data, places, strict=True):
+        finite = np.isfinite(data).all(axis=1) & np.isfinite(places).all(axis=1)
+        for (x, y), (left, bottom) in zip(data[finite], places[finite], strict=True):
             text = f"{label}: {_number(y)} at {_number(x)}" + (f" ({where})" if where else "")
             points.append((round(float(left), 4), round(1 - float(bottom), 4), text))
     return points

@@ -188,7 +188,7 @@ def test_a_sweep_looks_at_every_split_and_at_the_data(environment: dict[str, str
         (["n_threads=0"], "n_threads must be null or 1 to 1024, got 0"),
         (["splits=null"], "splits must be distinct numbers 0, 1, 2, ... below 2**32, e.g. 'splits=[0,1]', got None"),
         (["splits=[true]"], "splits must be distinct numbers"),
-        (["sigma=abc"], "sigma must be a number greater than 0, got 'abc'"),
+        (["sigma=abc"], "sigma must be a number greater than 0 and from 1e-150 to 1e150, got 'abc'"),
         (["imports=mine"], "imports=[mine]: No module named 'mine'"),
         (["overwrite=yess"], "overwrite must be true or false, got 'yess'"),
         (["dry_run=maybe"], "dry_run must be true or false, got 'maybe'"),

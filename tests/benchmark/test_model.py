@@ -60,7 +60,8 @@ def test_a_model_of_one_class(make_run: Callable[..., Run]) -> None:
     X, y = scale_inputs(run.data.X, split).astype(np.float64), run.data.y
     w, *_ = np.linalg.lstsq(X[split.train], y[split.train])
     assert record.rounds[0].rmse == pytest.approx(np.sqrt(((X[split.test] @ w - y[split.test]) ** 2).mean()), rel=0.1)
-    assert record.config["training"] == {"n_lines": 4}
+    assert record.config["training"]["n_lines"] == 4
+    assert record.config["training"]["class"] == "Lines"
     assert record.provenance.packages == {}
     job, data = make_job(run, 2), run.data.folder.parents[1]
     assert job.device("auto") == CPU
