@@ -207,11 +207,9 @@ def _state(value: Any, depth: int = 0) -> object:
 def _same_view(owner: Tensor, base: Tensor, value: Tensor) -> Tensor:
     """The view of the copy of a tensor that corresponds to a view of the tensor; a copy of the view if there is none.
 
-    A tensor that was given other data, or whose copy has another layout, no longer has the values of its views.
+    A tensor that was given other data no longer shares it with its views, and its copy may have another layout.
     """
-    offset = value.storage_offset() - base.storage_offset()
-    if owner.stride() == base.stride() and offset >= 0:
-        view = owner.as_strided(value.size(), value.stride(), offset)
-        if torch.equal(view, value.detach()):
-            return view
+    shared = value.untyped_storage().data_ptr() == base.untyped_storage().data_ptr()
+    if shared and owner.stride() == base.stride():
+        return owner.as_strided(value.size(), value.stride(), value.storage_offset() - base.storage_offset())
     return value.detach().clone()

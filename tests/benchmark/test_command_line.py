@@ -146,6 +146,28 @@ def test_overwriting_that_is_interrupted(environment: dict[str, str], tmp_path: 
     assert json.loads(record.read_text())["config"]["training"]["n_epochs"] == 12
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (["device=gpu"], "device must be auto, cpu, cuda or cuda:N, got 'gpu'"),
+        (["device=cuda:7"], "device=cuda:7: this machine has"),
+        (["hydra/launcher=local", "hydra.launcher.n_jobs=0"], "n_jobs"),
+    ],
+)
+def test_nothing_is_overwritten_if_the_sweep_cannot_start(
+    wrong: list[str], message: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    arguments = ["-m", *LONG, "task.n_rounds=1"]
+    assert run(environment, tmp_path, *arguments).returncode == 0
+    (record,) = tmp_path.rglob("split-0.json")
+    before = record.read_bytes()
+    refused = run(environment, tmp_path, *arguments, "overwrite=true", *wrong)
+    assert refused.returncode == 2
+    assert message in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert record.read_bytes() == before
+
+
 def test_a_sweep_looks_at_every_split_and_at_the_data(environment: dict[str, str], tmp_path: Path) -> None:
     own = {**environment, "BMDAL_DATA": str(tmp_path / "data")}
     arguments = ["-m", "dataset=friedman", "task.n_rounds=1", "method=random", *SHORT[:2], SHORT[3]]

@@ -67,6 +67,7 @@ def test_a_model_of_one_class(make_run: Callable[..., Run]) -> None:
     assert job.device("auto") == CPU
     assert "1 done, 1 missing" in estimate([job], data, CPU)
     assert "from 1 earlier runs on cpu" in estimate([job], data, CPU)
+    assert [list(_left([job], again)) for again in (False, True)] == [[(job, 1)], [(job, 2)]]  # overwrite=true
     size = Expected(pool=100_000, test=10_000, features=10)
     more = dataclasses.replace(job, training=Lines(n_lines=9))
     assert job_bytes(more, size, CPU) - job_bytes(job, size, CPU) == 100_000 * 8 * 2 * (9 - 4)

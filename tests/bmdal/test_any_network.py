@@ -24,6 +24,7 @@ from toys import autograd_features, generator, normal
 import bmdal.pipeline
 from bmdal import BmdalError, Method, select, select_batch
 from bmdal.kernels import Gradient, LastLayer, Network
+from bmdal.network.copies import private_copy
 from bmdal.network.gradients import make_plan
 from bmdal.network.modes import plain_arithmetic
 from bmdal.regressor import NetworkRegressor
@@ -98,6 +99,47 @@ def test_a_weight_that_is_used_twice() -> None:
     net = Lambda(lambda net, x: net.a(x) * net.a.weight.sum(), a=linear(1.0, -4.0))
     assert pick(net, torch.tensor([[3.0], [1.0], [0.0]])) == [2]
     assert_kernels(net, normal(5, 1))
+
+
+def test_a_second_use_that_hardly_any_point_sees() -> None:
+    """Found by counting uses, since the points that are compared with autograd may all miss it."""
+
+    def forward(net: Any, x: Tensor) -> Tensor:
+        h, g = torch.relu(net.a(x)), torch.relu(net.gate(x) - 40)
+        return net.head(h) + g * functional.linear(h * h, net.head.weight)
+
+    torch.manual_seed(0)
+    net = Lambda(forward, a=nn.Linear(5, 16), gate=nn.Linear(5, 1), head=nn.Linear(16, 1)).double()
+    assert plan_of(net, normal(20, 5))[0] == ["a", "gate"]
+    X = torch.cat([normal(20, 5), 200 * normal(4, 5)])
+    assert int((net.gate(X) > 40).sum()) > 0
+    assert_kernels(net, X)
+
+
+def test_backward_hooks_that_see_the_whole_batch() -> None:
+    """They make the gradients of a point depend on the others; one point at a time, they do what they are meant to."""
+
+    def clip(module: nn.Module, of_inputs: Any, of_outputs: Any) -> Any:
+        return (of_inputs[0] * min(1.0, 1.0 / float(of_inputs[0].norm())),)
+
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(3, 9), nn.Tanh(), nn.Linear(9, 9), nn.Tanh(), nn.Linear(9, 1)).double()
+    net[2].register_full_backward_hook(clip)
+    assert not Network(net, normal(16, 3)).function.by_points
+
+
+def test_stored_views_keep_their_values() -> None:
+    """Of parameters that lie in one vector, and of one whose data was exchanged."""
+    net = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
+    last = net[2]
+    nn.utils.vector_to_parameters(torch.arange(67.0) / 50, net.parameters())
+    with torch.no_grad():
+        last.register_buffer("row", last.weight[1])
+    copied = private_copy(net)[2]
+    assert torch.equal(copied.row, last.row)
+    assert copied.row.data_ptr() == copied.weight[1].data_ptr()
+    last.weight.data = last.weight.data + 1
+    assert torch.equal(private_copy(net)[2].row, last.row)
 
 
 def test_tied_autoencoder() -> None:

@@ -144,6 +144,15 @@ def test_an_error_leaves_the_generator_as_it_was() -> None:
     assert torch.equal(generator.get_state(), torch.Generator().manual_seed(3).get_state())
 
 
+def test_points_far_from_zero_are_said_to_be_rounded() -> None:
+    X = np.random.default_rng(0).normal(size=(300, 5))
+    for offset, dtype, n_notes in ((400, np.float32, 1), (400, np.float64, 0), (20, np.float32, 0)):
+        batch = select("lcmd-p", (X + offset).astype(dtype), 9, 0)
+        assert len(batch.notes) == n_notes
+        assert all("times as far from 0 as from their mean" in note for note in batch.notes)
+    assert select("bait-f-p", (X + 400).astype(np.float32), 9, 0).notes == ()
+
+
 def test_messages() -> None:
     bad = Phi_pool.clone()
     bad[17, 3] = torch.inf

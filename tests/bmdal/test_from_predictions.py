@@ -204,3 +204,17 @@ def test_outputs_of_estimators() -> None:
     for message, call in cases.items():
         with pytest.raises(BmdalError, match=message):
             call()
+
+
+def test_outputs_that_are_no_targets() -> None:
+    """Such as the logarithm of a variance, which would count as much as the mean."""
+    torch.manual_seed(0)
+    networks = [nn.Sequential(nn.Linear(3, 9), nn.Tanh(), nn.Linear(9, 2)).double() for _ in range(4)]
+    x, y, pool = np.ones((5, 3)), np.arange(5.0), np.random.default_rng(0).normal(size=(60, 3))
+    with pytest.raises(
+        BmdalError, match=r"predict 2 output\(s\) and y_train has 1 target\(s\): .* for example output=0"
+    ):
+        select_batch("bait-f-p_pred", networks, x, y, pool, 5, 0)
+    one = select_batch("bait-f-p_pred", networks, x, y, pool, 5, 0, output=0).indices.tolist()
+    both = select_batch("bait-f-p_pred", networks, x, np.stack([y, y], axis=1), pool, 5, 0).indices.tolist()
+    assert one != both

@@ -6,9 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import RandomForestRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from bmdal import BmdalError
+from bmdal.estimators import in_units_of_networks
 from bmdal.regressor import NetworkRegressor, simulate_gain
 from bmdal.regressor.gain import _worth
 
@@ -62,6 +66,19 @@ def test_it_does_not_depend_on_units(method: str) -> None:
     network = NetworkRegressor(n_epochs=8)
     one, other = (simulate_gain(method, network, X, targets, 9, n_repeats=2) for targets in (y, 1000 * y + 5000))
     np.testing.assert_allclose(one.differences, other.differences, atol=1e-3)
+
+
+def test_labels_that_are_transformed_before_they_are_learned() -> None:
+    y = np.exp(np.linspace(0, 3, 40))
+    X = np.stack([np.log(y), np.ones(40)], axis=1)
+    plain, model = NetworkRegressor(n_epochs=2, random_state=0), NetworkRegressor(n_epochs=2, random_state=0)
+    wrapped = TransformedTargetRegressor(make_pipeline(StandardScaler(), model), func=np.log, inverse_func=np.exp)
+    plain.fit(X, np.log(y))
+    wrapped.fit(X, y)
+    expected = in_units_of_networks(plain, np.log(y))
+    np.testing.assert_allclose(in_units_of_networks(wrapped, y), expected)
+    assert np.std(expected) == pytest.approx(1, abs=0.3)
+    assert in_units_of_networks(FOREST, y) is y
 
 
 def test_several_targets() -> None:

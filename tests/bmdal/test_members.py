@@ -289,6 +289,37 @@ DROPOUT: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+def test_networks_that_draw_leave_the_global_random_state_as_it_was() -> None:
+    class Drawing(nn.Module):
+        def __init__(self, noise: float) -> None:
+            super().__init__()
+            self.a, self.noise = nn.Linear(X.shape[1], 1), noise
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.a(x) + self.noise * torch.randn(len(x), 1, dtype=x.dtype)
+
+    for noise in (0.0, 0.1):
+        before = torch.get_rng_state()
+        networks = [Drawing(noise).double() for _ in range(3)]
+        torch.set_rng_state(before)
+        if noise:
+            with pytest.raises(BmdalError, match=r"differ between calls|depend on its point"):
+                members(networks, torch.tensor(FEW))
+        else:
+            members(networks, torch.tensor(FEW))(torch.tensor(POOL))
+        assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_noise_far_below_the_predictions_but_not_below_their_differences() -> None:
+    rng = np.random.default_rng(0)
+    noise = lambda x: 0.02 * rng.normal(size=len(x))  # noqa: E731
+    noisy = [lambda x, k=k: np.float32(300 + 0.1 * np.sin(k + x[:, 0]) + noise(x)) for k in range(5)]
+    with pytest.raises(BmdalError, match="not on chance or on other points"):
+        members(noisy, FEW)
+    quiet = [lambda x, k=k: np.float32(300 + 0.1 * np.sin(k + x[:, 0])) for k in range(5)]
+    assert members(quiet, FEW)(POOL).shape == (len(POOL), 5, 1)
+
+
 @pytest.mark.parametrize("kind", DROPOUT)
 def test_dropout(kind: str) -> None:
     """A member has one mask: predictions depend on neither the chunk nor the other points nor the time."""

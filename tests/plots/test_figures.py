@@ -235,6 +235,9 @@ def test_texts_are_made_safe_for_latex(frame: pd.DataFrame) -> None:
     quotient = drawn(frame, "error_quotient")["mini/256x4/error_quotient"]
     escape_for_tex(quotient)
     assert "$R^2$" in quotient.axes[0].get_title()
+    figure.axes[0].set_title("my_exp, $R^2$ 9%")
+    escape_for_tex(figure)
+    assert figure.axes[0].get_title() == r"my\_exp, $R^2$ 9\%"
 
 
 @pytest.mark.skipif(not shutil.which("latex") or not shutil.which("dvipng"), reason="no LaTeX found")

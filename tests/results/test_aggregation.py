@@ -196,6 +196,26 @@ def test_runs_of_different_length_are_not_averaged(runs: Path) -> None:
         common_part(frame[~end])
 
 
+def test_runs_that_start_with_different_numbers_of_labels(runs: Path) -> None:
+    """Between data sets they are not averaged, between methods not compared."""
+    for method in ("random", "lcmd-tp_ll"):
+        for split in range(3):
+            path = record_path(runs, "mini", "fried", "256x3", method, split)
+            record = read_record(path)
+            rounds = tuple(dataclasses.replace(r, n_train=r.n_train + 100) for r in record.rounds)
+            write_record(dataclasses.replace(record, rounds=rounds), path)
+    frame = load_records(runs)
+    several = r"start with different numbers of labels: .*256 \(.*356 \(|start with .*356 \(.*256 \("
+    with pytest.raises(ResultsError, match=several):
+        common_part(frame)
+    with pytest.raises(ResultsError, match=several):
+        common_part_by_dataset(frame)
+    two = frame[frame["method"].isin(["random", "lcmd-tp_ll"])]
+    with pytest.raises(ResultsError, match=several):
+        common_part(two)
+    assert len(common_part_by_dataset(two).frame) == len(two)
+
+
 def test_runs_of_different_training_are_named(runs: Path) -> None:
     path = record_path(runs, "mini", "fried", "256x3", "random", 0)
     write_record(dataclasses.replace(read_record(path), config={"training": {"n_epochs": 8}}), path)

@@ -92,6 +92,14 @@ def test_own_runs_take_part_if_they_are_those_of_the_protocol(protocol: Path, tm
     assert len(contest.notes) == 5
 
 
+def test_own_runs_in_an_archive_and_a_folder_that_is_not_there(protocol: Path, tmp_path: Path) -> None:
+    write_grid(tmp_path / "runs", "lite", DATASETS, "256x4", ["maxdet-p_ll"], range(2))
+    archive = pack(tmp_path / "runs", tmp_path / "mine.zip")
+    assert "maxdet-p_ll" in set(leaderboard(gather(protocol, tmp_path / "none", archive))["method"])
+    (note,) = gather(protocol, tmp_path / "none", tmp_path / "rnus").notes
+    assert note.startswith("no runs of your own: there is no folder or archive")
+
+
 def test_submissions_take_part_with_what_their_rerun_showed(protocol: Path, tmp_path: Path) -> None:
     for name, method, rerun in (
         ("ann", "maxdet-p_ll", json.dumps({"run": "fried/maxdet-p_ll/split-1", "difference": 0.0123})),

@@ -11,7 +11,7 @@ import pytest
 from results import RecordError, ResultsError, load_records, read_record, write_record
 from results.load import CACHE_NAME
 from results.record import METRICS, partial_path, record_path
-from tests.results.synthetic import make_record
+from tests.results.synthetic import make_record, pack
 
 RUN = ("mini", "fried", "256x3", "random", 0)
 
@@ -79,6 +79,9 @@ def test_a_copy_of_an_experiment_is_refused(runs: Path) -> None:
     for _ in range(2):  # from the files, and from the cache
         with pytest.raises(ResultsError, match=f"{first} and {copy} in .* are records of the same run: move one"):
             load_records(runs)
+    archive = pack(runs, runs.parent / "all.zip")
+    with pytest.raises(ResultsError, match="are records of the same run: move one"):
+        load_records(archive)
     shutil.rmtree(runs / "old")
     assert len(load_records(runs)) == 4 * 4 * 3 * 4
 
