@@ -15,7 +15,7 @@ import pytest
 import torch
 from test_loop import run_all
 
-from benchmark.estimate import estimate, job_bytes
+from benchmark.estimate import _left, estimate, job_bytes
 from benchmark.forest import Forest
 from benchmark.job import Job
 from benchmark.model import MembersModel, Model, Predict
