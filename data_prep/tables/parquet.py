@@ -27,9 +27,10 @@ class ParquetTable:
                 self.size: float = file.metadata.num_rows
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{path}: not a readable parquet file ({error})") from error
-        index = (self._schema.pandas_metadata or {}).get("index_columns", [])
+        stored = (self._schema.pandas_metadata or {}).get("index_columns", [])
+        index = [level["name"] if isinstance(level, dict) else level for level in stored]  # a dictionary for a range
         self.columns = tuple(name for name in self._schema.names if name not in index)
-        self.index = tuple(i for i in index if isinstance(i, str) and not i.startswith("__index_level_"))
+        self.index = tuple(name for name in index if name and not name.startswith("__index_level_"))
         self.ignored = frozenset(i for i, name in enumerate(self.columns) if name in ignored)
         twice = sorted({name for name in self.columns if self._schema.names.count(name) > 1})
         if twice:

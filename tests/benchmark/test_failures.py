@@ -15,11 +15,14 @@ from components import Hungry
 
 from benchmark.attempt import Outcome, attempt_splits
 from benchmark.failures import describe, record_failure
+from benchmark.job import Job
 from benchmark.lock import lock_path
 from benchmark.run import Run
+from benchmark.states import State, forget_failures, run_states
 from bmdal.errors import is_out_of_memory
 from cli.files import aside_name
 from cli.progress import Progress
+from data_prep import DataSet, Friedman
 from results.record import failed_path, partial_path, read_failure
 
 METHODS = ("random", "maxdiag_ll_train")
@@ -199,3 +202,14 @@ def test_a_single_run_that_fails(tmp_path: Path) -> None:
     assert where.is_file()
     assert "0 run(s) complete, 0 of them done earlier, 1 failed" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_failures_are_forgotten_before_another_attempt(make_run: MakeRun) -> None:
+    """If a process of a sweep dies, jobs that failed in an earlier sweep have not been tried yet."""
+    run = make_run()
+    record_failure(run.path(0), run.config, ValueError("earlier"))
+    dataset = DataSet(name=run.data.name, source=Friedman(n_rows=3000, seed=1), target="Y")
+    job = Job(run.experiment, dataset, run.task, run.training, run.method, (0, 1), 0, run.runs)
+    assert run_states(job)[0] is State.FAILED
+    forget_failures(job)
+    assert run_states(job) == {0: State.MISSING, 1: State.MISSING}

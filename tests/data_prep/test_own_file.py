@@ -112,12 +112,16 @@ def test_a_changed_file_is_prepared_anew(houses: pd.DataFrame, tmp_path: Path) -
     assert prepare(dataset, tmp_path, progress=Silent()).data_hash == second.data_hash
 
 
-def test_parquet_with_an_index_and_a_date(houses: pd.DataFrame, tmp_path: Path) -> None:
-    """The index that pandas stores is no column; a date is refused with what to do."""
+def test_parquet_with_an_index_and_a_date(
+    houses: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The index that pandas stores is no column, and this is said; a date is refused with what to do."""
     path = tmp_path / "houses.parquet"
     houses.set_index(houses["id"] * 2, drop=False).rename_axis("row").to_parquet(path)
     dataset = configured(tmp_path / "conf", path)
-    assert prepare(dataset, tmp_path, progress=Silent()).meta.n == 3000
+    assert prepare(dataset, tmp_path).meta.n == 3000
+    said = "warning: houses: row, the index of the frame in houses.parquet, is not used; call reset_index() before"
+    assert said in capsys.readouterr().err
     houses.assign(sold=pd.Timestamp("2026-01-01")).to_parquet(path)
     with pytest.raises(DataError, match=r"column 'sold' holds timestamp.* `drop`"):
         prepare(dataset, tmp_path, overwrite=True, progress=Silent())

@@ -7,9 +7,12 @@ import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from plots.__main__ import main
+from plots.report.inline import _points
 from tests.plots.conftest import METHODS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -143,3 +146,11 @@ def test_page_works_in_a_browser(report: Path, tmp_path: Path, size: str) -> Non
     assert outcome["after"] > 1.2 * outcome["before"]
     assert outcome["overflow"] <= 0
     assert outcome["loaded"] == []
+
+
+def test_points_that_are_no_numbers_are_left_out() -> None:
+    """JSON has no NaN: one would stop the page's script."""
+    figure = Figure()
+    axes = figure.subplots()
+    axes.plot([1.0, np.nan, 3.0], [1.0, 2.0, np.inf], marker="o", label="some")
+    assert [text for _, _, text in _points(axes, figure)] == ["some: 1 at 1"]
