@@ -27,10 +27,10 @@ class ParquetTable:
                 self.size: float = file.metadata.num_rows
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{path}: not a readable parquet file ({error})") from error
-        stored = (self._schema.pandas_metadata or {}).get("index_columns", [])
-        index = [level["name"] if isinstance(level, dict) else level for level in stored]  # a dictionary for a range
+        index = (self._schema.pandas_metadata or {}).get("index_columns", [])
         self.columns = tuple(name for name in self._schema.names if name not in index)
-        self.index = tuple(name for name in index if name and not name.startswith("__index_level_"))
+        names = [level["name"] if isinstance(level, dict) else level for level in index]  # a dictionary for a range
+        self.index = tuple(n for n in names if n and not n.startswith("__index_level_") and n not in self.columns)
         self.ignored = frozenset(i for i, name in enumerate(self.columns) if name in ignored)
         twice = sorted({name for name in self.columns if self._schema.names.count(name) > 1})
         if twice:

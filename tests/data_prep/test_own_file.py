@@ -122,6 +122,9 @@ def test_parquet_with_an_index_and_a_date(
     assert prepare(dataset, tmp_path).meta.n == 3000
     said = "warning: houses: row, the index of the frame in houses.parquet, is not used; call reset_index() before"
     assert said in capsys.readouterr().err
+    houses.set_index("id", drop=False).to_parquet(path)
+    assert prepare(dataset, tmp_path, overwrite=True).meta.n == 3000
+    assert "the index of the frame" not in capsys.readouterr().err
     houses.assign(sold=pd.Timestamp("2026-01-01")).to_parquet(path)
     with pytest.raises(DataError, match=r"column 'sold' holds timestamp.* `drop`"):
         prepare(dataset, tmp_path, overwrite=True, progress=Silent())
