@@ -54,6 +54,7 @@ figures: $(INSTALLED)
 
 # Without runs of your own, which the leaderboard would contain as well.
 leaderboard: $(INSTALLED)
+	mkdir -p build/none
 	$(BIN)/python -m results paths.runs=build/none table=leaderboard output=docs/leaderboard_table.md
 	$(BIN)/python -m plots paths.runs=build/none paths.figures=build figure=leaderboard
 	cp build/leaderboard/leaderboard_*.png docs/images

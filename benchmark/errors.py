@@ -8,6 +8,7 @@ from omegaconf.errors import OmegaConfBaseException
 from bmdal import BmdalError
 from cli.options import OptionError
 from data_prep import DataError
+from results.errors import ResultsError
 from results.record import RecordError
 
 
@@ -24,6 +25,7 @@ EXPECTED = (
     BmdalError,
     DataError,
     RecordError,
+    ResultsError,
     OptionError,
     HydraException,
     OmegaConfBaseException,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +54,9 @@ def test_states(tmp_path: Path, show: Callable[..., str]) -> None:
     assert "random on small, 32x1, split 1: " in show(*ARGUMENTS, "--failed")
     assert "split-1.failed.json: experiment is missing; move the file away" in show(*ARGUMENTS, "--failed")
     assert "Everything is done." in show(*ARGUMENTS, "method=random", "splits=[0]")
+    shutil.copytree(tmp_path / "runs/default", tmp_path / "runs/old/default")
+    assert re.match("2: error: .*split-0.json .* are records of the same run", show(*ARGUMENTS))
+    shutil.rmtree(tmp_path / "runs/old")
     done.write_text(done.read_text()[:-9])
     assert f"1 damaged record(s), not counted as results: {done}: Invalid JSON" in show(*ARGUMENTS)
 
