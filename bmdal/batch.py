@@ -170,12 +170,12 @@ def _notes(
             )
     if isinstance(method.selection, MaxDist | KMeansPP | LCMD | IGS) and isinstance(pool, DenseFeatures):
         offset2 = float(pool.Phi.mean(dim=0, dtype=torch.float64).square().sum())
-        spread2 = float(pool.diag().mean(dtype=torch.float64)) - offset2
-        if offset2 * torch.finfo(pool.dtype).eps > ROUNDED_AWAY * spread2:
+        eps = torch.finfo(pool.dtype).eps
+        spread2 = max(float(pool.diag().mean(dtype=torch.float64)) - offset2, eps * offset2)
+        if eps * offset2 > ROUNDED_AWAY * spread2:
             notes.append(
-                f"the features are {(offset2 / max(spread2, 1e-300)) ** 0.5:.2g} times as far from 0 as from their "
-                f"mean, and {pool.dtype} rounds the distances between them: subtract the mean of all points, or use "
-                "float64"
+                f"the features are {(offset2 / spread2) ** 0.5:.2g} times as far from 0 as from their mean, and "
+                f"{pool.dtype} rounds the distances between them: subtract the mean of all points, or use float64"
             )
     if outcomes is not None and len(outcomes.labels) > 1:
         error = float((outcomes.of_train - outcomes.labels).square().mean().sqrt())
