@@ -88,9 +88,10 @@ def choose_from_shards(
         target = transformed(others["target"]) if "target" in others else None
         probe = transformed(_probe(shard))
         shard = shard.transformed(transformed) if method.transformations else shard
-        if method.transformations:
-            check_finite_kernel(method, "train", train)
-            check_finite_kernel(method, "pool", shard)
+        if method.transformations:  # as `transform` does
+            for name, features in zip(("train", "pool", "target"), (train, shard, target), strict=True):
+                if features is not None:
+                    check_finite_kernel(method, name, features)
     processes.agree({"the fitted transformations": _digest(*train.tensors(), *probe.tensors())})
     seconds = now(shard.device) - start
     return choose(request, train, shard, seconds, target, group=_counting_anew(processes))
